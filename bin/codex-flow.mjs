@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+// Starts the built program under a Node that can run it: an older system Node hands over to the one that npm has
+// installed beside this package.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const NEEDED = [22, 18];
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+
+if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
+  await startProgram();
+} else {
+  const node = bundledNode();
+  if (node === undefined) {
+    console.error(
+      `error: codex-flow needs Node ${NEEDED.join(".")} or newer; this is ${process.versions.node}`,
+    );
+    console.error(
+      "fix: install a newer Node, or run npm install in the project so that its own Node is there",
+    );
+    process.exit(2);
+  }
+  const { status, signal } = spawnSync(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: "inherit",
+  });
+  if (signal !== null) process.kill(process.pid, signal);
+  process.exit(status ?? 70);
+}
+
+async function startProgram() {
+  const program = new URL("../dist/codex-flow.js", import.meta.url);
+  if (!existsSync(program)) {
+    console.error("error: codex-flow is not built");
+    console.error("fix: run npm run build in the project");
+    process.exit(2);
+  }
+  await import(program.href);
+}
+
+function bundledNode() {
+  const require = createRequire(import.meta.url);
+  for (const name of [
+    `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`,
+    `node-bin-${process.platform}-${process.arch}`,
+  ]) {
+    try {
+      const manifest = require.resolve(`${name}/package.json`);
+      const node = manifest.replace(
+        /package\.json$/,
+        process.platform === "win32" ? "bin/node.exe" : "bin/node",
+      );
+      if (existsSync(node)) return node;
+    } catch {
+      // Not this platform's package.
+    }
+  }
+  return undefined;
+}

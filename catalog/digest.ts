@@ -1,0 +1,89 @@
+/**
+ * What a package's files are, as one short text: edge and runner compare it before a run, so that a step is never
+ * run from other files than those that were deployed.
+ *
+ * Covers every regular file of the package. Symbolic links count by where they point and are never followed, so
+ * that nothing outside the package gets in. Left out: node_modules, and names that begin with a dot.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, readdir, readlink } from "node:fs/promises";
+import { join, sep } from "node:path";
+
+const DIGEST_HEX_CHARS = 32;
+
+interface PackageEntry {
+  /** Relative to the package, with "/" on every machine. */
+  path: string;
+  absolute: string;
+  isLink: boolean;
+}
+
+/** Whether the digest leaves out a file or folder of this name. */
+export function isOutsideDigest(name: string): boolean {
+  return name === "node_modules" || name.startsWith(".");
+}
+
+/** Digest of a package: `sha256:` and 32 hexadecimal digits. The same files give the same one on any machine. */
+export async function digestPackage(root: string): Promise<string> {
+  const hash = createHash("sha256");
+  for (const entry of await listEntries(root)) {
+    const content = entry.isLink
+      ? `link:${(await readlink(entry.absolute)).split(sep).join("/")}`
+      : await hashFile(entry.absolute);
+    hash.update(`${entry.path}\0${content}\0`);
+  }
+  return `sha256:${hash.digest("hex").slice(0, DIGEST_HEX_CHARS)}`;
+}
+
+/**
+ * Digests of packages that are asked for again and again: the files are read again only when path, size or a time
+ * stamp of one of them differs from the last time.
+ */
+export class PackageWatch {
+  readonly #known = new Map<string, { signature: string; digest: string }>();
+
+  /** Digest of the package as it stands now; compare it with `flow.digest` of the loaded one. */
+  async digest(root: string): Promise<string> {
+    const signature = await signPackage(root);
+    const known = this.#known.get(root);
+    if (known?.signature === signature) return known.digest;
+    const digest = await digestPackage(root);
+    // Files that were written while they were hashed leave nothing to trust the next time.
+    if ((await signPackage(root)) === signature) this.#known.set(root, { signature, digest });
+    else this.#known.delete(root);
+    return digest;
+  }
+}
+
+async function signPackage(root: string): Promise<string> {
+  const lines: string[] = [];
+  for (const { path, absolute } of await listEntries(root)) {
+    const { size, mtimeNs, ctimeNs, ino } = await lstat(absolute, { bigint: true });
+    lines.push([path, size, mtimeNs, ctimeNs, ino].join("\0"));
+  }
+  return lines.join("\n");
+}
+
+async function listEntries(root: string): Promise<PackageEntry[]> {
+  const found: PackageEntry[] = [];
+  await collect(root, "", found);
+  return found.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+async function collect(folder: string, prefix: string, found: PackageEntry[]): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (isOutsideDigest(entry.name)) continue;
+    const path = `${prefix}${entry.name}`;
+    const absolute = join(folder, entry.name);
+    if (entry.isDirectory()) await collect(absolute, `${path}/`, found);
+    else if (entry.isFile() || entry.isSymbolicLink())
+      found.push({ path, absolute, isLink: entry.isSymbolicLink() });
+  }
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}

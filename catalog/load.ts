@@ -1,0 +1,158 @@
+/**
+ * Loads the flow packages of a workspace: found, read, checked, with the digest of their files. The build and the
+ * runner agent both start here.
+ *
+ * A broken package costs itself and nothing else: it gives faults, and the others are loaded. A broken package of an
+ * earlier root still shadows those of its name, so that an edit that goes wrong never brings an old copy back.
+ */
+import { lstat, readFile, realpath, stat } from "node:fs/promises";
+import { isAbsolute, join, relative, sep } from "node:path";
+import { type Flow, type FlowManifest, resolveManifest } from "../contract/flow-manifest.ts";
+import { digestPackage, isOutsideDigest } from "./digest.ts";
+import { discoverPackages, type PackageFolder } from "./discover.ts";
+import { hasErrorCode, type PackageFault } from "./fault.ts";
+import { type ManifestReading, type NamedFile, readManifest } from "./manifest.ts";
+import { parseTriggerSchema, type TriggerSchema } from "./trigger-schema.ts";
+
+/** A package that can be run. */
+export interface LoadedPackage extends PackageFolder {
+  flow: Flow;
+  /** `[config]` of the manifest, as JSON. */
+  config: Record<string, unknown> | undefined;
+  /** By the name of the step; steps without a trigger schema are not in it. */
+  schemas: Partial<Record<string, { file: string; schema: TriggerSchema }>>;
+}
+
+/** A package that is not used, because an earlier one has its name. */
+export interface ShadowedPackage extends PackageFolder {
+  name: string;
+  /** Root of the package that is used instead. */
+  by: string;
+}
+
+/** In the order of discovery: roots in their order, folders sorted within each. */
+export interface Catalog {
+  packages: LoadedPackage[];
+  faults: PackageFault[];
+  shadowed: ShadowedPackage[];
+}
+
+/** Reads every package of the workspace. Throws only when a root itself cannot be read. */
+export async function loadCatalog(workspace: string): Promise<Catalog> {
+  const candidates = await Promise.all((await discoverPackages(workspace)).map(readCandidate));
+  const { first, shadowed } = firstOfEachName(candidates);
+  const outcomes = await Promise.all(first.map(finish));
+  return {
+    packages: outcomes.flatMap((outcome) => ("flow" in outcome ? [outcome] : [])),
+    faults: outcomes.flatMap((outcome) => ("faults" in outcome ? outcome.faults : [])),
+    shadowed,
+  };
+}
+
+interface Candidate {
+  folder: PackageFolder;
+  reading: ManifestReading;
+}
+
+async function readCandidate(folder: PackageFolder): Promise<Candidate> {
+  const { manifestPath } = folder;
+  try {
+    if ((await lstat(manifestPath)).isFile())
+      return { folder, reading: readManifest(await readFile(manifestPath, "utf8"), manifestPath) };
+    return { folder, reading: unreadable(manifestPath, "must be a regular file") };
+  } catch (error) {
+    return { folder, reading: unreadable(manifestPath, `cannot be read: ${reasonOf(error)}`) };
+  }
+}
+
+function unreadable(file: string, message: string): ManifestReading {
+  const fault: PackageFault = { file, line: 1, column: 1, path: "", message };
+  return { faults: [fault], files: [], faultAt: () => fault };
+}
+
+function firstOfEachName(candidates: Candidate[]): { first: Candidate[]; shadowed: ShadowedPackage[] } {
+  const owners = new Map<string, string>();
+  const first: Candidate[] = [];
+  const shadowed: ShadowedPackage[] = [];
+  for (const candidate of candidates) {
+    const { name } = candidate.reading;
+    const by = name === undefined ? undefined : owners.get(name);
+    if (name !== undefined && by !== undefined) shadowed.push({ ...candidate.folder, name, by });
+    else {
+      first.push(candidate);
+      if (name !== undefined) owners.set(name, candidate.folder.root);
+    }
+  }
+  return { first, shadowed };
+}
+
+async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | { faults: PackageFault[] }> {
+  const faults = [...reading.faults];
+  const schemas = new Map<string, { file: string; schema: TriggerSchema }>();
+  const readSchemas = new Set<string>();
+  try {
+    for (const named of reading.files) {
+      const found = await findInPackage(folder.root, named);
+      if ("problem" in found) faults.push(reading.faultAt(named.pointer, found.problem));
+      else if (named.use === "schema" && !readSchemas.has(named.path)) {
+        readSchemas.add(named.path);
+        const parsed = parseTriggerSchema(await readFile(found.file, "utf8"), found.file);
+        if ("schema" in parsed) schemas.set(named.path, { file: found.file, schema: parsed.schema });
+        else faults.push(...parsed.faults);
+      }
+    }
+    if (reading.manifest !== undefined && faults.length === 0)
+      return loaded(folder, reading.manifest, await digestPackage(folder.root), schemas);
+  } catch (error) {
+    faults.push(reading.faultAt("", `the package cannot be read: ${reasonOf(error)}`));
+  }
+  return { faults: inOrder(faults, folder.manifestPath) };
+}
+
+function loaded(
+  folder: PackageFolder,
+  manifest: FlowManifest,
+  digest: string,
+  schemas: Map<string, { file: string; schema: TriggerSchema }>,
+): LoadedPackage {
+  const byStep: LoadedPackage["schemas"] = {};
+  for (const { name, trigger } of manifest.steps) {
+    const schema = trigger?.schema === undefined ? undefined : schemas.get(trigger.schema);
+    if (schema !== undefined) byStep[name] = schema;
+  }
+  return { ...folder, flow: resolveManifest(manifest, digest), config: manifest.config, schemas: byStep };
+}
+
+/** A file that a manifest names, or what is wrong with it. It must be one whose changes the digest sees. */
+async function findInPackage(
+  root: string,
+  { path }: NamedFile,
+): Promise<{ file: string } | { problem: string }> {
+  const file = join(root, path);
+  try {
+    const inPackage = relative(await realpath(root), await realpath(file));
+    if (inPackage === ".." || inPackage.startsWith(`..${sep}`) || isAbsolute(inPackage))
+      return { problem: `leads out of the package through a symbolic link: ${path}` };
+    if (!(await stat(file)).isFile()) return { problem: `is not a file: ${path}` };
+    const hidden = [...relative(root, file).split(sep), ...inPackage.split(sep)].find(isOutsideDigest);
+    if (hidden !== undefined)
+      return { problem: `must not lie in ${hidden}: the digest of a package leaves it out` };
+    return { file };
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return { problem: `no such file in the package: ${path}` };
+    throw error;
+  }
+}
+
+/** As they stand in the manifest, then the schemas. */
+function inOrder(faults: PackageFault[], manifestPath: string): PackageFault[] {
+  return faults.sort(
+    (a, b) =>
+      Number(a.file !== manifestPath) - Number(b.file !== manifestPath) ||
+      (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column),
+  );
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

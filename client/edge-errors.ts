@@ -1,0 +1,77 @@
+/**
+ * How a call to the edge can fail, as named classes: the edge answered with an error, it could not be reached, it
+ * did not answer in time, or the request could not be built. Nothing here holds a token or a secret.
+ */
+import type { ErrorDetail } from "../contract/errors.ts";
+
+/** What the edge said when it refused or failed; `message` is the edge's own. */
+export interface EdgeAnswerFacts {
+  /** Method and path of the call, without the url: "GET /runs/run_…". */
+  call: string;
+  /** HTTP status. */
+  status: number;
+  /** The edge's code ("not_found"); "http_<status>" or "not_an_edge" when the answer is not the edge's. */
+  code: string;
+  message: string;
+  details?: ErrorDetail[];
+  /** For whoever reads the edge's logs. */
+  requestId?: string | undefined;
+}
+
+const TOO_MANY_REQUESTS = 429;
+const SERVER_ERRORS_FROM = 500;
+
+/** The edge answered, and the answer is no success. */
+export class EdgeAnswerError extends Error {
+  override readonly name = "EdgeAnswerError";
+  readonly call: string;
+  readonly status: number;
+  readonly code: string;
+  readonly details: ErrorDetail[];
+  readonly requestId: string | undefined;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+
+  constructor(facts: EdgeAnswerFacts) {
+    super(facts.message);
+    this.call = facts.call;
+    this.status = facts.status;
+    this.code = facts.code;
+    this.details = facts.details ?? [];
+    this.requestId = facts.requestId;
+    this.retryable = facts.status === TOO_MANY_REQUESTS || facts.status >= SERVER_ERRORS_FROM;
+  }
+}
+
+/** No answer: refused, reset, no such host, a bad certificate. The request may or may not have arrived. */
+export class EdgeUnreachableError extends Error {
+  override readonly name: string = "EdgeUnreachableError";
+  readonly retryable = true;
+  /** The url that the client was made with. */
+  readonly url: string;
+  /** In a few words: "ECONNREFUSED 127.0.0.1:8787". */
+  readonly reason: string;
+
+  constructor(url: string, reason: string, cause?: unknown) {
+    super(
+      `cannot reach the edge at ${url}: ${reason}; check the url, and that the edge is up and can be reached from here`,
+      { cause },
+    );
+    this.url = url;
+    this.reason = reason;
+  }
+}
+
+/** The connection stands, and the answer did not come in time. */
+export class EdgeTimeoutError extends EdgeUnreachableError {
+  override readonly name = "EdgeTimeoutError";
+
+  constructor(url: string, call: string, timeoutMs: number, cause?: unknown) {
+    super(url, `no answer to ${call} within ${timeoutMs} ms`, cause);
+  }
+}
+
+/** The url, or an id that must stand in it, cannot be used. Nothing was sent. */
+export class EdgeUrlError extends Error {
+  override readonly name = "EdgeUrlError";
+}

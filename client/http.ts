@@ -1,0 +1,215 @@
+/**
+ * The edge's HTTP interface as typed calls, one a route of contract/http.ts. For products and for the command
+ * line; imports nothing of Node. The tail of a run is a WebSocket with headers and not here.
+ */
+import type { Static } from "typebox";
+import type { FlowEventInput } from "../contract/flow-event.ts";
+import type {
+  CancelRequest,
+  DispatchAnswer as DispatchAnswerSchema,
+  DryRunAnswer as DryRunAnswerSchema,
+  ReplayRequest as ReplayRequestSchema,
+  RunnerView as RunnerViewSchema,
+  WaitingRunView as WaitingRunViewSchema,
+} from "../contract/http.ts";
+import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
+import type { OutputStream } from "../contract/runner-link.ts";
+import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
+import { EdgeAnswerError } from "./edge-errors.ts";
+import { createTransport, type TransportOptions, type TransportRequest } from "./transport.ts";
+
+export { EdgeAnswerError, EdgeTimeoutError, EdgeUnreachableError, EdgeUrlError } from "./edge-errors.ts";
+export { REQUEST_TIMEOUT_MS } from "./transport.ts";
+
+export type DispatchAnswer = Static<typeof DispatchAnswerSchema>;
+export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
+export type ReplayRequest = Static<typeof ReplayRequestSchema>;
+export type RunnerView = Static<typeof RunnerViewSchema>;
+export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
+export type { EventView, OutputChunkView, RunSummary, RunView };
+
+export interface PageRequest {
+  /** 50 when absent; the edge clamps it to 1–500. */
+  limit?: number | undefined;
+  /** `nextCursor` of the page before. */
+  cursor?: string | undefined;
+}
+export interface EventFilter extends PageRequest {
+  type?: string | undefined;
+  source?: string | undefined;
+}
+export interface RunFilter extends PageRequest {
+  eventId?: string | undefined;
+  /** A process or an effective status. */
+  status?: string | undefined;
+  flow?: string | undefined;
+}
+export interface EventPage {
+  events: EventView[];
+  nextCursor?: string;
+}
+/** Runs as a list shows them: without attempts, chained events and output. */
+export interface RunPage {
+  runs: RunSummary[];
+  eventId?: string;
+  nextCursor?: string;
+}
+export interface EventDetail {
+  event: EventView;
+  runs: RunView[];
+}
+export interface OutputPage {
+  output: OutputChunkView[];
+  /** Pass it as `after` for what comes next. */
+  cursor: string;
+  /** The run is over and nothing follows this cursor. */
+  complete: boolean;
+}
+export interface RunnersAnswer {
+  runners: RunnerView[];
+  waiting: WaitingRunView[];
+}
+/** A deployed flow. `steps` are as contract/flow-manifest.ts `FlowStep`. */
+export interface DeployedFlow {
+  name: string;
+  version: number;
+  description?: string;
+  digest: string;
+  steps: unknown[];
+}
+
+export interface EdgeClientOptions extends Pick<
+  TransportOptions,
+  "url" | "eventSecret" | "fetch" | "timeoutMs"
+> {
+  /** Bearer token; events are signed instead when there is an event secret. */
+  token?: string | undefined;
+}
+
+/** Every call throws the errors of edge-errors.ts and nothing else. */
+export interface EdgeClient {
+  /** The base url, without a slash at its end. */
+  readonly url: string;
+  /** Sends an event. `wait`: seconds (at most 25), or true for 25, until the runs are over. */
+  dispatch(event: FlowEventInput, options?: { wait?: number | true | undefined }): Promise<DispatchAnswer>;
+  /** Which steps the event would start, and why others would not. Stores nothing. */
+  dryRun(event: FlowEventInput): Promise<DryRunAnswer>;
+  listEvents(filter?: EventFilter): Promise<EventPage>;
+  getEvent(id: string): Promise<EventDetail>;
+  /** New runs of a stored event. */
+  replay(id: string, request?: ReplayRequest): Promise<DispatchAnswer>;
+  listRuns(filter?: RunFilter): Promise<RunPage>;
+  getRun(id: string): Promise<RunView>;
+  getOutput(
+    id: string,
+    options?: { after?: string | undefined; stream?: OutputStream | undefined },
+  ): Promise<OutputPage>;
+  /** Asks for a run to be stopped; the run that comes back says how far that is. */
+  cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
+  listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;
+  listFlows(): Promise<DeployedFlow[]>;
+  openApi(): Promise<Record<string, unknown>>;
+  /** Resolves when the Worker answers; needs no token. */
+  health(): Promise<void>;
+}
+
+const SECOND_MS = 1000;
+
+/** A client for one edge. Throws EdgeUrlError at once for a url that cannot be used. */
+export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
+  const { url, eventSecret, fetch, timeoutMs, token } = options;
+  const transport = createTransport({
+    url,
+    eventSecret,
+    fetch,
+    timeoutMs,
+    // A request that bears both is refused unless both may do it: where a signature says enough, it goes alone.
+    headers: ({ signed }): Record<string, string> =>
+      token === undefined || signed ? {} : { authorization: `Bearer ${token}` },
+  });
+
+  /** The answer, once it is sure that it has the fields which every answer of this route has. */
+  async function ask(request: TransportRequest, fields: readonly string[]): Promise<unknown> {
+    const answer = await transport.request(request);
+    const missing = fields.find((field) => !hasField(answer, field));
+    if (missing === undefined) return answer;
+    const call = `${request.method} /${request.path.join("/")}`;
+    throw new EdgeAnswerError({
+      call,
+      status: 200,
+      code: "not_an_edge",
+      message: `${call} at ${transport.url} answered without "${missing}"; is this the url of a codex-flow edge?`,
+    });
+  }
+
+  return {
+    url: transport.url,
+    async dispatch(event, { wait } = {}) {
+      const query = { wait: wait === true ? WAIT_MAX_SECONDS : wait };
+      return (await ask(
+        { method: "POST", path: ["events"], query, body: event, signed: true, holdMs: holdMs(wait) },
+        ["eventId", "runIds", "runs"],
+      )) as DispatchAnswer;
+    },
+    async dryRun(event) {
+      return (await ask(
+        { method: "POST", path: ["events"], query: { dry_run: 1 }, body: event, signed: true },
+        ["matches", "misses"],
+      )) as DryRunAnswer;
+    },
+    async listEvents(filter = {}) {
+      return (await ask({ method: "GET", path: ["events"], query: { ...filter } }, ["events"])) as EventPage;
+    },
+    async getEvent(id) {
+      return (await ask({ method: "GET", path: ["events", id] }, ["event", "runs"])) as EventDetail;
+    },
+    async replay(id, request = {}) {
+      return (await ask(
+        { method: "POST", path: ["events", id, "replay"], body: request, holdMs: holdMs(request.wait) },
+        ["eventId", "runIds", "runs"],
+      )) as DispatchAnswer;
+    },
+    async listRuns(filter = {}) {
+      return (await ask({ method: "GET", path: ["runs"], query: { ...filter } }, ["runs"])) as RunPage;
+    },
+    async getRun(id) {
+      return ((await ask({ method: "GET", path: ["runs", id] }, ["run"])) as { run: RunView }).run;
+    },
+    async getOutput(id, query = {}) {
+      return (await ask({ method: "GET", path: ["runs", id, "output"], query: { ...query } }, [
+        "output",
+        "cursor",
+      ])) as OutputPage;
+    },
+    async cancel(id, request = {}) {
+      const answer = await ask({ method: "POST", path: ["runs", id, "cancel"], body: request }, ["run"]);
+      return (answer as { run: RunView }).run;
+    },
+    async listRunners(filter = {}) {
+      const query = { ...filter };
+      return (await ask({ method: "GET", path: ["runners"], query }, [
+        "runners",
+        "waiting",
+      ])) as RunnersAnswer;
+    },
+    async listFlows() {
+      return ((await ask({ method: "GET", path: ["flows"] }, ["flows"])) as { flows: DeployedFlow[] }).flows;
+    },
+    async openApi() {
+      return (await ask({ method: "GET", path: ["openapi.json"] }, ["openapi"])) as Record<string, unknown>;
+    },
+    async health() {
+      await ask({ method: "GET", path: ["healthz"] }, ["ok"]);
+    },
+  };
+}
+
+function hasField(answer: unknown, field: string): boolean {
+  return answer !== null && typeof answer === "object" && field in answer;
+}
+
+/** How long the edge may hold an answer back because it was asked to wait. */
+function holdMs(wait: number | boolean | undefined): number {
+  if (wait === undefined || wait === false) return 0;
+  return (wait === true ? WAIT_MAX_SECONDS : Math.min(wait, WAIT_MAX_SECONDS)) * SECOND_MS;
+}

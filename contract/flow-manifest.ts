@@ -1,0 +1,148 @@
+/** flow.toml: what a flow package says about itself. Compatible with the ancestor's; unknown keys are refused. */
+import Type, { type Static } from "typebox";
+import {
+  CLOCK_MAX_MS,
+  QUEUE_DEFAULT_MS,
+  RETRY_BACKOFF_DEFAULT_MS,
+  RETRY_BACKOFF_MAX_MS,
+  RETRY_MAX_ATTEMPTS,
+  SILENCE_DEFAULT_MS,
+  TIMEOUT_DEFAULT_MS,
+} from "./limits.ts";
+
+export const RUNNER_KINDS = ["bun", "node", "codex", "code-mode"] as const;
+export type RunnerKind = (typeof RUNNER_KINDS)[number];
+export const RETRY_REASONS = ["lost", "timeout", "failed"] as const;
+export type RetryReason = (typeof RETRY_REASONS)[number];
+
+const closed = { additionalProperties: false } as const;
+const Name = Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$", description: "a-z 0-9 - _" });
+const Label = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" });
+const PackagePath = Type.String({
+  minLength: 1,
+  pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$",
+  description: "A path inside the package",
+});
+const ClockMs = Type.Integer({ minimum: 1, maximum: CLOCK_MAX_MS });
+
+const StepManifest = Type.Object(
+  {
+    name: Name,
+    runner: Type.Enum([...RUNNER_KINDS]),
+    script: PackagePath,
+    timeout_ms: Type.Optional(ClockMs),
+    silence_ms: Type.Optional(ClockMs),
+    queue_ms: Type.Optional(ClockMs),
+    cwd: Type.Optional(Type.String({ minLength: 1, description: "Relative to the flow's root" })),
+    pool: Type.Optional(Name),
+    labels: Type.Optional(Type.Array(Label, { maxItems: 32 })),
+    priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100 })),
+    trigger: Type.Optional(
+      Type.Object(
+        { type: Type.String({ minLength: 1, maxLength: 128 }), schema: Type.Optional(PackagePath) },
+        closed,
+      ),
+    ),
+    concurrency: Type.Optional(
+      Type.Object(
+        {
+          key: Type.String({
+            minLength: 1,
+            maxLength: 512,
+            description: "Template over the event: {{payload.repo}}",
+          }),
+          limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+        },
+        closed,
+      ),
+    ),
+    retry: Type.Optional(
+      Type.Object(
+        {
+          attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: RETRY_MAX_ATTEMPTS })),
+          on: Type.Optional(Type.Array(Type.Enum([...RETRY_REASONS]), { uniqueItems: true })),
+          backoff_ms: Type.Optional(Type.Integer({ minimum: 0, maximum: RETRY_BACKOFF_MAX_MS })),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+);
+
+export const FlowManifest = Type.Object(
+  {
+    name: Name,
+    version: Type.Number(),
+    description: Type.Optional(Type.String()),
+    config: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    guidance: Type.Optional(Type.Object({ skills: Type.Optional(Type.Array(Type.String())) }, closed)),
+    steps: Type.Array(StepManifest, { minItems: 1, maxItems: 64 }),
+  },
+  { ...closed, $id: "FlowManifest" },
+);
+export type FlowManifest = Static<typeof FlowManifest>;
+
+/** What bounds one attempt and what follows when it ends badly. */
+export interface RunPolicy {
+  /** Wall clock of an attempt. */
+  timeoutMs: number;
+  /** Longest time without output. */
+  silenceMs: number;
+  /** Longest time without a runner. */
+  queueMs: number;
+  retry: { attempts: number; on: RetryReason[]; backoffMs: number };
+}
+
+/** A step with every default filled in. */
+export interface FlowStep extends RunPolicy {
+  name: string;
+  runner: RunnerKind;
+  script: string;
+  cwd?: string;
+  pool: string;
+  labels: string[];
+  priority: number;
+  trigger?: { type: string; schema?: string };
+  concurrency?: { key: string; limit: number };
+}
+
+/** A flow as the edge and the runner agent know it. `digest` names the exact files of the package. */
+export interface Flow {
+  name: string;
+  version: number;
+  description?: string;
+  digest: string;
+  steps: FlowStep[];
+}
+
+/** Fills a manifest's defaults. The digest comes from the package's files. */
+export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
+  return {
+    name: manifest.name,
+    version: manifest.version,
+    ...(manifest.description === undefined ? {} : { description: manifest.description }),
+    digest,
+    steps: manifest.steps.map((step) => ({
+      name: step.name,
+      runner: step.runner,
+      script: step.script,
+      ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
+      pool: step.pool ?? "default",
+      labels: step.labels ?? [],
+      priority: step.priority ?? 0,
+      timeoutMs: step.timeout_ms ?? TIMEOUT_DEFAULT_MS,
+      silenceMs: step.silence_ms ?? SILENCE_DEFAULT_MS,
+      queueMs: step.queue_ms ?? QUEUE_DEFAULT_MS,
+      retry: {
+        attempts: step.retry?.attempts ?? 1,
+        on: step.retry?.on ?? ["lost", "timeout"],
+        backoffMs: step.retry?.backoff_ms ?? RETRY_BACKOFF_DEFAULT_MS,
+      },
+      ...(step.trigger === undefined ? {} : { trigger: step.trigger }),
+      ...(step.concurrency === undefined
+        ? {}
+        : { concurrency: { key: step.concurrency.key, limit: step.concurrency.limit ?? 1 } }),
+    })),
+  };
+}

@@ -1,0 +1,79 @@
+/** A FLOW_RESULT: the one thing that a step says about its run. */
+import Type, { type Static } from "typebox";
+import { RESULT_MAX_BYTES } from "./limits.ts";
+
+export const RESULT_STATUSES = [
+  "skipped",
+  "completed",
+  "changed",
+  "needs_intervention",
+  "blocked",
+  "failed",
+] as const;
+export const ResultStatus = Type.Enum([...RESULT_STATUSES]);
+export type ResultStatus = (typeof RESULT_STATUSES)[number];
+
+/** Other fields are kept. `next` is checked event by event when it is acted on, so that one bad one costs no result. */
+export const FlowResult = Type.Object(
+  {
+    status: ResultStatus,
+    message: Type.Optional(Type.String()),
+    artifacts: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    next: Type.Optional(
+      Type.Array(Type.Unknown(), { description: "FlowEvents that the edge sends after the run" }),
+    ),
+  },
+  { additionalProperties: true, $id: "FlowResult" },
+);
+export type FlowResult = Static<typeof FlowResult> & Record<string, unknown>;
+
+/** What a line of output says: nothing about the result, the result, or something that should have been one. */
+export type ResultLine =
+  { kind: "none" } | { kind: "result"; result: FlowResult } | { kind: "invalid"; message: string };
+
+const MARKER = "FLOW_RESULT ";
+
+/**
+ * Reads one line of standard output. The marker may stand anywhere in the line, as the ancestor allows; the rest
+ * of the line is the JSON. Of several such lines the last one counts, even when it is invalid.
+ */
+export function readResultLine(line: string): ResultLine {
+  const at = line.indexOf(MARKER);
+  if (at < 0) return { kind: "none" };
+  return readResultJson(line.slice(at + MARKER.length));
+}
+
+function readResultJson(text: string): ResultLine {
+  if (text.length > RESULT_MAX_BYTES)
+    return { kind: "invalid", message: `FLOW_RESULT is larger than ${RESULT_MAX_BYTES} bytes` };
+  try {
+    return checkResult(JSON.parse(text));
+  } catch (error) {
+    return {
+      kind: "invalid",
+      message: `FLOW_RESULT is not JSON: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+/** The ancestor's rules, and its words for what is wrong. */
+export function checkResult(value: unknown): Exclude<ResultLine, { kind: "none" }> {
+  if (value === null || typeof value !== "object" || Array.isArray(value))
+    return { kind: "invalid", message: "FLOW_RESULT must be a JSON object" };
+  const { status, message, artifacts, next } = value as Record<string, unknown>;
+  if (typeof status !== "string" || !RESULT_STATUSES.some((known) => known === status))
+    return {
+      kind: "invalid",
+      message: `FLOW_RESULT status is invalid: use one of ${RESULT_STATUSES.join(", ")}`,
+    };
+  if (message !== undefined && typeof message !== "string")
+    return { kind: "invalid", message: "FLOW_RESULT message must be a string" };
+  if (
+    artifacts !== undefined &&
+    (artifacts === null || typeof artifacts !== "object" || Array.isArray(artifacts))
+  )
+    return { kind: "invalid", message: "FLOW_RESULT artifacts must be an object" };
+  if (next !== undefined && !Array.isArray(next))
+    return { kind: "invalid", message: "FLOW_RESULT next must be an array of events" };
+  return { kind: "result", result: value as FlowResult };
+}

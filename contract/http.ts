@@ -1,0 +1,271 @@
+/**
+ * The HTTP interface as data: one entry a route, from which the Worker takes its scopes and bounds and the build
+ * makes the OpenAPI document. Field names follow the ancestor's client.
+ */
+import Type, { type TSchema } from "typebox";
+import { ErrorBody, ErrorDetail } from "./errors.ts";
+import { FlowEventInput } from "./flow-event.ts";
+import { EventView, OutputChunkView, RunView } from "./run-view.ts";
+
+/** What a token may do. `admin` holds them all. */
+export const SCOPES = ["events:write", "runs:read", "runs:write", "runner", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export const ReplayRequest = Type.Object(
+  {
+    flow: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    step: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    wait: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Integer({ minimum: 0 })], {
+        description: "Seconds (at most 25), or true for 25: answer when the runs are over",
+      }),
+    ),
+  },
+  { additionalProperties: false, $id: "ReplayRequest" },
+);
+
+/** The ancestor's client sends `{}`; a reason is recorded with the cancel. */
+export const CancelRequest = Type.Object(
+  { by: Type.Optional(Type.String({ maxLength: 128, description: "Who cancels, for the record" })) },
+  { additionalProperties: true, $id: "CancelRequest" },
+);
+
+export const DispatchAnswer = Type.Object(
+  {
+    status: Type.Enum(["accepted", "duplicate"]),
+    eventId: Type.String(),
+    runIds: Type.Array(Type.String()),
+    matched: Type.Integer({ description: "Steps matched by this request; 0 for a duplicate" }),
+    runs: Type.Array(RunView),
+    idempotent: Type.Boolean({ description: "True for a duplicate" }),
+    conflict: Type.Optional(
+      Type.Boolean({
+        description: "An event with this id and another type, source or payload is already stored",
+      }),
+    ),
+  },
+  { $id: "DispatchAnswer" },
+);
+
+export const DryRunAnswer = Type.Object(
+  {
+    eventId: Type.String(),
+    matches: Type.Array(Type.Object({ flow: Type.String(), step: Type.String(), pool: Type.String() })),
+    misses: Type.Array(
+      Type.Object({ flow: Type.String(), step: Type.String(), errors: Type.Array(ErrorDetail) }),
+    ),
+  },
+  { $id: "DryRunAnswer" },
+);
+
+export const RunnerView = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    pool: Type.String(),
+    version: Type.String(),
+    labels: Type.Array(Type.String()),
+    capacity: Type.Integer(),
+    active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
+    state: Type.Enum(["connected", "draining", "disconnected"]),
+    connectedAt: Type.Optional(Type.String({ format: "date-time" })),
+    lastSeenAt: Type.Optional(Type.String({ format: "date-time", description: "Last useful round trip" })),
+    flows: Type.Array(Type.Object({ name: Type.String(), version: Type.Number(), digest: Type.String() })),
+  },
+  { $id: "Runner" },
+);
+
+export const WaitingRunView = Type.Object(
+  {
+    runId: Type.String(),
+    pool: Type.String(),
+    flow: Type.String(),
+    step: Type.String(),
+    attempt: Type.Integer(),
+    queuedAt: Type.String({ format: "date-time" }),
+    reason: Type.Object({ code: Type.String(), message: Type.String() }),
+  },
+  { $id: "WaitingRun" },
+);
+
+const FlowView = Type.Object({
+  name: Type.String(),
+  version: Type.Number(),
+  description: Type.Optional(Type.String()),
+  digest: Type.String(),
+  steps: Type.Array(Type.Unknown()),
+});
+
+const limitParameter = Type.Integer({ description: "50 when absent, 0 or no number; clamped to 1–500" });
+const cursorParameter = Type.String({ description: "nextCursor of the page before" });
+const waitParameter = Type.String({
+  description: "Seconds (at most 25), or true: answer when the runs are over",
+});
+
+export interface HttpRoute {
+  method: "get" | "post";
+  /** As in OpenAPI: parameters in braces. */
+  path: string;
+  summary: string;
+  /** A token needs one of these; none: open to all. */
+  scopes: Scope[];
+  /** The body may also be authenticated by a signature. */
+  signed?: boolean;
+  query?: Record<string, TSchema>;
+  body?: TSchema;
+  /** Success: status and body; a socket has none. */
+  success: { status: number; schema?: TSchema };
+}
+
+const eventPage = Type.Object({ events: Type.Array(EventView), nextCursor: Type.Optional(Type.String()) });
+const runPage = Type.Object({
+  runs: Type.Array(RunView),
+  eventId: Type.Optional(Type.String()),
+  nextCursor: Type.Optional(Type.String()),
+});
+
+export const HTTP_ROUTES: HttpRoute[] = [
+  {
+    method: "post",
+    path: "/events",
+    summary: "Send an event. 202 means that the event and its runs are stored. /flow-events is the same",
+    scopes: ["events:write"],
+    signed: true,
+    query: {
+      wait: waitParameter,
+      dry_run: Type.String({
+        description: "1: say which steps would match and why others would not (200); store nothing",
+      }),
+    },
+    body: FlowEventInput,
+    success: { status: 202, schema: DispatchAnswer },
+  },
+  {
+    method: "get",
+    path: "/events",
+    summary: "Events, newest first",
+    scopes: ["runs:read"],
+    query: { type: Type.String(), source: Type.String(), limit: limitParameter, cursor: cursorParameter },
+    success: { status: 200, schema: eventPage },
+  },
+  {
+    method: "get",
+    path: "/events/{id}",
+    summary: "One event and its runs",
+    scopes: ["runs:read"],
+    success: { status: 200, schema: Type.Object({ event: EventView, runs: Type.Array(RunView) }) },
+  },
+  {
+    method: "post",
+    path: "/events/{id}/replay",
+    summary: "New runs of a stored event, matched against the flows deployed now",
+    scopes: ["events:write", "runs:write"],
+    body: ReplayRequest,
+    success: { status: 202, schema: DispatchAnswer },
+  },
+  {
+    method: "get",
+    path: "/runs",
+    summary: "Runs, newest first; status is a process or an effective status",
+    scopes: ["runs:read"],
+    query: {
+      eventId: Type.String(),
+      status: Type.String(),
+      flow: Type.String(),
+      limit: limitParameter,
+      cursor: cursorParameter,
+    },
+    success: { status: 200, schema: runPage },
+  },
+  {
+    method: "get",
+    path: "/runs/{id}",
+    summary: "One run with its attempts, result and output",
+    scopes: ["runs:read"],
+    success: { status: 200, schema: Type.Object({ run: RunView }) },
+  },
+  {
+    method: "get",
+    path: "/runs/{id}/output",
+    summary: "Output behind a cursor",
+    scopes: ["runs:read"],
+    query: {
+      after: Type.String({ description: "Cursor" }),
+      stream: Type.String({ description: "stdout, stderr or system" }),
+    },
+    success: {
+      status: 200,
+      schema: Type.Object({
+        output: Type.Array(OutputChunkView),
+        cursor: Type.String({ description: "Pass it as `after` for what comes next" }),
+        complete: Type.Boolean({ description: "The run is over and nothing follows this cursor" }),
+      }),
+    },
+  },
+  {
+    method: "get",
+    path: "/runs/{id}/tail",
+    summary: "WebSocket: the run and its output, live, from `after` on",
+    scopes: ["runs:read"],
+    query: { after: Type.String({ description: "Cursor" }) },
+    success: { status: 101 },
+  },
+  {
+    method: "post",
+    path: "/runs/{id}/cancel",
+    summary: "Ask for a run to be stopped",
+    scopes: ["runs:write"],
+    body: CancelRequest,
+    success: { status: 202, schema: Type.Object({ run: RunView }) },
+  },
+  {
+    method: "get",
+    path: "/runners",
+    summary: "Runners, and why each waiting run waits",
+    scopes: ["runs:read"],
+    query: { pool: Type.String() },
+    success: {
+      status: 200,
+      schema: Type.Object({ runners: Type.Array(RunnerView), waiting: Type.Array(WaitingRunView) }),
+    },
+  },
+  {
+    method: "get",
+    path: "/flows",
+    summary: "The flows that are deployed",
+    scopes: ["runs:read"],
+    success: { status: 200, schema: Type.Object({ flows: Type.Array(FlowView) }) },
+  },
+  {
+    method: "get",
+    path: "/openapi.json",
+    summary: "This document",
+    scopes: ["runs:read"],
+    success: { status: 200 },
+  },
+  {
+    method: "get",
+    path: "/healthz",
+    summary: "The Worker answers",
+    scopes: [],
+    success: { status: 200, schema: Type.Object({ ok: Type.Boolean() }) },
+  },
+  {
+    method: "get",
+    path: "/runners/connect",
+    summary: "WebSocket: control socket of a runner agent",
+    scopes: ["runner"],
+    query: { pool: Type.String() },
+    success: { status: 101 },
+  },
+  {
+    method: "get",
+    path: "/runs/{id}/attach",
+    summary: "WebSocket: run socket of a runner agent",
+    scopes: ["runner"],
+    success: { status: 101 },
+  },
+];
+
+/** Body of every error answer. */
+export { ErrorBody };

@@ -1,0 +1,93 @@
+/**
+ * Every bound of the product, by name and with its unit (invariant 12).
+ *
+ * A bound that is met answers a clear error that names it; none is silent. Whoever changes a number here
+ * changes it for the edge, the runner agent, the client and the documentation at once.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** A whole FlowEvent as sent: more answers 413. */
+export const EVENT_MAX_BYTES = MIB;
+export const EVENT_ID_MAX_CHARS = 512;
+export const EVENT_TYPE_MAX_CHARS = 128;
+export const EVENT_SOURCE_MAX_CHARS = 512;
+/** Nesting of a payload; deeper JSON would exhaust the stack of a recursive reader. */
+export const EVENT_MAX_DEPTH = 256;
+/** Bodies of all other requests (replay, cancel). */
+export const REQUEST_MAX_BYTES = 64 * KIB;
+
+/** A FLOW_RESULT as one JSON text; more ends the run as failed, naming this bound. */
+export const RESULT_MAX_BYTES = 256 * KIB;
+/** Stored output of one run, all attempts together; what comes after is counted and dropped, and the run says so. */
+export const OUTPUT_MAX_BYTES = 16 * MIB;
+/** One chunk of output in a frame: what the runner cuts its stream into. */
+export const OUTPUT_CHUNK_MAX_BYTES = 64 * KIB;
+/** One output frame: as much as one stored row may hold before compression. */
+export const OUTPUT_FRAME_MAX_BYTES = 256 * KIB;
+/** Any frame on a socket of the runner link. A claimed frame carries a whole event. */
+export const FRAME_MAX_BYTES = 2 * MIB;
+
+/** Chained events: depth of the newest one below its root, and how many one run may send. */
+export const CHAIN_MAX_DEPTH = 8;
+export const CHAIN_MAX_EVENTS = 32;
+
+/** Lists, as the ancestor: 50 when absent, 0 or no number; clamped to 1–500. */
+export const LIST_DEFAULT_ITEMS = 50;
+export const LIST_MAX_ITEMS = 500;
+/** Output chunks on one page of GET /runs/:id/output. */
+export const OUTPUT_PAGE_MAX_BYTES = MIB;
+
+/** `?wait=` on dispatch and replay. */
+export const WAIT_MAX_SECONDS = 25;
+
+/** Waiting runs of one pool; more is refused to the queue, which tries again later. */
+export const BACKLOG_MAX_RUNS = 20_000;
+/** Runs of one event, replays included. */
+export const RUNS_PER_EVENT_MAX = 200;
+export const RUNNER_CAPACITY_MAX = 256;
+export const RUNNERS_PER_POOL_MAX = 500;
+export const FLOWS_PER_RUNNER_MAX = 1000;
+
+/** The three clocks of an attempt (invariant 11). */
+export const TIMEOUT_DEFAULT_MS = 5 * MINUTE_MS;
+export const SILENCE_DEFAULT_MS = 5 * MINUTE_MS;
+export const QUEUE_DEFAULT_MS = DAY_MS;
+export const CLOCK_MAX_MS = 7 * DAY_MS;
+export const RETRY_MAX_ATTEMPTS = 10;
+export const RETRY_BACKOFF_DEFAULT_MS = 5 * SECOND_MS;
+export const RETRY_BACKOFF_MAX_MS = HOUR_MS;
+
+/** An attempt without a sign of life for this long is lost (`lost_after` of the design). */
+export const LOST_AFTER_MS = 60 * SECOND_MS;
+/** How often a runner sends "ping" on each of its sockets. The runtime answers; no object wakes. */
+export const PING_INTERVAL_MS = 15 * SECOND_MS;
+/** A ping unanswered for this long: the socket is dead, connect again. */
+export const PONG_TIMEOUT_MS = 10 * SECOND_MS;
+/** A control socket silent for this long is offered nothing. */
+export const CONTROL_STALE_MS = 45 * SECOND_MS;
+/** An offer unanswered for this long goes back to the backlog. */
+export const OFFER_TIMEOUT_MS = 10 * SECOND_MS;
+
+/** Time a process has to go by itself after its terminal event (invariant 9). */
+export const RESULT_GRACE_MS = 10 * SECOND_MS;
+/** SIGTERM → this long → SIGKILL. */
+export const KILL_GRACE_MS = 5 * SECOND_MS;
+/** What the edge allows on top of `timeout_ms` before it stops believing that the runner keeps the wall clock. */
+export const WALL_MARGIN_MS = MINUTE_MS;
+
+/** Retention of events, runs and output, when RETENTION_DAYS says nothing else. */
+export const RETENTION_DEFAULT_DAYS = 30;
+export const RETENTION_MAX_DAYS = 365;
+
+/** How far a Standard Webhooks timestamp may be from the edge's clock (the specification's recommendation). */
+export const WEBHOOK_TOLERANCE_MS = 5 * MINUTE_MS;
+
+/** Protocol of the runner link: this one and the one before are spoken. */
+export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_OLDEST = 1;

@@ -1,0 +1,78 @@
+/**
+ * Which steps an event starts: exact `type`, then the payload against the step's schema. Several steps may match;
+ * there is no order among them. Pure: the compiled validators come from the catalog.
+ */
+import type { ErrorDetail } from "./errors.ts";
+import type { FlowEvent } from "./flow-event.ts";
+import type { Flow, FlowStep } from "./flow-manifest.ts";
+
+/** Faults of a payload, empty when it is valid. Paths are JSON pointers that begin with "/payload". */
+export type PayloadCheck = (payload: unknown) => ErrorDetail[];
+
+/** The flows that are deployed, with a compiled check for each step that names a schema ("flow/step"). */
+export interface FlowCatalog {
+  flows: Flow[];
+  checks: Partial<Record<string, PayloadCheck>>;
+}
+
+export interface StepMatch {
+  flow: Flow;
+  step: FlowStep;
+}
+/** A step that waits for this type and does not accept this payload. */
+export interface StepMiss extends StepMatch {
+  errors: ErrorDetail[];
+}
+
+export function stepKey(flow: string, step: string): string {
+  return `${flow}/${step}`;
+}
+
+/** Narrows a match to one flow or one step, for a replay. */
+export interface StepFilter {
+  flow?: string | undefined;
+  step?: string | undefined;
+}
+
+export function matchEvent(
+  event: FlowEvent,
+  catalog: FlowCatalog,
+  only: StepFilter = {},
+): { matches: StepMatch[]; misses: StepMiss[] } {
+  const matches: StepMatch[] = [];
+  const misses: StepMiss[] = [];
+  for (const flow of catalog.flows) {
+    if (only.flow !== undefined && flow.name !== only.flow) continue;
+    for (const step of flow.steps) {
+      if (only.step !== undefined && step.name !== only.step) continue;
+      if (step.trigger?.type !== event.type) continue;
+      const errors = catalog.checks[stepKey(flow.name, step.name)]?.(event.payload) ?? [];
+      if (errors.length === 0) matches.push({ flow, step });
+      else misses.push({ flow, step, errors });
+    }
+  }
+  return { matches, misses };
+}
+
+const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)\s*\}\}/g;
+const CONCURRENCY_KEY_MAX_CHARS = 512;
+
+/**
+ * Fills a concurrency key's template from the event: `{{payload.repo}}`. A path that leads nowhere stands as an
+ * empty text, so that runs without the value share one key rather than run unbounded.
+ */
+export function renderConcurrencyKey(template: string, event: FlowEvent): string {
+  return template
+    .replace(PLACEHOLDER, (_whole, path: string) => textAt(event, path.split(".")))
+    .slice(0, CONCURRENCY_KEY_MAX_CHARS);
+}
+
+function textAt(value: unknown, path: string[]): string {
+  let current: unknown = value;
+  for (const key of path) {
+    if (current === null || typeof current !== "object" || !Object.hasOwn(current, key)) return "";
+    current = (current as Record<string, unknown>)[key];
+  }
+  if (current === undefined || current === null) return "";
+  return typeof current === "string" ? current : JSON.stringify(current);
+}

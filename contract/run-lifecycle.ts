@@ -1,0 +1,493 @@
+/**
+ * The life of a run as pure functions: a record and a fact go in, the next record comes out. No clock, no storage,
+ * no socket; the event object supplies those and commits what comes back.
+ *
+ *   queued ──claim──▶ running ──end──▶ completed | failed | canceled
+ *     ▲                  │
+ *     └──── retry ◀── lost | timeout | failed        (only when the step's retry says so)
+ *
+ * Kept here: invariant 4 (fencing: only the live lease writes), 5 (the first terminal state wins), 9 (the terminal
+ * event wins over the process), 10 (cancel is proved) and 11 (three clocks).
+ */
+import type { ErrorDetail } from "./errors.ts";
+import type { FlowEvent } from "./flow-event.ts";
+import type { Flow, FlowStep, RetryReason } from "./flow-manifest.ts";
+import type { FlowResult } from "./flow-result.ts";
+import { runId } from "./ids.ts";
+import {
+  CHAIN_MAX_DEPTH,
+  CHAIN_MAX_EVENTS,
+  LOST_AFTER_MS,
+  RETRY_BACKOFF_MAX_MS,
+  WALL_MARGIN_MS,
+} from "./limits.ts";
+import { renderConcurrencyKey } from "./matching.ts";
+import type {
+  AttemptEnd,
+  AttemptRecord,
+  AttemptStatus,
+  ChainedEvent,
+  ProcessStatus,
+  Reason,
+  RunRecord,
+} from "./run-record.ts";
+
+/** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
+export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as const;
+
+export function resendAfterMs(sends: number): number {
+  return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];
+}
+
+export function isTerminal(status: ProcessStatus): boolean {
+  return status === "completed" || status === "failed" || status === "canceled";
+}
+
+export interface NewRun {
+  eventKey: string;
+  n: number;
+  event: FlowEvent;
+  flow: Pick<Flow, "name" | "version" | "digest">;
+  step: FlowStep;
+  origin: RunRecord["origin"];
+  replayOf?: string | undefined;
+  depth: number;
+  now: number;
+}
+
+/** A run as it is stored with its event. Its first queue message follows the commit at once; `sendAt` is the second. */
+export function newRun(given: NewRun): RunRecord {
+  const { step, now } = given;
+  return {
+    v: 1,
+    n: given.n,
+    id: runId(given.eventKey, given.n),
+    eventId: given.event.id,
+    flow: { name: given.flow.name, version: given.flow.version, digest: given.flow.digest },
+    step: { name: step.name, runner: step.runner },
+    policy: {
+      timeoutMs: step.timeoutMs,
+      silenceMs: step.silenceMs,
+      queueMs: step.queueMs,
+      retry: step.retry,
+    },
+    pool: step.pool,
+    labels: step.labels,
+    priority: step.priority,
+    ...(step.concurrency === undefined
+      ? {}
+      : {
+          concurrency: {
+            key: renderConcurrencyKey(step.concurrency.key, given.event),
+            limit: step.concurrency.limit,
+          },
+        }),
+    origin: given.origin,
+    ...(given.replayOf === undefined ? {} : { replayOf: given.replayOf }),
+    depth: given.depth,
+    status: "queued",
+    attempts: [],
+    createdAt: now,
+    updatedAt: now,
+    queuedAt: now,
+    notBefore: now,
+    rev: 1,
+    sendAt: now + resendAfterMs(1),
+    sends: 1,
+    outputBytes: 0,
+    outputDropped: 0,
+  };
+}
+
+/** The attempt that a runner may claim now, or the one that runs. */
+export function waitingAttempt(run: RunRecord): number | undefined {
+  return run.status === "queued" ? run.attempts.length + 1 : undefined;
+}
+
+export function liveAttempt(run: RunRecord): AttemptRecord | undefined {
+  return run.status === "running" ? run.attempts.at(-1) : undefined;
+}
+
+function changed(run: RunRecord, now: number, change: Partial<RunRecord>): RunRecord {
+  return { ...run, ...change, rev: run.rev + 1, updatedAt: now };
+}
+
+function withAttempt(run: RunRecord, attempt: AttemptRecord): AttemptRecord[] {
+  return run.attempts.map((known) => (known.number === attempt.number ? attempt : known));
+}
+
+export type ClaimOutcome =
+  | { kind: "claimed"; run: RunRecord; attempt: AttemptRecord; fresh: boolean }
+  | { kind: "refused"; reason: Reason };
+
+/**
+ * A runner wants to start an attempt. The first claim wins. The same runner may claim again as long as it has sent
+ * nothing: then its first answer was lost with the socket, and the lease is handed out once more.
+ */
+export function claim(
+  run: RunRecord,
+  by: { attempt: number; runnerId: string; runnerName: string; lease: string },
+  now: number,
+): ClaimOutcome {
+  const live = liveAttempt(run);
+  if (live?.number === by.attempt && live.runnerId === by.runnerId && live.ackedSeq === 0)
+    return { kind: "claimed", run, attempt: live, fresh: false };
+  if (run.status !== "queued") return refused("not_claimable", `run ${run.id} is ${run.status}, not queued`);
+  if (by.attempt !== run.attempts.length + 1)
+    return refused(
+      "not_claimable",
+      `run ${run.id} waits with attempt ${run.attempts.length + 1}, not ${by.attempt}`,
+    );
+  if (now < run.notBefore)
+    return refused(
+      "too_early",
+      `attempt ${by.attempt} of run ${run.id} backs off until ${new Date(run.notBefore).toISOString()}`,
+    );
+  const attempt: AttemptRecord = {
+    number: by.attempt,
+    status: "running",
+    runnerId: by.runnerId,
+    runnerName: by.runnerName,
+    lease: by.lease,
+    startedAt: now,
+    ackedSeq: 0,
+  };
+  return {
+    kind: "claimed",
+    attempt,
+    fresh: true,
+    run: changed(run, now, {
+      status: "running",
+      attempts: [...run.attempts, attempt],
+      startedAt: run.startedAt ?? now,
+    }),
+  };
+}
+
+function refused(code: string, message: string): { kind: "refused"; reason: Reason } {
+  return { kind: "refused", reason: { code, message } };
+}
+
+export type ResumeOutcome =
+  { kind: "resumed"; attempt: AttemptRecord; live: boolean } | { kind: "refused"; reason: Reason };
+
+/** A runner connects again for an attempt. With a lease that is lost it may still hand over evidence (invariant 4). */
+export function resume(run: RunRecord, by: { attempt: number; lease: string }): ResumeOutcome {
+  const attempt = run.attempts[by.attempt - 1];
+  if (attempt === undefined || attempt.lease !== by.lease)
+    return refused("unknown_lease", `run ${run.id} knows no such lease for attempt ${by.attempt}`);
+  return { kind: "resumed", attempt, live: liveAttempt(run)?.number === attempt.number };
+}
+
+/** A FLOW_RESULT came: it stands until a later one replaces it or the process ends (invariant 9). */
+export function recordResult(
+  run: RunRecord,
+  number: number,
+  seq: number,
+  result: FlowResult,
+  now: number,
+): RunRecord {
+  const attempt = run.attempts[number - 1];
+  if (attempt === undefined || seq <= attempt.ackedSeq) return run;
+  if (liveAttempt(run)?.number !== number)
+    return withEvidence(run, {
+      ...attempt,
+      ackedSeq: seq,
+      late: { ...attempt.late, receivedAt: now, result },
+    });
+  return changed(run, now, { attempts: withAttempt(run, { ...attempt, ackedSeq: seq, result }) });
+}
+
+/** Evidence stays out of `rev` and `updatedAt`: it changes nothing that a projection shows. */
+function withEvidence(run: RunRecord, attempt: AttemptRecord): RunRecord {
+  return { ...run, attempts: withAttempt(run, attempt) };
+}
+
+export interface Outcome {
+  status: AttemptStatus;
+  /** What a retry policy would have to name for another attempt. */
+  retry?: RetryReason;
+  result?: FlowResult;
+  error?: Reason;
+}
+
+/** What an end means, given the result so far. Pure table of invariant 9. */
+export function outcomeOf(end: AttemptEnd, result: FlowResult | undefined, canceled: boolean): Outcome {
+  const byItself = end.reason === "exited" && end.exit?.code === 0;
+  if (canceled && !(byItself && result !== undefined && end.error === undefined))
+    return { status: "canceled" };
+  if (end.reason === "exited" && !byItself)
+    return { status: "failed", retry: "failed", error: end.error ?? exitError(end) };
+  if (end.error !== undefined && (byItself || end.reason === "reaped" || end.reason === "refused"))
+    return { status: "failed", retry: "failed", error: end.error };
+  if (result !== undefined)
+    return {
+      status: "completed",
+      result,
+      ...(result.status === "failed" ? { retry: "failed" as const } : {}),
+    };
+  switch (end.reason) {
+    case "timeout":
+      return {
+        status: "timeout",
+        retry: "timeout",
+        error: end.error ?? reason("timeout", "the step ran longer than its timeout_ms"),
+      };
+    case "silence":
+      return {
+        status: "timeout",
+        retry: "timeout",
+        error: end.error ?? reason("silence", "the step was silent for longer than its silence_ms"),
+      };
+    case "abandoned":
+      return {
+        status: "lost",
+        retry: "lost",
+        error: end.error ?? reason("lost", "the runner lost the step"),
+      };
+    case "canceled":
+      return { status: "canceled" };
+    case "exited":
+    case "reaped":
+      return {
+        status: "failed",
+        retry: "failed",
+        error: reason("no_result", "Step did not emit FLOW_RESULT"),
+      };
+    case "refused":
+      return {
+        status: "failed",
+        retry: "failed",
+        error: reason("refused", "the runner could not start the step"),
+      };
+  }
+}
+
+function reason(code: string, message: string): Reason {
+  return { code, message };
+}
+
+function exitError(end: AttemptEnd): Reason {
+  return end.exit?.signal != null
+    ? reason("killed", `the step was killed by ${end.exit.signal}`)
+    : reason("exit_code", `the step exited with code ${end.exit?.code ?? "unknown"}`);
+}
+
+export interface EndOptions {
+  now: number;
+  /** 0 to 1, for the jitter of a retry's backoff. */
+  random: number;
+  /** Faults of an event that a result's `next` asks for. */
+  checkEvent: (event: unknown) => ErrorDetail[];
+}
+
+/**
+ * An attempt is over. With the live lease this ends the run or queues its next attempt; without it, it is evidence.
+ * `seq` is absent when the edge itself declares the end (lost, out of time).
+ */
+export function endAttempt(
+  run: RunRecord,
+  number: number,
+  seq: number | undefined,
+  end: AttemptEnd,
+  options: EndOptions,
+): RunRecord {
+  const { now } = options;
+  const attempt = run.attempts[number - 1];
+  if (attempt === undefined || (seq !== undefined && seq <= attempt.ackedSeq)) return run;
+  const ackedSeq = seq ?? attempt.ackedSeq;
+  if (liveAttempt(run)?.number !== number)
+    return withEvidence(run, { ...attempt, ackedSeq, late: { ...attempt.late, receivedAt: now, end } });
+
+  const outcome = outcomeOf(end, attempt.result, run.cancel !== undefined);
+  const ended: AttemptRecord = {
+    ...attempt,
+    ackedSeq,
+    end,
+    status: outcome.status,
+    completedAt: now,
+    ...(outcome.error === undefined ? {} : { error: outcome.error }),
+  };
+  delete ended.unseenSince;
+  const next = changed(run, now, { attempts: withAttempt(run, ended) });
+  return mayRetry(run, outcome) ? requeued(next, options) : terminated(next, outcome, options);
+}
+
+function mayRetry(run: RunRecord, outcome: Outcome): boolean {
+  const { attempts, on } = run.policy.retry;
+  return (
+    outcome.retry !== undefined &&
+    on.includes(outcome.retry) &&
+    run.attempts.length < attempts &&
+    run.cancel === undefined
+  );
+}
+
+function requeued(run: RunRecord, { now, random }: EndOptions): RunRecord {
+  const doubled = run.policy.retry.backoffMs * 2 ** (run.attempts.length - 1);
+  const notBefore = now + Math.round(Math.min(doubled, RETRY_BACKOFF_MAX_MS) * (0.75 + random / 2));
+  return { ...run, status: "queued", queuedAt: now, notBefore, sendAt: notBefore, sends: 0 };
+}
+
+const PROCESS_OF: Record<Exclude<AttemptStatus, "running">, ProcessStatus> = {
+  completed: "completed",
+  failed: "failed",
+  canceled: "canceled",
+  lost: "failed",
+  timeout: "failed",
+};
+
+function terminated(run: RunRecord, outcome: Outcome, options: EndOptions): RunRecord {
+  if (outcome.status === "running") return run;
+  const { now } = options;
+  const chained = outcome.result === undefined ? [] : chainedEvents(run, outcome.result, options);
+  return {
+    ...run,
+    status: PROCESS_OF[outcome.status],
+    completedAt: now,
+    ...(outcome.result === undefined ? {} : { result: outcome.result }),
+    ...(outcome.error === undefined ? {} : { error: outcome.error }),
+    ...(run.cancel === undefined || outcome.status !== "canceled"
+      ? {}
+      : { cancel: { ...run.cancel, state: "canceled" as const } }),
+    // The first send of chained events follows the commit at once; `sendAt` is the second.
+    ...(chained.length === 0 ? {} : { chained, sends: 1, sendAt: now + resendAfterMs(1) }),
+  };
+}
+
+function chainedEvents(run: RunRecord, result: FlowResult, options: EndOptions): ChainedEvent[] {
+  return (result.next ?? []).slice(0, CHAIN_MAX_EVENTS + 1).map((event, index): ChainedEvent => {
+    const eventId = idOf(event);
+    const refuse = (why: string): ChainedEvent => ({ index, eventId, state: "refused", reason: why });
+    if (index >= CHAIN_MAX_EVENTS)
+      return refuse(
+        `one run may send ${CHAIN_MAX_EVENTS} events; this one and what follows it were not sent`,
+      );
+    if (run.depth + 1 > CHAIN_MAX_DEPTH)
+      return refuse(`the chain is already ${run.depth} events deep, the limit is ${CHAIN_MAX_DEPTH}`);
+    const faults = options.checkEvent(event);
+    return faults.length === 0
+      ? { index, eventId, state: "owed" }
+      : refuse(faults.map((fault) => `${fault.path} ${fault.message}`).join("; "));
+  });
+}
+
+function idOf(event: unknown): string | null {
+  if (event === null || typeof event !== "object" || !("id" in event)) return null;
+  return typeof event.id === "string" ? event.id : null;
+}
+
+/** A chained event was taken over by its own object. */
+export function noteChained(run: RunRecord, index: number, runIds: string[], now: number): RunRecord {
+  const entry = run.chained?.[index];
+  if (run.chained === undefined || entry?.state !== "owed") return run;
+  const chained = run.chained.map((known) =>
+    known.index === index ? { ...known, state: "sent" as const, runIds } : known,
+  );
+  return changed(run, now, { chained });
+}
+
+/** Somebody wants the run to stop. A run that nobody has started is canceled at once; a running one must prove it. */
+export function requestCancel(run: RunRecord, by: string, now: number): RunRecord {
+  if (isTerminal(run.status) || run.cancel !== undefined) return run;
+  if (run.status === "queued")
+    return changed(run, now, {
+      status: "canceled",
+      completedAt: now,
+      cancel: { state: "canceled", by, requestedAt: now },
+    });
+  return changed(run, now, { cancel: { state: "cancel_requested", by, requestedAt: now } });
+}
+
+/** The runner has signalled the tree; `survivors` are the pids that it still sees. */
+export function recordSignalled(run: RunRecord, number: number, survivors: number[], now: number): RunRecord {
+  const { cancel } = run;
+  if (cancel === undefined || liveAttempt(run)?.number !== number) return run;
+  const known = cancel.survivors ?? [];
+  const same = known.length === survivors.length && known.every((pid) => survivors.includes(pid));
+  if (cancel.state === "signalled" && same) return run;
+  return changed(run, now, {
+    cancel: { ...cancel, state: "signalled", signalledAt: cancel.signalledAt ?? now, survivors },
+  });
+}
+
+/** The queue gave a message up. The run ends where people see it, and can be replayed. */
+export function deadLetter(run: RunRecord, attempt: number, now: number): RunRecord {
+  if (waitingAttempt(run) !== attempt) return run;
+  return changed(run, now, {
+    status: "failed",
+    completedAt: now,
+    error: reason(
+      "dead_lettered",
+      `attempt ${attempt} could not be handed to pool ${run.pool}: the queue gave up after its retries; replay the event to try again`,
+    ),
+  });
+}
+
+/** The runner's socket for an attempt closed or was not found: the lease clock runs from here (invariant 7). */
+export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
+  const live = liveAttempt(run);
+  if (live?.number !== number || live.unseenSince !== undefined) return run;
+  return { ...run, attempts: withAttempt(run, { ...live, unseenSince: since }) };
+}
+
+export function noteSeen(run: RunRecord, number: number): RunRecord {
+  const live = liveAttempt(run);
+  if (live?.number !== number || live.unseenSince === undefined) return run;
+  const seen = { ...live };
+  delete seen.unseenSince;
+  return { ...run, attempts: withAttempt(run, seen) };
+}
+
+/**
+ * Time has passed. `lastSeen` is the last sign of life on the open socket of the live attempt, or undefined when
+ * none is open.
+ */
+export function tick(run: RunRecord, lastSeen: number | undefined, options: EndOptions): RunRecord {
+  const { now } = options;
+  if (run.status === "queued" && now >= run.queuedAt + run.policy.queueMs)
+    return changed(run, now, {
+      status: "failed",
+      completedAt: now,
+      error: reason(
+        "queue_timeout",
+        `no runner of pool ${run.pool} took the run within ${run.policy.queueMs} ms`,
+      ),
+    });
+  const live = liveAttempt(run);
+  if (live === undefined) return run;
+  if (now >= wallDeadline(run, live))
+    return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
+  const silentSince = lastSeen ?? live.unseenSince;
+  // No socket and no note of when it went: this object has just woken (a deploy, a crash). It grants the whole
+  // time before it declares anything lost (invariant 16).
+  if (silentSince === undefined) return noteUnseen(run, live.number, now);
+  if (now < silentSince + LOST_AFTER_MS) return run;
+  const lost = reason("lost", `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`);
+  return endAttempt(run, live.number, undefined, { reason: "abandoned", error: lost }, options);
+}
+
+function wallDeadline(run: RunRecord, live: AttemptRecord): number {
+  return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS;
+}
+
+/** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
+export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
+  if (run.status === "queued") return Math.min(run.queuedAt + run.policy.queueMs, run.sendAt);
+  const live = liveAttempt(run);
+  if (live !== undefined)
+    return Math.min(wallDeadline(run, live), (lastSeen ?? live.unseenSince ?? now) + LOST_AFTER_MS);
+  return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
+}
+
+/** What was owed to the queue has been sent again. */
+export function resent(run: RunRecord, now: number): RunRecord {
+  return { ...run, sends: run.sends + 1, sendAt: now + resendAfterMs(run.sends + 1) };
+}
+
+/** What one attempt's output has come to: what is committed, and how much of the run's bound is used. */
+export interface OutputProgress {
+  ackedSeq: number;
+  bytes: number;
+  dropped: number;
+}

@@ -1,0 +1,137 @@
+/**
+ * A run as its event object keeps it: one document a run, attempts inside. Everything that anybody may want to
+ * know later is here; what is derived (effective status, what the outbox owes, when to wake) is computed.
+ */
+import type { FlowResult } from "./flow-result.ts";
+import type { RunnerKind, RunPolicy } from "./flow-manifest.ts";
+
+export const PROCESS_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
+export type ProcessStatus = (typeof PROCESS_STATUSES)[number];
+
+/** Why an attempt or a run ended as it did. `code` is for machines, `message` for people. */
+export interface Reason {
+  code: string;
+  message: string;
+}
+
+export type AttemptStatus = "running" | "completed" | "failed" | "canceled" | "lost" | "timeout";
+
+/** How the step's process ended, as the runner saw it. */
+export interface ProcessExit {
+  code: number | null;
+  signal: string | null;
+}
+
+/** What the runner found when it looked for survivors (invariant 10). */
+export interface TreeProof {
+  empty: boolean;
+  /** Processes that would not go, by pid. */
+  survivors: number[];
+}
+
+/** A result that came without the live lease: kept, never acted on (invariant 4). */
+export interface LateEvidence {
+  receivedAt: number;
+  result?: FlowResult;
+  end?: AttemptEnd;
+}
+
+export const END_REASONS = [
+  "exited",
+  "reaped",
+  "timeout",
+  "silence",
+  "canceled",
+  "refused",
+  "abandoned",
+] as const;
+/**
+ * Why the runner says an attempt is over: the process exited; it was reaped after its terminal event; a clock of
+ * the runner ran out (wall or silence); it was canceled; the step could not be started; the agent restarted and
+ * cannot vouch for the process any more.
+ */
+export type EndReason = (typeof END_REASONS)[number];
+
+export interface AttemptEnd {
+  reason: EndReason;
+  exit?: ProcessExit | undefined;
+  tree?: TreeProof | undefined;
+  error?: Reason | undefined;
+}
+
+export interface AttemptRecord {
+  number: number;
+  status: AttemptStatus;
+  runnerId: string;
+  runnerName: string;
+  lease: string;
+  /** Epoch milliseconds, as all times in this record. */
+  startedAt: number;
+  completedAt?: number;
+  /** Since when no socket of the runner has been seen; absent while one is open. */
+  unseenSince?: number;
+  /** Highest committed sequence number of a result or end; output has its own in its rows (invariant 8). */
+  ackedSeq: number;
+  /** Provisional until the process is gone (invariant 9). */
+  result?: FlowResult;
+  end?: AttemptEnd;
+  error?: Reason;
+  late?: LateEvidence;
+}
+
+export interface CancelRecord {
+  /** `cancel_requested → signalled → canceled` (invariant 10). */
+  state: "cancel_requested" | "signalled" | "canceled";
+  by: string;
+  requestedAt: number;
+  signalledAt?: number;
+  survivors?: number[];
+}
+
+/** One event of a result's `next`, and what became of it. */
+export interface ChainedEvent {
+  index: number;
+  eventId: string | null;
+  state: "owed" | "sent" | "refused";
+  reason?: string;
+  runIds?: string[];
+}
+
+export interface RunRecord {
+  /** Shape of this document. */
+  v: 1;
+  n: number;
+  id: string;
+  eventId: string;
+  flow: { name: string; version: number; digest: string };
+  step: { name: string; runner: RunnerKind };
+  policy: RunPolicy;
+  pool: string;
+  labels: string[];
+  priority: number;
+  concurrency?: { key: string; limit: number };
+  origin: "event" | "replay" | "next";
+  replayOf?: string;
+  /** Depth of the event in its chain. */
+  depth: number;
+  status: ProcessStatus;
+  attempts: AttemptRecord[];
+  createdAt: number;
+  updatedAt: number;
+  startedAt?: number;
+  completedAt?: number;
+  /** When the current wait for a runner began, and the earliest time that the next attempt may be offered. */
+  queuedAt: number;
+  notBefore: number;
+  /** Grows with every change: a projection never goes back to an older state. */
+  rev: number;
+  /** Outbox: when what this run owes the queue is due (again), and how often it was sent. */
+  sendAt: number;
+  sends: number;
+  outputBytes: number;
+  outputDropped: number;
+  cancel?: CancelRecord;
+  result?: FlowResult;
+  error?: Reason;
+  chained?: ChainedEvent[];
+}

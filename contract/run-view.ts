@@ -1,0 +1,222 @@
+/**
+ * Runs and events as the HTTP interface shows them. Field names follow the ancestor's client normaliser, which
+ * must work against this edge unchanged: dates as ISO strings, `status` the process status, `result` unwrapped.
+ */
+import Type, { type Static } from "typebox";
+import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
+import { attemptId } from "./ids.ts";
+import { LOST_AFTER_MS } from "./limits.ts";
+import { PROCESS_STATUSES, type AttemptRecord, type ProcessStatus, type RunRecord } from "./run-record.ts";
+
+const Iso = Type.String({ format: "date-time" });
+
+export const OutputChunkView = Type.Object({
+  /** Where this chunk ends: pass it as `after` to go on. */
+  cursor: Type.String(),
+  attempt: Type.Integer(),
+  seq: Type.Integer(),
+  kind: Type.String({ description: "stdout, stderr or system" }),
+  text: Type.String(),
+  createdAt: Iso,
+});
+export type OutputChunkView = Static<typeof OutputChunkView>;
+
+const ReasonView = Type.Object({ code: Type.String(), message: Type.String() });
+
+export const AttemptView = Type.Object({
+  id: Type.String(),
+  attemptNumber: Type.Integer(),
+  status: Type.String({ description: "running, completed, failed, canceled, lost or timeout" }),
+  workerId: Type.String({ description: "Id of the runner" }),
+  runnerName: Type.String(),
+  startedAt: Iso,
+  completedAt: Type.Optional(Iso),
+  leaseExpiresAt: Type.Optional(
+    Type.Integer({
+      description: "Epoch ms at which the lease is lost, while no socket of the runner is seen",
+    }),
+  ),
+  result: Type.Optional(FlowResult),
+  exit: Type.Optional(
+    Type.Object({
+      code: Type.Union([Type.Integer(), Type.Null()]),
+      signal: Type.Union([Type.String(), Type.Null()]),
+    }),
+  ),
+  tree: Type.Optional(Type.Object({ empty: Type.Boolean(), survivors: Type.Array(Type.Integer()) })),
+  error: Type.Optional(Type.String()),
+  errorCode: Type.Optional(Type.String()),
+  late: Type.Optional(Type.Unknown({ description: "What came after the lease was lost: evidence only" })),
+});
+export type AttemptView = Static<typeof AttemptView>;
+
+export const RunView = Type.Object(
+  {
+    id: Type.String(),
+    eventId: Type.String(),
+    flowName: Type.String(),
+    flowVersion: Type.Number(),
+    flowDigest: Type.String(),
+    stepName: Type.String(),
+    runner: Type.String({ description: "Kind of the step: bun, node, codex or code-mode" }),
+    backend: Type.String(),
+    pool: Type.String(),
+    origin: Type.String({ description: "event, replay or next" }),
+    replayOf: Type.Optional(Type.String()),
+    depth: Type.Integer(),
+    status: Type.Enum([...PROCESS_STATUSES]),
+    resultStatus: Type.Optional(Type.Enum([...RESULT_STATUSES])),
+    effectiveStatus: Type.String({ description: "The result's status, or else the process status" }),
+    needsAttention: Type.Boolean(),
+    result: Type.Optional(FlowResult),
+    error: Type.Optional(Type.String()),
+    errorCode: Type.Optional(Type.String()),
+    waiting: Type.Optional(ReasonView),
+    cancel: Type.Optional(
+      Type.Object({
+        state: Type.String({ description: "cancel_requested, signalled or canceled" }),
+        by: Type.String(),
+        requestedAt: Iso,
+        signalledAt: Type.Optional(Iso),
+        survivors: Type.Optional(Type.Array(Type.Integer())),
+      }),
+    ),
+    chained: Type.Optional(
+      Type.Array(
+        Type.Object({
+          index: Type.Integer(),
+          eventId: Type.Union([Type.String(), Type.Null()]),
+          state: Type.String({ description: "owed, sent or refused" }),
+          reason: Type.Optional(Type.String()),
+          runIds: Type.Optional(Type.Array(Type.String())),
+        }),
+      ),
+    ),
+    attempts: Type.Array(AttemptView),
+    attemptCount: Type.Integer(),
+    outputBytes: Type.Integer(),
+    outputDropped: Type.Integer({ description: "Bytes beyond the bound of a run, counted and not kept" }),
+    output: Type.Optional(Type.Array(OutputChunkView)),
+    createdAt: Iso,
+    updatedAt: Iso,
+    startedAt: Type.Optional(Iso),
+    completedAt: Type.Optional(Iso),
+  },
+  { $id: "Run" },
+);
+export type RunView = Static<typeof RunView>;
+
+export const EventView = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.String(),
+    source: Type.Optional(Type.String()),
+    occurredAt: Type.Optional(Type.String()),
+    receivedAt: Type.String(),
+    payload: Type.Optional(
+      Type.Unknown({ description: "Left out of lists when it is large: see payloadBytes" }),
+    ),
+    payloadBytes: Type.Optional(Type.Integer({ description: "Size of a payload that a list leaves out" })),
+    raw: Type.Optional(Type.Unknown({ description: "The event as it was sent, unknown fields included" })),
+    createdAt: Iso,
+    matched: Type.Integer({ description: "Steps that the event started when it came" }),
+    rootId: Type.Optional(Type.String()),
+    parentRunId: Type.Optional(Type.String()),
+    depth: Type.Optional(Type.Integer()),
+    conflicts: Type.Optional(
+      Type.Object(
+        { count: Type.Integer(), lastAt: Iso },
+        { description: "Differing events sent with this id" },
+      ),
+    ),
+  },
+  { $id: "Event" },
+);
+export type EventView = Static<typeof EventView>;
+
+/** The result's status where there is one, else the process status. */
+export function effectiveStatus(run: {
+  status: ProcessStatus;
+  result?: FlowResult | undefined;
+}): ResultStatus | ProcessStatus {
+  return run.result?.status ?? run.status;
+}
+
+export function needsAttention(effective: string): boolean {
+  return effective === "blocked" || effective === "needs_intervention" || effective === "failed";
+}
+
+export function iso(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}
+
+export function runView(run: RunRecord): RunView {
+  const effective = effectiveStatus(run);
+  return {
+    id: run.id,
+    eventId: run.eventId,
+    flowName: run.flow.name,
+    flowVersion: run.flow.version,
+    flowDigest: run.flow.digest,
+    stepName: run.step.name,
+    runner: run.step.runner,
+    backend: "edge",
+    pool: run.pool,
+    origin: run.origin,
+    ...(run.replayOf === undefined ? {} : { replayOf: run.replayOf }),
+    depth: run.depth,
+    status: run.status,
+    ...(run.result === undefined ? {} : { resultStatus: run.result.status, result: run.result }),
+    effectiveStatus: effective,
+    needsAttention: needsAttention(effective),
+    ...(run.error === undefined ? {} : { error: run.error.message, errorCode: run.error.code }),
+    ...(run.cancel === undefined
+      ? {}
+      : {
+          cancel: {
+            state: run.cancel.state,
+            by: run.cancel.by,
+            requestedAt: iso(run.cancel.requestedAt),
+            ...(run.cancel.signalledAt === undefined ? {} : { signalledAt: iso(run.cancel.signalledAt) }),
+            ...(run.cancel.survivors === undefined ? {} : { survivors: run.cancel.survivors }),
+          },
+        }),
+    ...(run.chained === undefined ? {} : { chained: run.chained }),
+    attempts: run.attempts.map((attempt) => attemptView(run.id, attempt)),
+    attemptCount: run.attempts.length,
+    outputBytes: run.outputBytes,
+    outputDropped: run.outputDropped,
+    createdAt: iso(run.createdAt),
+    updatedAt: iso(run.updatedAt),
+    ...(run.startedAt === undefined ? {} : { startedAt: iso(run.startedAt) }),
+    ...(run.completedAt === undefined ? {} : { completedAt: iso(run.completedAt) }),
+  };
+}
+
+function attemptView(run: string, attempt: AttemptRecord): AttemptView {
+  return {
+    id: attemptId(run, attempt.number),
+    attemptNumber: attempt.number,
+    status: attempt.status,
+    workerId: attempt.runnerId,
+    runnerName: attempt.runnerName,
+    startedAt: iso(attempt.startedAt),
+    ...(attempt.completedAt === undefined ? {} : { completedAt: iso(attempt.completedAt) }),
+    ...(attempt.status === "running" && attempt.unseenSince !== undefined
+      ? { leaseExpiresAt: attempt.unseenSince + LOST_AFTER_MS }
+      : {}),
+    ...(attempt.result === undefined ? {} : { result: attempt.result }),
+    ...(attempt.end?.exit === undefined ? {} : { exit: attempt.end.exit }),
+    ...(attempt.end?.tree === undefined ? {} : { tree: attempt.end.tree }),
+    ...(attempt.error === undefined ? {} : { error: attempt.error.message, errorCode: attempt.error.code }),
+    ...(attempt.late === undefined ? {} : { late: attempt.late }),
+  };
+}
+
+/** A run as the day's ledger lists it: the view without attempts and output. */
+export type RunSummary = Omit<RunView, "attempts" | "output" | "chained">;
+
+export function runSummary(run: RunRecord): RunSummary {
+  const { attempts: _attempts, output: _output, chained: _chained, ...summary } = runView(run);
+  return summary;
+}

@@ -1,0 +1,247 @@
+/**
+ * The two sockets between a runner agent and the edge, both opened by the runner: the words they speak.
+ *
+ * **control** (runner ↔ pool)            **run** (runner ↔ event object), one an attempt
+ *
+ *   hello ▶                                claim ▶            first claim of a queued attempt
+ *   ◀ welcome                              ◀ claimed          lease and context, or refused
+ *   ◀ offer                                resume ▶           after a reconnect, with the lease
+ *   accept | decline ▶                     ◀ resumed          from which sequence number to go on
+ *   capacity, flows, drain, goodbye ▶      output, result, canceling, end ▶ ◀ ack
+ *   ◀ control                              ◀ cancel, follow, lease_lost
+ *
+ * `seq` counts everything that an attempt sends: chunks of output, results, its end. The edge acknowledges only
+ * what is committed (invariant 8), so a runner that connects again goes on behind the last `ack`.
+ *
+ * Heartbeats are the text "ping", answered "pong" by the runtime itself: no object wakes for them (invariant 7:
+ * only the lease clock, which reads the time of the last one, changes a run).
+ */
+import Type, { type Static } from "typebox";
+import { FlowResult } from "./flow-result.ts";
+import { END_REASONS } from "./run-record.ts";
+import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX } from "./limits.ts";
+
+export const PING = "ping";
+export const PONG = "pong";
+
+const closed = { additionalProperties: false } as const;
+const RunIdText = Type.String({ maxLength: 64 });
+const AttemptNumber = Type.Integer({ minimum: 1 });
+const Seq = Type.Integer({ minimum: 1 });
+const Lease = Type.String({ minLength: 1, maxLength: 128 });
+const Text = Type.String({ maxLength: 4096 });
+const ReasonFrame = Type.Object({ code: Text, message: Text }, closed);
+
+/** A flow of the runner's own checkout. */
+export const FlowDigest = Type.Object(
+  { name: Type.String({ maxLength: 128 }), version: Type.Number(), digest: Type.String({ maxLength: 128 }) },
+  closed,
+);
+export type FlowDigest = Static<typeof FlowDigest>;
+
+const FlowList = Type.Array(FlowDigest, { maxItems: FLOWS_PER_RUNNER_MAX });
+const Capacity = Type.Integer({ minimum: 0, maximum: RUNNER_CAPACITY_MAX });
+
+const Hello = Type.Object(
+  {
+    type: Type.Literal("hello"),
+    protocol: Type.Integer(),
+    /** Kept on the runner's disk: the same box is the same runner after a restart. */
+    runnerId: Type.String({ minLength: 1, maxLength: 64 }),
+    name: Type.String({ minLength: 1, maxLength: 64 }),
+    version: Type.String({ maxLength: 64 }),
+    labels: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
+    capacity: Capacity,
+    flows: FlowList,
+    active: Type.Array(Type.Object({ runId: RunIdText, attempt: AttemptNumber }, closed), { maxItems: 1024 }),
+    draining: Type.Optional(Type.Boolean()),
+  },
+  closed,
+);
+const Accept = Type.Object(
+  { type: Type.Literal("accept"), runId: RunIdText, attempt: AttemptNumber },
+  closed,
+);
+const Decline = Type.Object(
+  {
+    type: Type.Literal("decline"),
+    runId: RunIdText,
+    attempt: AttemptNumber,
+    /** `stale`: the event object has refused the claim for good, forget the run. Everything else: offer it again. */
+    reason: Type.Enum(["busy", "draining", "digest_differs", "stale", "failed"]),
+  },
+  closed,
+);
+const CapacityFrame = Type.Object({ type: Type.Literal("capacity"), capacity: Capacity }, closed);
+const FlowsFrame = Type.Object({ type: Type.Literal("flows"), flows: FlowList }, closed);
+const Drain = Type.Object({ type: Type.Literal("drain") }, closed);
+const Goodbye = Type.Object({ type: Type.Literal("goodbye") }, closed);
+
+/** Runner → pool, by `type`. */
+export const CONTROL_UP = {
+  hello: Hello,
+  accept: Accept,
+  decline: Decline,
+  capacity: CapacityFrame,
+  flows: FlowsFrame,
+  drain: Drain,
+  goodbye: Goodbye,
+};
+export type ControlUp = Static<(typeof CONTROL_UP)[keyof typeof CONTROL_UP]>;
+export type HelloFrame = Static<typeof Hello>;
+
+/** Pool → runner. */
+export type ControlDown =
+  | {
+      type: "welcome";
+      pool: string;
+      protocol: number;
+      serverTime: number;
+      pingIntervalMs: number;
+      lostAfterMs: number;
+    }
+  | { type: "offer"; runId: string; attempt: number; flow: FlowDigest; step: string }
+  | { type: "error"; code: string; message: string };
+
+/** What may stand in an output chunk: what the step printed, or what the runner has to say about it. */
+export const OUTPUT_STREAMS = ["stdout", "stderr", "system"] as const;
+export type OutputStream = (typeof OUTPUT_STREAMS)[number];
+
+export const OutputChunk = Type.Object(
+  {
+    seq: Seq,
+    stream: Type.Enum([...OUTPUT_STREAMS]),
+    text: Type.String(),
+    /** When the runner read it, epoch ms. */
+    at: Type.Integer(),
+  },
+  closed,
+);
+export type OutputChunk = Static<typeof OutputChunk>;
+
+const Claim = Type.Object(
+  {
+    type: Type.Literal("claim"),
+    attempt: AttemptNumber,
+    runnerId: Type.String({ minLength: 1, maxLength: 64 }),
+    runnerName: Type.String({ minLength: 1, maxLength: 64 }),
+  },
+  closed,
+);
+const Resume = Type.Object({ type: Type.Literal("resume"), attempt: AttemptNumber, lease: Lease }, closed);
+const Output = Type.Object(
+  { type: Type.Literal("output"), chunks: Type.Array(OutputChunk, { minItems: 1, maxItems: 4096 }) },
+  closed,
+);
+const ResultFrame = Type.Object({ type: Type.Literal("result"), seq: Seq, result: FlowResult }, closed);
+/** The runner has signalled the process tree, and what it sees of it now. */
+const Canceling = Type.Object(
+  { type: Type.Literal("canceling"), survivors: Type.Array(Type.Integer(), { maxItems: 1024 }) },
+  closed,
+);
+const End = Type.Object(
+  {
+    type: Type.Literal("end"),
+    seq: Seq,
+    reason: Type.Enum([...END_REASONS]),
+    exit: Type.Optional(
+      Type.Object(
+        {
+          code: Type.Union([Type.Integer(), Type.Null()]),
+          signal: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
+        },
+        closed,
+      ),
+    ),
+    tree: Type.Optional(
+      Type.Object(
+        { empty: Type.Boolean(), survivors: Type.Array(Type.Integer(), { maxItems: 1024 }) },
+        closed,
+      ),
+    ),
+    error: Type.Optional(ReasonFrame),
+  },
+  closed,
+);
+
+/** Runner → event object, by `type`. */
+export const RUN_UP = {
+  claim: Claim,
+  resume: Resume,
+  output: Output,
+  result: ResultFrame,
+  canceling: Canceling,
+  end: End,
+};
+export type RunUp = Static<(typeof RUN_UP)[keyof typeof RUN_UP]>;
+export type EndFrame = Static<typeof End>;
+
+/** All that a runner needs to start a step. */
+export interface StepContext {
+  runId: string;
+  attempt: number;
+  event: Record<string, unknown>;
+  flow: FlowDigest;
+  step: string;
+  timeoutMs: number;
+  silenceMs: number;
+  replay: boolean;
+}
+
+/** Event object → runner. */
+export type RunDown =
+  | { type: "claimed"; lease: string; context: StepContext; follow: boolean }
+  | {
+      type: "resumed";
+      /** False: the lease is lost. Stop the step; what is still sent is kept as evidence. */
+      live: boolean;
+      ackedSeq: number;
+      cancel: boolean;
+      follow: boolean;
+    }
+  /** Final for this attempt: nothing that the runner sends can count. */
+  | { type: "refused"; code: string; message: string }
+  | { type: "ack"; seq: number }
+  | { type: "cancel"; reason: string }
+  | { type: "lease_lost"; reason: string }
+  /** Somebody watches (or nobody any more): send output at a pace for eyes, or for the bill. */
+  | { type: "follow"; on: boolean }
+  | { type: "error"; code: string; message: string };
+
+/**
+ * What the queue carries from an event object to a pool: ids and what the pool needs to choose a runner, never the
+ * event (a claim check; a queue message is at most 128 KB, an event 1 MiB).
+ */
+export interface RunRoute {
+  runId: string;
+  attempt: number;
+  pool: string;
+  flow: FlowDigest;
+  step: string;
+  labels: string[];
+  priority: number;
+  concurrency?: { key: string; limit: number };
+  /** Epoch ms at which the wait began: the order among equals. */
+  queuedAt: number;
+}
+
+export type QueueMessage =
+  | { kind: "run"; route: RunRoute }
+  /** One event of a result's `next` is due: fetch it from the run, match it, send it. */
+  | { kind: "chained"; runId: string; index: number };
+
+/** Frames of `GET /runs/:id/tail`. The socket closes with 1000 when the run is over and its output is sent. */
+export type TailDown =
+  | { type: "run"; run: Record<string, unknown> }
+  | {
+      type: "output";
+      chunks: Array<{
+        cursor: string;
+        attempt: number;
+        seq: number;
+        kind: string;
+        text: string;
+        createdAt: string;
+      }>;
+    }
+  | { type: "error"; code: string; message: string };

@@ -1,0 +1,172 @@
+/**
+ * Rows of one day: a projection of the event objects for lists, and the only home of the events that matched nothing.
+ *
+ * Both lists are ordered by their primary key, (time, id), so that a page needs no index and costs the same however
+ * many rows the day has. Only unmatched events also get a row by key: they have no object of their own to be found by.
+ */
+import type { FlowEvent } from "../../contract/flow-event.ts";
+import type { EventView, RunSummary } from "../../contract/run-view.ts";
+import type { EventSummary } from "../flow-event/view.ts";
+import { SqlSchema } from "../kit/migrations.ts";
+
+const MIGRATIONS = [
+  `CREATE TABLE event (created_ms INTEGER, key TEXT, type TEXT, source TEXT, view TEXT, whole TEXT, PRIMARY KEY (created_ms, key)) WITHOUT ROWID;
+   CREATE TABLE unmatched (key TEXT PRIMARY KEY, created_ms INTEGER) WITHOUT ROWID;
+   CREATE TABLE run (created_ms INTEGER, run_id TEXT, rev INTEGER, flow TEXT, status TEXT, effective TEXT, view TEXT, PRIMARY KEY (created_ms, run_id)) WITHOUT ROWID;`,
+] as const;
+
+/** A position in a list: rows strictly older than this one follow. */
+export interface ListPosition {
+  ms: number;
+  id: string;
+}
+export interface ListRow<T> extends ListPosition {
+  view: T;
+}
+
+export interface EventFilter {
+  type?: string | undefined;
+  source?: string | undefined;
+}
+export interface RunFilter {
+  /** A process or an effective status. */
+  status?: string | undefined;
+  flow?: string | undefined;
+}
+
+export interface ProjectedRun {
+  rev: number;
+  createdMs: number;
+  summary: RunSummary;
+}
+
+export interface UnmatchedEvent {
+  key: string;
+  createdMs: number;
+  event: FlowEvent;
+  identity: string;
+}
+
+const BEYOND: ListPosition = { ms: Number.MAX_SAFE_INTEGER, id: "" };
+
+export class LedgerStorage {
+  readonly #storage: DurableObjectStorage;
+  readonly #schema: SqlSchema;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#schema = new SqlSchema(storage, MIGRATIONS);
+  }
+
+  get empty(): boolean {
+    return !this.#schema.exists;
+  }
+
+  putEvent({ key, createdMs, view }: EventSummary): void {
+    this.#schema.ensure();
+    const { sql } = this.#storage;
+    // An event that matched nothing before has its own object now: one row, not two.
+    const unmatched = this.#unmatchedAt(key);
+    if (unmatched !== undefined) {
+      sql.exec("DELETE FROM event WHERE created_ms = ? AND key = ?", unmatched, key);
+      sql.exec("DELETE FROM unmatched WHERE key = ?", key);
+    }
+    sql.exec(
+      "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, NULL)",
+      createdMs,
+      key,
+      view.type,
+      view.source ?? null,
+      JSON.stringify(view),
+    );
+  }
+
+  /** An older state of a run never replaces a newer one. */
+  putRun({ rev, createdMs, summary }: ProjectedRun): void {
+    this.#schema.ensure();
+    this.#storage.sql.exec(
+      `INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+         rev = excluded.rev, status = excluded.status, effective = excluded.effective, view = excluded.view
+       WHERE excluded.rev > run.rev`,
+      createdMs,
+      summary.id,
+      rev,
+      summary.flowName,
+      summary.status,
+      summary.effectiveStatus,
+      JSON.stringify(summary),
+    );
+  }
+
+  putUnmatched({ key, createdMs, event, identity }: UnmatchedEvent, view: EventView): void {
+    this.#schema.ensure();
+    const { sql } = this.#storage;
+    sql.exec("INSERT INTO unmatched VALUES (?, ?)", key, createdMs);
+    sql.exec(
+      "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+      createdMs,
+      key,
+      event.type,
+      event.source ?? null,
+      JSON.stringify(view),
+      JSON.stringify({ event, identity }),
+    );
+  }
+
+  unmatched(key: string): UnmatchedEvent | undefined {
+    if (this.empty) return undefined;
+    const createdMs = this.#unmatchedAt(key);
+    if (createdMs === undefined) return undefined;
+    const row = this.#storage.sql
+      .exec<{ whole: string }>("SELECT whole FROM event WHERE created_ms = ? AND key = ?", createdMs, key)
+      .one();
+    const { event, identity } = JSON.parse(row.whole) as { event: FlowEvent; identity: string };
+    return { key, createdMs, event, identity };
+  }
+
+  #unmatchedAt(key: string): number | undefined {
+    for (const row of this.#storage.sql.exec<{ created_ms: number }>("SELECT created_ms FROM unmatched WHERE key = ?", key))
+      return row.created_ms;
+    return undefined;
+  }
+
+  listEvents(filter: EventFilter, before: ListPosition | undefined, limit: number): ListRow<EventView>[] {
+    if (this.empty) return [];
+    const { ms, id } = before ?? BEYOND;
+    const rows = this.#storage.sql.exec<{ created_ms: number; key: string; view: string }>(
+      `SELECT created_ms, key, view FROM event
+       WHERE (created_ms, key) < (?1, ?2) AND (?3 IS NULL OR type = ?3) AND (?4 IS NULL OR source = ?4)
+       ORDER BY created_ms DESC, key DESC LIMIT ?5`,
+      ms,
+      id,
+      filter.type ?? null,
+      filter.source ?? null,
+      limit,
+    );
+    return [...rows].map((row) => ({
+      ms: row.created_ms,
+      id: row.key,
+      view: JSON.parse(row.view) as EventView,
+    }));
+  }
+
+  listRuns(filter: RunFilter, before: ListPosition | undefined, limit: number): ListRow<RunSummary>[] {
+    if (this.empty) return [];
+    const { ms, id } = before ?? BEYOND;
+    const rows = this.#storage.sql.exec<{ created_ms: number; run_id: string; view: string }>(
+      `SELECT created_ms, run_id, view FROM run
+       WHERE (created_ms, run_id) < (?1, ?2) AND (?3 IS NULL OR status = ?3 OR effective = ?3) AND (?4 IS NULL OR flow = ?4)
+       ORDER BY created_ms DESC, run_id DESC LIMIT ?5`,
+      ms,
+      id,
+      filter.status ?? null,
+      filter.flow ?? null,
+      limit,
+    );
+    return [...rows].map((row) => ({
+      ms: row.created_ms,
+      id: row.run_id,
+      view: JSON.parse(row.view) as RunSummary,
+    }));
+  }
+}

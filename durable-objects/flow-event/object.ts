@@ -1,0 +1,507 @@
+/**
+ * FlowEventObject: one per event id. It owns the event, its runs, their attempts, output and results, and is the only
+ * writer of run state. Requests, sockets and the alarm bring it facts; contract/run-lifecycle decides; this class
+ * commits the decision, answers, and lets the outbox tell the others.
+ *
+ * Every change goes through `#commit`: the records are written in one transaction (invariant 1), what they owe the
+ * outside is performed after it (invariant 6), and whoever watches is told. Nothing else writes a run.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
+import { parseCursor } from "../../contract/output-cursor.ts";
+import { dayOf, ledgerName, retentionMs } from "../day-ledger/naming.ts";
+import { AlarmSchedule } from "../kit/alarm.ts";
+import { Outbox, type Effect } from "../kit/outbox.ts";
+import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
+import type { Flow, FlowStep } from "../../contract/flow-manifest.ts";
+import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
+import { checkFlowEvent } from "../../contract/validate.ts";
+import {
+  deadLetter,
+  isTerminal,
+  liveAttempt,
+  newRun,
+  nextDue,
+  noteChained,
+  requestCancel,
+  resent,
+  tick,
+  waitingAttempt,
+  type EndOptions,
+} from "../../contract/run-lifecycle.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
+import {
+  runSummary,
+  runView,
+  type EventView,
+  type OutputChunkView,
+  type RunView,
+} from "../../contract/run-view.ts";
+import type { Env } from "../../worker/env.ts";
+import { effectsOfChange, effectsOfState, retentionDue, routeOf, type OwedEffect } from "./rules.ts";
+import { EventStorage, type StoredEvent } from "./storage.ts";
+import { RunSockets } from "./run-sockets.ts";
+import { TailSockets } from "./tail-sockets.ts";
+import { eventView, storedSummary } from "./view.ts";
+
+/** A step that an event starts. */
+export interface MatchedStep {
+  flow: Pick<Flow, "name" | "version" | "digest">;
+  step: FlowStep;
+}
+
+export interface IngestRequest {
+  key: string;
+  event: FlowEvent;
+  /** sha256 of the event's identity. */
+  identity: string;
+  matches: MatchedStep[];
+  lineage: Lineage;
+  origin: "event" | "replay" | "next";
+}
+
+export interface IngestAnswer {
+  status: "accepted" | "duplicate";
+  conflict: boolean;
+  runs: RunView[];
+}
+
+export type CancelAnswer =
+  { kind: "run"; run: RunView } | { kind: "unknown" } | { kind: "over"; run: RunView };
+export type ReplayAnswer = { kind: "runs"; runs: RunView[] } | { kind: "unknown" } | { kind: "full" };
+export interface OutputPage {
+  output: OutputChunkView[];
+  complete: boolean;
+}
+/** Where the object sees an attempt: what the pool reconciles its own view with. */
+export type AttemptPosition =
+  | { kind: "waiting"; attempt: number }
+  | { kind: "running"; attempt: number; runnerId: string }
+  | { kind: "over" };
+
+export class FlowEventObject extends DurableObject<Env> {
+  readonly #storage: EventStorage;
+  readonly #alarm: AlarmSchedule;
+  readonly #outbox: Outbox;
+  readonly #runSockets: RunSockets;
+  readonly #tails: TailSockets;
+  /** Effects that a commit owes and that no drain has taken yet. */
+  #owed: OwedEffect[] = [];
+  #draining = false;
+  #waiters = new Set<() => void>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#storage = new EventStorage(ctx.storage);
+    this.#alarm = new AlarmSchedule(ctx.storage);
+    this.#outbox = new Outbox(`event ${ctx.id.name ?? ctx.id.toString()}`);
+    this.#tails = new TailSockets(ctx, this.#storage);
+    this.#runSockets = new RunSockets(ctx, this.#storage, this.#tails, {
+      commit: (run, before) => this.#commit([{ run, before }]),
+      endOptions: (now) => this.#endOptions(now),
+    });
+    answerPings(ctx);
+    if (this.#storage.readEvent() === undefined) return;
+    // A platform that lost the alarm would let the event sleep for ever: look at every construction.
+    void ctx.blockConcurrencyWhile(async () => {
+      if ((await this.#alarm.load()) === null) await this.#alarm.wakeBy(this.#nextDue(Date.now()));
+    });
+  }
+
+  /** Takes an event over, or answers what it already owns under this id (invariants 1 and 2). */
+  async ingest(request: IngestRequest): Promise<IngestAnswer> {
+    const now = Date.now();
+    const stored = this.#storage.readEvent();
+    if (stored !== undefined) return this.#duplicate(stored, request, now);
+    const event: StoredEvent = {
+      v: 1,
+      key: request.key,
+      event: request.event,
+      identity: request.identity,
+      createdAt: now,
+      matched: request.matches.length,
+      runCount: 0,
+      lineage: request.lineage,
+    };
+    const runs = await this.#startRuns(event, request.matches, request.origin, now);
+    return { status: "accepted", conflict: false, runs: runs.map(runView) };
+  }
+
+  #duplicate(stored: StoredEvent, request: IngestRequest, now: number): IngestAnswer {
+    const conflict = stored.identity !== request.identity;
+    if (conflict)
+      this.#storage.writeEvent({
+        ...stored,
+        conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: now },
+      });
+    const runs = this.#storage.readRuns().filter((run) => run.replayOf === undefined);
+    return { status: "duplicate", conflict, runs: runs.map(runView) };
+  }
+
+  /** New runs of the stored event (invariant 5: a replay never touches the run that it repeats). */
+  async replay(matches: MatchedStep[]): Promise<ReplayAnswer> {
+    const stored = this.#storage.readEvent();
+    if (stored === undefined) return { kind: "unknown" };
+    if (stored.runCount + matches.length > RUNS_PER_EVENT_MAX) return { kind: "full" };
+    const runs = await this.#startRuns(stored, matches, "replay", Date.now());
+    return { kind: "runs", runs: runs.map(runView) };
+  }
+
+  async #startRuns(
+    stored: StoredEvent,
+    matches: MatchedStep[],
+    origin: RunRecord["origin"],
+    now: number,
+  ): Promise<RunRecord[]> {
+    const earlier = origin === "replay" ? this.#storage.readRuns() : [];
+    const runs = matches.map(({ flow, step }, index) =>
+      newRun({
+        eventKey: stored.key,
+        n: stored.runCount + index + 1,
+        event: stored.event,
+        flow,
+        step,
+        origin,
+        replayOf: earlier.findLast((run) => run.flow.name === flow.name && run.step.name === step.name)?.id,
+        depth: stored.lineage.depth,
+        now,
+      }),
+    );
+    const event = { ...stored, runCount: stored.runCount + runs.length };
+    await this.#commit(
+      runs.map((run) => ({ run, before: undefined })),
+      event,
+    );
+    return runs;
+  }
+
+  /** The event and its runs, newest first. Undefined for an id that nobody sent; that look writes nothing. */
+  view(): { event: EventView; runs: RunView[] } | undefined {
+    const stored = this.#storage.readEvent();
+    return stored && { event: eventView(stored), runs: this.#storage.readRuns().map(runView).reverse() };
+  }
+
+  /** The event as it is stored, for a replay. */
+  storedEvent(): FlowEvent | undefined {
+    return this.#storage.readEvent()?.event;
+  }
+
+  runView(n: number): RunView | undefined {
+    const run = this.#storage.readRun(n);
+    return run && this.#withProgress(run);
+  }
+
+  /** A running attempt's counters stand in its output rows; the record gets them when it ends. */
+  #withProgress(run: RunRecord): RunView {
+    const live = liveAttempt(run);
+    if (live === undefined) return runView(run);
+    const { bytes, dropped } = this.#storage.readProgress(run.n, live.number);
+    return runView({
+      ...run,
+      outputBytes: run.outputBytes + bytes,
+      outputDropped: run.outputDropped + dropped,
+    });
+  }
+
+  output(n: number, after: string | undefined, maxBytes = OUTPUT_PAGE_MAX_BYTES): OutputPage | undefined {
+    const run = this.#storage.readRun(n);
+    const cursor = parseCursor(after);
+    if (run === undefined || cursor === undefined) return undefined;
+    const { chunks, more } = this.#storage.readOutput(n, cursor, maxBytes);
+    return { output: chunks, complete: !more && isTerminal(run.status) };
+  }
+
+  async cancel(n: number, by: string): Promise<CancelAnswer> {
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return { kind: "unknown" };
+    if (isTerminal(run.status))
+      return run.status === "canceled"
+        ? { kind: "run", run: runView(run) }
+        : { kind: "over", run: runView(run) };
+    const canceled = requestCancel(run, by, Date.now());
+    await this.#commit([{ run: canceled, before: run }]);
+    this.#runSockets.cancel(canceled);
+    return { kind: "run", run: this.#withProgress(canceled) };
+  }
+
+  /** Answers when none of these runs can change any more, or after `timeoutMs`. */
+  async waitUntilOver(ns: number[], timeoutMs: number): Promise<RunView[]> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const runs = ns.flatMap((n) => this.#storage.readRun(n) ?? []);
+      const left = deadline - Date.now();
+      if (left <= 0 || runs.every((run) => isTerminal(run.status)))
+        return runs.map((run) => this.#withProgress(run));
+      await this.#nextChange(left);
+    }
+  }
+
+  #nextChange(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.#waiters.add(done);
+    });
+  }
+
+  /** The queue gave up on handing this attempt to its pool. */
+  async deadLetter(n: number, attempt: number): Promise<void> {
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return;
+    const dead = deadLetter(run, attempt, Date.now());
+    if (dead !== run) await this.#commit([{ run: dead, before: run }]);
+  }
+
+  /** An event that a result asked for, with the lineage that it gets; undefined once it was sent or refused. */
+  chainedEvent(n: number, index: number): { event: unknown; lineage: Lineage } | undefined {
+    const stored = this.#storage.readEvent();
+    const run = this.#storage.readRun(n);
+    if (stored === undefined || run?.chained?.[index]?.state !== "owed") return undefined;
+    return {
+      event: run.result?.next?.[index],
+      lineage: { rootId: stored.lineage.rootId, parentRunId: run.id, depth: run.depth + 1 },
+    };
+  }
+
+  async chainedSent(n: number, index: number, runIds: string[]): Promise<void> {
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return;
+    const sent = noteChained(run, index, runIds, Date.now());
+    if (sent !== run) await this.#commit([{ run: sent, before: run }]);
+  }
+
+  attemptPosition(n: number): AttemptPosition {
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return { kind: "over" };
+    const waits = waitingAttempt(run);
+    if (waits !== undefined) return { kind: "waiting", attempt: waits };
+    const live = liveAttempt(run);
+    return live === undefined
+      ? { kind: "over" }
+      : { kind: "running", attempt: live.number, runnerId: live.runnerId };
+  }
+
+  /** The two sockets of a run: `/attach` for its runner, `/tail` for whoever watches. The Worker has checked the caller. */
+  override fetch(request: Request): Response {
+    const url = new URL(request.url);
+    const n = Number(url.searchParams.get("n"));
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return new Response("no such run", { status: 404 });
+    if (url.pathname === "/attach") return this.#runSockets.accept(n);
+    const opened = this.#tails.accept(
+      this.#withProgress(run),
+      n,
+      parseCursor(url.searchParams.get("after") ?? undefined),
+    );
+    this.#runSockets.follow(n, true);
+    return opened;
+  }
+
+  override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    if (this.#runSockets.owns(socket)) await this.#runSockets.receive(socket, data);
+  }
+
+  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    closeSocket(socket, code, reason);
+    await this.#forget(socket);
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    closeSocket(socket, CLOSE.gone, "socket error");
+    await this.#forget(socket);
+  }
+
+  async #forget(socket: WebSocket): Promise<void> {
+    if (this.#runSockets.owns(socket)) {
+      await this.#runSockets.closed(socket, Date.now());
+      return;
+    }
+    const n = this.#tails.closed(socket);
+    if (n !== undefined && !this.#tails.watched(n)) this.#runSockets.follow(n, false);
+  }
+
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    this.#alarm.fired();
+    const stored = this.#storage.readEvent();
+    if (stored === undefined) return;
+    try {
+      if (this.#expired(stored, now)) {
+        await this.#delete();
+        return;
+      }
+      await this.#tickRuns(now);
+    } finally {
+      // Re-armed whatever happened above; after a deletion there is no event and nothing is due.
+      await this.#alarm.wakeBy(this.#nextDue(Date.now()));
+    }
+  }
+
+  async #tickRuns(now: number): Promise<void> {
+    const changes = this.#storage.readRuns().map((before) => {
+      const run = tick(before, this.#runSockets.lastSeen(before), this.#endOptions(now));
+      const effects = effectsOfState(run, now);
+      const sends = effects.some((effect) => effect.kind === "send" || effect.kind === "chain");
+      this.#owed.push(...effects);
+      return { before, run: sends ? resent(run, now) : run };
+    });
+    for (const { before, run } of changes)
+      if (liveAttempt(before) && !liveAttempt(run)) this.#runSockets.leaseLost(run, before);
+    await this.#commit(changes.filter(({ before, run }) => run !== before));
+  }
+
+  #expired(stored: StoredEvent, now: number): boolean {
+    const over = this.#storage.readRuns().every((run) => isTerminal(run.status));
+    return retentionDue(stored.createdAt, retentionMs(this.env), now, over) <= now;
+  }
+
+  async #delete(): Promise<void> {
+    for (const socket of this.ctx.getWebSockets())
+      closeSocket(socket, CLOSE.over, "the event has reached its retention");
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+  }
+
+  /** When time alone changes something here, or something is owed again. */
+  #nextDue(now: number): number | undefined {
+    const stored = this.#storage.readEvent();
+    if (stored === undefined) return undefined;
+    const runs = this.#storage.readRuns();
+    const over = runs.every((run) => isTerminal(run.status));
+    const dues = runs.flatMap((run) => nextDue(run, this.#runSockets.lastSeen(run), now) ?? []);
+    return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
+  }
+
+  #endOptions(now: number): EndOptions {
+    return {
+      now,
+      random: Math.random(),
+      checkEvent: (event) => {
+        const checked = checkFlowEvent(event);
+        return checked.ok ? [] : checked.faults;
+      },
+    };
+  }
+
+  /** Writes records as one transaction, then tells everybody whom it concerns. */
+  async #commit(
+    changes: { run: RunRecord; before: RunRecord | undefined }[],
+    event?: StoredEvent,
+  ): Promise<void> {
+    const now = Date.now();
+    const records = changes.map(({ run, before }) => ({ run: this.#withTotals(run, before), before }));
+    this.#storage.transaction(() => {
+      if (event !== undefined) this.#storage.writeEvent(event);
+      for (const { run } of records) this.#storage.writeRun(run);
+    });
+    for (const { run, before } of records) {
+      this.#owed.push(...effectsOfChange(before, run, now));
+      if (before !== undefined && before.rev !== run.rev)
+        this.#tails.runChanged(this.#withProgress(run), run.n);
+    }
+    for (const waiter of [...this.#waiters]) waiter();
+    // In the same turn as the writes, so that it commits with them.
+    await this.#alarm.wakeBy(this.#nextDue(now));
+    if (this.#owed.length > 0) this.ctx.waitUntil(this.#drain());
+  }
+
+  /** When an attempt is over, the counters of its output move from its rows into the record. */
+  #withTotals(run: RunRecord, before: RunRecord | undefined): RunRecord {
+    const ended = before && liveAttempt(before);
+    if (ended === undefined || liveAttempt(run)?.number === ended.number) return run;
+    const { bytes, dropped } = this.#storage.readProgress(run.n, ended.number);
+    return { ...run, outputBytes: run.outputBytes + bytes, outputDropped: run.outputDropped + dropped };
+  }
+
+  /** Performs what is owed, one round at a time, until nothing is left or a round failed. */
+  async #drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      while (this.#owed.length > 0) {
+        const round = this.#owed;
+        this.#owed = [];
+        const retryAfterMs = await this.#outbox.drain(this.#effects(round));
+        if (retryAfterMs === undefined) continue;
+        // Kept in memory for the next round; after a crash the alarm computes it again from what is stored.
+        this.#owed.unshift(...round);
+        await this.#alarm.wakeBy(Date.now() + retryAfterMs);
+        return;
+      }
+      await this.#rest();
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  /** All is told and nothing runs: the next thing that happens here by itself is the deletion. */
+  async #rest(): Promise<void> {
+    const stored = this.#storage.readEvent();
+    if (stored === undefined) return;
+    const due = this.#nextDue(Date.now());
+    if (due !== undefined && due === stored.createdAt + retentionMs(this.env)) await this.#alarm.moveTo(due);
+  }
+
+  #effects(owed: OwedEffect[]): Effect[] {
+    const stored = this.#storage.readEvent();
+    if (stored === undefined) return [];
+    const runs = new Map(this.#storage.readRuns().map((run) => [run.n, run]));
+    const of = (kind: OwedEffect["kind"]): RunRecord[] =>
+      [...new Set(owed.flatMap((effect) => (effect.kind === kind ? [effect.n] : [])))].flatMap(
+        (n) => runs.get(n) ?? [],
+      );
+    return [
+      ...this.#sendEffects(of("send"), of("chain")),
+      ...this.#settleEffects(owed, runs),
+      ...this.#projectEffects(stored, of("project")),
+    ];
+  }
+
+  #sendEffects(waiting: RunRecord[], chaining: RunRecord[]): Effect[] {
+    const messages = [
+      ...waiting.flatMap((run) => {
+        const attempt = waitingAttempt(run);
+        return attempt === undefined ? [] : [{ kind: "run" as const, route: routeOf(run, attempt) }];
+      }),
+      ...chaining.flatMap((run) =>
+        (run.chained ?? [])
+          .filter((entry) => entry.state === "owed")
+          .map((entry) => ({ kind: "chained" as const, runId: run.id, index: entry.index })),
+      ),
+    ];
+    if (messages.length === 0) return [];
+    return [{ key: "send", perform: () => this.env.RUN_QUEUE.sendBatch(messages.map((body) => ({ body }))) }];
+  }
+
+  #settleEffects(owed: OwedEffect[], runs: Map<number, RunRecord>): Effect[] {
+    return owed.flatMap((effect) => {
+      const run = effect.kind === "settle" ? runs.get(effect.n) : undefined;
+      if (effect.kind !== "settle" || run === undefined) return [];
+      const pool = this.env.POOLS.getByName(run.pool);
+      return [{ key: `settle ${run.id}`, perform: async () => pool.settle(run.id, effect.attempt) }];
+    });
+  }
+
+  /** One call for each day concerned: the event on the day of its receipt, a run on the day of its creation. */
+  #projectEffects(stored: StoredEvent, runs: RunRecord[]): Effect[] {
+    if (runs.length === 0) return [];
+    const days = new Map<number, RunRecord[]>();
+    for (const run of runs) days.set(dayOf(run.createdAt), [...(days.get(dayOf(run.createdAt)) ?? []), run]);
+    return [...days].map(([day, itsRuns]) => ({
+      key: `project ${stored.key}`,
+      perform: async () =>
+        this.env.LEDGERS.getByName(ledgerName(this.env, day, stored.key)).project({
+          // The event's own row is written once, with the first state of a run that began with it.
+          event:
+            day === dayOf(stored.createdAt) && itsRuns.some((run) => run.rev === 1 || run.status === "queued")
+              ? storedSummary(stored)
+              : undefined,
+          runs: itsRuns.map((run) => ({ rev: run.rev, createdMs: run.createdAt, summary: runSummary(run) })),
+        }),
+    }));
+  }
+}

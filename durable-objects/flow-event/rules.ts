@@ -1,0 +1,124 @@
+/**
+ * Decisions of an event object that are no decision about one run's life (those stand in contract/run-lifecycle):
+ * what a change owes the outside, what of a frame of output is new, when to wake.
+ */
+import { LOST_AFTER_MS, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
+import {
+  isTerminal,
+  liveAttempt,
+  waitingAttempt,
+  type OutputProgress,
+} from "../../contract/run-lifecycle.ts";
+import type { OutputChunk, RunRoute } from "../../contract/runner-link.ts";
+
+/** What is owed to the outside for one run (invariant 6). Each may be performed again without harm. */
+export type OwedEffect =
+  /** Tell the pool, through the queue, that an attempt waits. */
+  | { kind: "send"; n: number }
+  /** Tell the pool that an attempt is over: its place and its concurrency key are free. */
+  | { kind: "settle"; n: number; attempt: number }
+  /** Bring the day's ledger up to date. */
+  | { kind: "project"; n: number }
+  /** Have the next events of the result sent. */
+  | { kind: "chain"; n: number };
+
+/** What a committed change owes at once. `before` is absent for a new run. */
+export function effectsOfChange(before: RunRecord | undefined, after: RunRecord, now: number): OwedEffect[] {
+  if (before?.rev === after.rev) return [];
+  const { n } = after;
+  const effects: OwedEffect[] = [{ kind: "project", n }];
+  const waits = waitingAttempt(after);
+  if (waits !== undefined && waits !== (before && waitingAttempt(before)) && after.notBefore <= now)
+    effects.push({ kind: "send", n });
+  const taken = before && (liveAttempt(before)?.number ?? waitingAttempt(before));
+  const takenNow = liveAttempt(after)?.number ?? waits;
+  if (taken !== undefined && taken !== takenNow) effects.push({ kind: "settle", n, attempt: taken });
+  if (isTerminal(after.status) && before !== undefined && !isTerminal(before.status) && owesChain(after))
+    effects.push({ kind: "chain", n });
+  return effects;
+}
+
+/** What a run may still owe when an alarm finds it: all that a crash could have cut off. */
+export function effectsOfState(run: RunRecord, now: number): OwedEffect[] {
+  const { n } = run;
+  const due = run.sendAt <= now;
+  if (run.status === "queued")
+    return due
+      ? [
+          { kind: "project", n },
+          { kind: "send", n },
+          ...(run.attempts.length > 0 ? [{ kind: "settle" as const, n, attempt: run.attempts.length }] : []),
+        ]
+      : [];
+  if (!isTerminal(run.status)) return [];
+  return [
+    { kind: "project", n },
+    // One more than it ever started: a run that ended while it waited has a place in the backlog, and no attempt.
+    { kind: "settle", n, attempt: run.attempts.length + 1 },
+    ...(due && owesChain(run) ? [{ kind: "chain" as const, n }] : []),
+  ];
+}
+
+export function owesChain(run: RunRecord): boolean {
+  return run.chained?.some((entry) => entry.state === "owed") === true;
+}
+
+/** What of a frame is new, and what the attempt's output has come to with it. */
+export interface AcceptedOutput {
+  fresh: OutputChunk[];
+  /** Sequence number of the first stored chunk; the frame's key. */
+  firstSeq: number;
+  progress: OutputProgress;
+}
+
+/**
+ * Takes a frame of output. What is already committed is skipped; a gap means that frames were lost on the way, and
+ * the runner must go on from the last acknowledged one. Beyond the run's bound bytes are counted, not kept; the
+ * sequence goes on, so that the runner's journal empties (invariant 12).
+ */
+export function acceptOutput(
+  progress: OutputProgress,
+  ackedSeq: number,
+  chunks: OutputChunk[],
+  usedByOtherAttempts: number,
+): AcceptedOutput | { gap: number } {
+  const committed = Math.max(progress.ackedSeq, ackedSeq);
+  const fresh: OutputChunk[] = [];
+  let { bytes, dropped } = progress;
+  let expected = committed + 1;
+  for (const chunk of chunks) {
+    if (chunk.seq <= committed) continue;
+    if (chunk.seq !== expected) return { gap: expected };
+    expected += 1;
+    const size = new TextEncoder().encode(chunk.text).length;
+    if (usedByOtherAttempts + bytes + size > OUTPUT_MAX_BYTES) {
+      dropped += size;
+      continue;
+    }
+    bytes += size;
+    fresh.push(chunk);
+  }
+  return { fresh, firstSeq: committed + 1, progress: { ackedSeq: expected - 1, bytes, dropped } };
+}
+
+/** What the queue carries for the attempt that waits. */
+export function routeOf(run: RunRecord, attempt: number): RunRoute {
+  return {
+    runId: run.id,
+    attempt,
+    pool: run.pool,
+    flow: run.flow,
+    step: run.step.name,
+    labels: run.labels,
+    priority: run.priority,
+    ...(run.concurrency === undefined ? {} : { concurrency: run.concurrency }),
+    queuedAt: run.queuedAt,
+  };
+}
+
+/** When an event that has reached its age is deleted, or looked at again because a run still lives. */
+export function retentionDue(createdAt: number, retentionMs: number, now: number, allOver: boolean): number {
+  const due = createdAt + retentionMs;
+  return due > now || allOver ? due : now + LOST_AFTER_MS;
+}

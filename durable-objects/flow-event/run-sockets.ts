@@ -1,0 +1,302 @@
+/**
+ * The run sockets of an event's attempts: from its claim on, everything of a run comes and goes here, past the pool.
+ *
+ * R1. A socket says which attempt it speaks for by `claim` or `resume`; every other frame before that is refused.
+ * R2. What a frame brings is committed before it is acknowledged (invariant 8).
+ * R3. A frame without the live lease changes no run: output, result and end are kept as evidence (invariant 4).
+ * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
+ */
+import { newLease } from "../../contract/ids.ts";
+import { PROTOCOL_VERSION } from "../../contract/limits.ts";
+import {
+  claim,
+  endAttempt,
+  liveAttempt,
+  noteSeen,
+  noteUnseen,
+  recordResult,
+  recordSignalled,
+  resume,
+  type EndOptions,
+} from "../../contract/run-lifecycle.ts";
+import type { AttemptEnd, RunRecord } from "../../contract/run-record.ts";
+import { iso } from "../../contract/run-view.ts";
+import { formatCursor } from "../../contract/output-cursor.ts";
+import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
+import { describeFaults, readRunFrame } from "../../contract/validate.ts";
+import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
+import { acceptOutput } from "./rules.ts";
+import type { EventStorage } from "./storage.ts";
+import type { TailSockets } from "./tail-sockets.ts";
+
+/** What hibernation keeps of a socket. `attempt` is set once it has claimed or resumed. */
+interface Attachment {
+  kind: "run";
+  n: number;
+  openedAt: number;
+  attempt?: number;
+}
+
+/** What the object does for its sockets. */
+export interface RunSocketHost {
+  commit(run: RunRecord, before: RunRecord): Promise<void>;
+  endOptions(now: number): EndOptions;
+}
+
+const tagOf = (n: number): string => `run/${n}`;
+
+export class RunSockets {
+  readonly #ctx: DurableObjectState;
+  readonly #storage: EventStorage;
+  readonly #tails: TailSockets;
+  readonly #host: RunSocketHost;
+
+  constructor(ctx: DurableObjectState, storage: EventStorage, tails: TailSockets, host: RunSocketHost) {
+    this.#ctx = ctx;
+    this.#storage = storage;
+    this.#tails = tails;
+    this.#host = host;
+  }
+
+  accept(n: number): Response {
+    const attachment: Attachment = { kind: "run", n, openedAt: Date.now() };
+    return acceptSocket(this.#ctx, [tagOf(n)], attachment).response;
+  }
+
+  owns(socket: WebSocket): boolean {
+    return (socket.deserializeAttachment() as { kind: string }).kind === "run";
+  }
+
+  async receive(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    const read = readRunFrame(data);
+    if (!read.ok) {
+      this.#reject(socket, "bad_frame", describeFaults(read.faults));
+      return;
+    }
+    const attachment = attachmentOf(socket);
+    const run = this.#storage.readRun(attachment.n);
+    if (run === undefined) {
+      this.#refuse(socket, "unknown_run", "this edge has no such run");
+      return;
+    }
+    await this.#handle(socket, attachment, run, read.value);
+  }
+
+  async #handle(socket: WebSocket, attachment: Attachment, run: RunRecord, frame: RunUp): Promise<void> {
+    if (frame.type === "claim") return this.#claim(socket, attachment, run, frame);
+    if (frame.type === "resume") return this.#resume(socket, attachment, run, frame);
+    const { attempt } = attachment;
+    if (attempt === undefined) {
+      this.#reject(socket, "no_lease", "claim or resume an attempt first");
+      return;
+    }
+    if (frame.type === "canceling") {
+      const signalled = recordSignalled(run, attempt, frame.survivors, Date.now());
+      if (signalled !== run) await this.#host.commit(signalled, run);
+      return;
+    }
+    if (frame.type === "output") {
+      this.#output(socket, run, attempt, frame.chunks);
+      return;
+    }
+    await this.#numbered(socket, run, attempt, frame);
+  }
+
+  async #claim(
+    socket: WebSocket,
+    attachment: Attachment,
+    run: RunRecord,
+    frame: Extract<RunUp, { type: "claim" }>,
+  ): Promise<void> {
+    const now = Date.now();
+    const event = this.#storage.readEvent();
+    const outcome = claim(run, { ...frame, lease: newLease() }, now);
+    if (event === undefined || outcome.kind === "refused") {
+      const why =
+        outcome.kind === "refused" ? outcome.reason : { code: "unknown_event", message: "the event is gone" };
+      this.#refuse(socket, why.code, why.message);
+      return;
+    }
+    const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt);
+    if (claimed !== run) await this.#host.commit(claimed, run);
+    this.#bind(socket, attachment, frame.attempt);
+    this.#send(socket, {
+      type: "claimed",
+      lease: outcome.attempt.lease,
+      follow: this.#tails.watched(run.n),
+      context: {
+        runId: run.id,
+        attempt: frame.attempt,
+        event: event.event,
+        flow: run.flow,
+        step: run.step.name,
+        timeoutMs: run.policy.timeoutMs,
+        silenceMs: run.policy.silenceMs,
+        replay: run.origin === "replay",
+      },
+    });
+    if (run.cancel !== undefined) this.cancel(run);
+  }
+
+  async #resume(
+    socket: WebSocket,
+    attachment: Attachment,
+    run: RunRecord,
+    frame: Extract<RunUp, { type: "resume" }>,
+  ): Promise<void> {
+    const outcome = resume(run, frame);
+    if (outcome.kind === "refused") {
+      this.#refuse(socket, outcome.reason.code, outcome.reason.message);
+      return;
+    }
+    const seen = noteSeen(run, frame.attempt);
+    if (seen !== run) await this.#host.commit(seen, run);
+    this.#bind(socket, attachment, frame.attempt);
+    this.#send(socket, {
+      type: "resumed",
+      live: outcome.live,
+      ackedSeq: this.#committedSeq(run, frame.attempt),
+      cancel: outcome.live && run.cancel !== undefined,
+      follow: this.#tails.watched(run.n),
+    });
+  }
+
+  /** From now on this socket speaks for the attempt; an older one that still seems open does not. */
+  #bind(socket: WebSocket, attachment: Attachment, attempt: number): void {
+    for (const other of this.#of(attachment.n, attempt))
+      if (other !== socket) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
+    const bound: Attachment = { ...attachment, attempt };
+    socket.serializeAttachment(bound);
+  }
+
+  #committedSeq(run: RunRecord, attempt: number): number {
+    return Math.max(
+      this.#storage.readProgress(run.n, attempt).ackedSeq,
+      run.attempts[attempt - 1]?.ackedSeq ?? 0,
+    );
+  }
+
+  #output(socket: WebSocket, run: RunRecord, attempt: number, chunks: OutputChunk[]): void {
+    const others = run.attempts.filter((known) => known.number < attempt);
+    const used = others.reduce(
+      (sum, known) => sum + this.#storage.readProgress(run.n, known.number).bytes,
+      0,
+    );
+    const accepted = acceptOutput(
+      this.#storage.readProgress(run.n, attempt),
+      run.attempts[attempt - 1]?.ackedSeq ?? 0,
+      chunks,
+      used,
+    );
+    if ("gap" in accepted) {
+      this.#reject(socket, "gap", `expected sequence number ${accepted.gap}; resume and go on from there`);
+      return;
+    }
+    const { fresh, firstSeq, progress } = accepted;
+    if (progress.ackedSeq >= firstSeq) this.#storage.appendOutput(run.n, attempt, firstSeq, fresh, progress);
+    this.#send(socket, { type: "ack", seq: progress.ackedSeq });
+    this.#tails.output(
+      run.n,
+      fresh.map(({ seq, stream, text, at }) => ({
+        cursor: formatCursor({ attempt, seq }),
+        attempt,
+        seq,
+        kind: stream,
+        text,
+        createdAt: iso(at),
+      })),
+    );
+  }
+
+  /** A result or an end: it has a number of its own, and comes after everything before it. */
+  async #numbered(
+    socket: WebSocket,
+    run: RunRecord,
+    attempt: number,
+    frame: Extract<RunUp, { seq: number }>,
+  ): Promise<void> {
+    const committed = this.#committedSeq(run, attempt);
+    if (frame.seq > committed + 1) {
+      this.#reject(socket, "gap", `expected sequence number ${committed + 1}; resume and go on from there`);
+      return;
+    }
+    const now = Date.now();
+    const changed =
+      frame.type === "result"
+        ? recordResult(run, attempt, frame.seq, frame.result, now)
+        : endAttempt(run, attempt, frame.seq, endOf(frame), this.#host.endOptions(now));
+    if (changed !== run) await this.#host.commit(changed, run);
+    this.#send(socket, { type: "ack", seq: Math.max(frame.seq, committed) });
+  }
+
+  /** Passes a cancel on to the runner, if it is connected; otherwise `resumed` will tell it. */
+  cancel(run: RunRecord): void {
+    const live = liveAttempt(run);
+    if (live === undefined || run.cancel === undefined) return;
+    for (const socket of this.#of(run.n, live.number))
+      this.#send(socket, { type: "cancel", reason: `canceled by ${run.cancel.by}` });
+  }
+
+  /** The edge itself ended this attempt: whoever still works on it must stop. */
+  leaseLost(run: RunRecord, before: RunRecord): void {
+    const ended = liveAttempt(before);
+    if (ended === undefined) return;
+    const reason = run.attempts[ended.number - 1]?.error?.message ?? "the attempt is over";
+    for (const socket of this.#of(run.n, ended.number)) this.#send(socket, { type: "lease_lost", reason });
+  }
+
+  /** Somebody began or ceased to watch. */
+  follow(n: number, on: boolean): void {
+    for (const socket of this.#ctx.getWebSockets(tagOf(n))) this.#send(socket, { type: "follow", on });
+  }
+
+  /** Last sign of life of the live attempt (epoch ms), while its socket is open. */
+  lastSeen(run: RunRecord): number | undefined {
+    const live = liveAttempt(run);
+    if (live === undefined) return undefined;
+    const seen = this.#of(run.n, live.number).map((socket) =>
+      lastSeenAt(this.#ctx, socket, attachmentOf(socket).openedAt),
+    );
+    return seen.length === 0 ? undefined : Math.max(...seen);
+  }
+
+  /** The socket is gone: the lease clock of its attempt begins, unless another socket speaks for it (R4). */
+  async closed(socket: WebSocket, now: number): Promise<void> {
+    const { n, attempt } = attachmentOf(socket);
+    const run = this.#storage.readRun(n);
+    if (run === undefined || attempt === undefined) return;
+    if (this.#of(n, attempt).some((other) => other !== socket)) return;
+    const unseen = noteUnseen(run, attempt, now);
+    if (unseen !== run) await this.#host.commit(unseen, run);
+  }
+
+  #of(n: number, attempt: number): WebSocket[] {
+    return this.#ctx
+      .getWebSockets(tagOf(n))
+      .filter((socket) => socket.readyState === WebSocket.OPEN && attachmentOf(socket).attempt === attempt);
+  }
+
+  #send(socket: WebSocket, frame: RunDown): void {
+    sendFrame(socket, frame);
+  }
+
+  /** Final: the runner must not come back for this attempt. */
+  #refuse(socket: WebSocket, code: string, message: string): void {
+    this.#send(socket, { type: "refused", code, message });
+    closeSocket(socket, CLOSE.over, code);
+  }
+
+  /** The frame is wrong, the attempt may be fine: the runner connects again and resumes. */
+  #reject(socket: WebSocket, code: string, message: string): void {
+    this.#send(socket, { type: "error", code, message: `${message} (protocol ${PROTOCOL_VERSION})` });
+    closeSocket(socket, CLOSE.protocol, code);
+  }
+}
+
+function endOf({ reason, exit, tree, error }: EndFrame): AttemptEnd {
+  return { reason, exit, tree, error };
+}
+
+function attachmentOf(socket: WebSocket): Attachment {
+  return socket.deserializeAttachment() as Attachment;
+}

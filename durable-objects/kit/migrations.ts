@@ -1,0 +1,35 @@
+/**
+ * Tables of an object, made when something is first written. A read of an object that holds nothing creates nothing:
+ * it asks `exists` and answers "none".
+ */
+
+const VERSION_KEY = "schemaVersion";
+
+export class SqlSchema {
+  readonly #storage: DurableObjectStorage;
+  readonly #migrations: readonly string[];
+  #version: number;
+
+  /** @param migrations one SQL text for each version, oldest first; only ever appended to */
+  constructor(storage: DurableObjectStorage, migrations: readonly string[]) {
+    this.#storage = storage;
+    this.#migrations = migrations;
+    this.#version = storage.kv.get<number>(VERSION_KEY) ?? 0;
+    // A newer program over older tables brings them up to date before anything reads them.
+    if (this.#version > 0) this.ensure();
+  }
+
+  get exists(): boolean {
+    return this.#version > 0;
+  }
+
+  /** Brings the tables to the newest version. Call it before a write. */
+  ensure(): void {
+    if (this.#version >= this.#migrations.length) return;
+    this.#storage.transactionSync(() => {
+      for (const migration of this.#migrations.slice(this.#version)) this.#storage.sql.exec(migration);
+      this.#storage.kv.put(VERSION_KEY, this.#migrations.length);
+    });
+    this.#version = this.#migrations.length;
+  }
+}

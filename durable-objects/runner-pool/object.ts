@@ -1,0 +1,468 @@
+/**
+ * RunnerPool: one per pool name. It owns the backlog of waiting runs and the control sockets of the runners, and
+ * decides who is offered what. It holds no run state: who has an attempt is decided by the claim at the event object,
+ * and this pool's view is corrected from there whenever the two may differ (`#reconcile`).
+ *
+ * A run is `waiting`, or `held` by a runner from the offer until the event object says that the attempt is over
+ * (`settle`). What is held counts against the runner's capacity and its concurrency key, also while the runner is
+ * away: a lost socket is no sign that the work has stopped (invariant 7).
+ */
+import { DurableObject } from "cloudflare:workers";
+import { parseRunId } from "../../contract/ids.ts";
+import {
+  BACKLOG_MAX_RUNS,
+  CONTROL_STALE_MS,
+  LIST_MAX_ITEMS,
+  LOST_AFTER_MS,
+  OFFER_TIMEOUT_MS,
+  PING_INTERVAL_MS,
+  PROTOCOL_OLDEST,
+  PROTOCOL_VERSION,
+  RUNNERS_PER_POOL_MAX,
+} from "../../contract/limits.ts";
+import type { Reason } from "../../contract/run-record.ts";
+import { iso } from "../../contract/run-view.ts";
+import type { ControlDown, ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
+import { describeFaults, readControlFrame } from "../../contract/validate.ts";
+import type { Env } from "../../worker/env.ts";
+import { AlarmSchedule } from "../kit/alarm.ts";
+import { acceptSocket, answerPings, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
+import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { PoolStorage, type PoolRun } from "./storage.ts";
+
+/** What hibernation keeps of a control socket. */
+interface Attachment {
+  openedAt: number;
+  runnerId?: string;
+}
+
+export interface PoolView {
+  runners: {
+    id: string;
+    name: string;
+    pool: string;
+    version: string;
+    labels: string[];
+    capacity: number;
+    active: string[];
+    state: "connected" | "draining" | "disconnected";
+    connectedAt: string;
+    lastSeenAt: string | undefined;
+    flows: { name: string; version: number; digest: string }[];
+  }[];
+  waiting: {
+    runId: string;
+    pool: string;
+    flow: string;
+    step: string;
+    attempt: number;
+    queuedAt: string;
+    reason: Reason;
+  }[];
+}
+
+/** How often held runs are compared with their event objects, should a `settle` ever have been missed. */
+const SWEEP_INTERVAL_MS = 600_000;
+/** A runner that declined although it had room, or could not be reached, is left alone for this long. */
+const COOL_DOWN_MS = 2_000;
+/** A runner that has been away for this long is forgotten. */
+const FORGET_RUNNER_MS = 7 * 86_400_000;
+
+export class RunnerPool extends DurableObject<Env> {
+  readonly #storage: PoolStorage;
+  readonly #alarm: AlarmSchedule;
+  readonly #name: string;
+  /** Offers without an answer, with the timer that takes each back. */
+  readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Runners that are not offered anything until then (epoch ms). */
+  readonly #coolUntil = new Map<string, number>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#storage = new PoolStorage(ctx.storage);
+    this.#alarm = new AlarmSchedule(ctx.storage);
+    this.#name = ctx.id.name ?? "default";
+    answerPings(ctx);
+  }
+
+  /**
+   * Takes waiting attempts in; each may come several times. Returns the ids that do not fit into the backlog: the
+   * queue brings them again later.
+   */
+  async enqueue(routes: RunRoute[]): Promise<{ refused: string[] }> {
+    const now = Date.now();
+    const refused: string[] = [];
+    for (const route of routes) {
+      const known = this.#storage.runs.get(route.runId);
+      if (known !== undefined && !this.#isNews(known, route, now)) continue;
+      if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS) refused.push(route.runId);
+      else this.#storage.putRun({ route });
+    }
+    this.#offerWork();
+    await this.#armSweep();
+    return { refused };
+  }
+
+  /**
+   * A later attempt is news. So is the same one when an offer should long have been answered: the event object sends
+   * it again because nobody has claimed it.
+   */
+  #isNews(known: PoolRun, route: RunRoute, now: number): boolean {
+    if (route.attempt !== known.route.attempt) return route.attempt > known.route.attempt;
+    return (
+      known.heldAt !== undefined && !this.#offers.has(route.runId) && now - known.heldAt > OFFER_TIMEOUT_MS
+    );
+  }
+
+  /** An attempt is over (or the run, while it waited): its place and its concurrency key are free. */
+  settle(runId: string, attempt: number): void {
+    const known = this.#storage.runs.get(runId);
+    if (known === undefined || known.route.attempt > attempt) return;
+    this.#withdraw(runId);
+    this.#storage.deleteRun(runId);
+    this.#offerWork();
+  }
+
+  waitingReason(runId: string): Reason | undefined {
+    const run = this.#storage.runs.get(runId);
+    if (run === undefined || run.runnerId !== undefined) return undefined;
+    return waitingReason(run.route, this.#runnerStates(), this.#held());
+  }
+
+  view(): PoolView {
+    const states = new Map(this.#runnerStates().map((state) => [state.runnerId, state]));
+    const runners = [...this.#storage.runners.values()].map((runner) => {
+      const seen = this.#seenAt(runner.runnerId) ?? runner.leftAt;
+      return {
+        id: runner.runnerId,
+        name: runner.name,
+        pool: this.#name,
+        version: runner.version,
+        labels: runner.labels,
+        capacity: runner.capacity,
+        active: [...this.#storage.runs.values()]
+          .filter((run) => run.runnerId === runner.runnerId)
+          .map((run) => run.route.runId),
+        state:
+          states.get(runner.runnerId)?.connected !== true
+            ? ("disconnected" as const)
+            : runner.draining
+              ? ("draining" as const)
+              : ("connected" as const),
+        connectedAt: iso(runner.connectedAt),
+        lastSeenAt: seen === undefined ? undefined : iso(seen),
+        flows: runner.flows,
+      };
+    });
+    const held = this.#held();
+    const waiting = this.#storage.backlog.slice(0, LIST_MAX_ITEMS).map((route) => ({
+      runId: route.runId,
+      pool: this.#name,
+      flow: route.flow.name,
+      step: route.step,
+      attempt: route.attempt,
+      queuedAt: iso(route.queuedAt),
+      reason: waitingReason(route, [...states.values()], held),
+    }));
+    return { runners, waiting };
+  }
+
+  override fetch(): Response {
+    const attachment: Attachment = { openedAt: Date.now() };
+    return acceptSocket(this.ctx, [], attachment).response;
+  }
+
+  override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    const read = readControlFrame(data);
+    if (!read.ok) {
+      this.#reject(socket, "bad_frame", describeFaults(read.faults));
+      return;
+    }
+    const frame = read.value;
+    if (frame.type === "hello") {
+      await this.#hello(socket, frame);
+      return;
+    }
+    const { runnerId } = attachmentOf(socket);
+    if (runnerId === undefined) this.#reject(socket, "no_hello", "say hello first");
+    else await this.#handle(socket, runnerId, frame);
+  }
+
+  async #handle(
+    socket: WebSocket,
+    runnerId: string,
+    frame: Exclude<ControlUp, { type: "hello" }>,
+  ): Promise<void> {
+    const runner = this.#storage.runners.get(runnerId);
+    if (runner === undefined) {
+      this.#reject(socket, "unknown_runner", "say hello again");
+      return;
+    }
+    switch (frame.type) {
+      case "accept":
+        this.#clearOffer(frame.runId);
+        return;
+      case "decline":
+        await this.#declined(runnerId, frame);
+        break;
+      case "capacity":
+        this.#storage.putRunner({ ...runner, capacity: frame.capacity });
+        break;
+      case "flows":
+        this.#storage.putRunner({ ...runner, flows: frame.flows });
+        break;
+      case "drain":
+        this.#storage.putRunner({ ...runner, draining: true });
+        return;
+      case "goodbye":
+        this.#storage.deleteRunner(runnerId);
+        closeSocket(socket, CLOSE.over, "goodbye");
+        return;
+    }
+    this.#offerWork();
+  }
+
+  async #hello(socket: WebSocket, frame: HelloFrame): Promise<void> {
+    if (frame.protocol < PROTOCOL_OLDEST || frame.protocol > PROTOCOL_VERSION) {
+      this.#reject(
+        socket,
+        "protocol",
+        `this edge speaks protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}, the runner ${frame.protocol}: update the older one`,
+      );
+      return;
+    }
+    if (!this.#storage.runners.has(frame.runnerId) && this.#storage.runners.size >= RUNNERS_PER_POOL_MAX) {
+      this.#reject(
+        socket,
+        "too_many_runners",
+        `pool ${this.#name} already knows ${RUNNERS_PER_POOL_MAX} runners`,
+      );
+      return;
+    }
+    const now = Date.now();
+    for (const other of this.#socketsOf(frame.runnerId))
+      if (other !== socket) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
+    const attachment: Attachment = { openedAt: now, runnerId: frame.runnerId };
+    socket.serializeAttachment(attachment);
+    const { runnerId, name, version, labels, capacity, flows } = frame;
+    this.#storage.putRunner({
+      runnerId,
+      name,
+      version,
+      labels,
+      capacity,
+      flows,
+      draining: frame.draining === true,
+      connectedAt: now,
+    });
+    this.#coolUntil.delete(runnerId);
+    this.#send(socket, {
+      type: "welcome",
+      pool: this.#name,
+      protocol: PROTOCOL_VERSION,
+      serverTime: now,
+      pingIntervalMs: PING_INTERVAL_MS,
+      lostAfterMs: LOST_AFTER_MS,
+    });
+    this.#forgetOldRunners(now);
+    // What this pool believes the runner to hold and the runner does not know of: ask who is right.
+    const active = new Set(frame.active.map((run) => run.runId));
+    const doubtful = [...this.#storage.runs.values()].filter(
+      (run) => run.runnerId === runnerId && !active.has(run.route.runId),
+    );
+    await Promise.all(doubtful.map((run) => this.#reconcile(run.route.runId)));
+    this.#offerWork();
+  }
+
+  #forgetOldRunners(now: number): void {
+    for (const runner of this.#storage.runners.values())
+      if (runner.leftAt !== undefined && now - runner.leftAt > FORGET_RUNNER_MS)
+        this.#storage.deleteRunner(runner.runnerId);
+  }
+
+  async #declined(runnerId: string, frame: Extract<ControlUp, { type: "decline" }>): Promise<void> {
+    const run = this.#storage.runs.get(frame.runId);
+    this.#clearOffer(frame.runId);
+    if (run?.runnerId !== runnerId || run.route.attempt !== frame.attempt) return;
+    if (frame.reason === "stale") {
+      await this.#reconcile(frame.runId);
+      return;
+    }
+    if (frame.reason !== "digest_differs") this.#coolDown(runnerId);
+    this.#storage.putRun({ route: run.route });
+  }
+
+  /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
+  #coolDown(runnerId: string): void {
+    this.#coolUntil.set(runnerId, Date.now() + COOL_DOWN_MS);
+    setTimeout(() => {
+      this.#coolUntil.delete(runnerId);
+      this.#offerWork();
+    }, COOL_DOWN_MS);
+  }
+
+  override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+    closeSocket(socket, code, reason);
+    this.#left(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    closeSocket(socket, CLOSE.gone, "socket error");
+    this.#left(socket);
+  }
+
+  /** Offers that the runner has not answered go back at once; what it has accepted stays its own. */
+  #left(socket: WebSocket): void {
+    const { runnerId } = attachmentOf(socket);
+    const runner = runnerId === undefined ? undefined : this.#storage.runners.get(runnerId);
+    if (runner === undefined || this.#socketsOf(runner.runnerId).some((other) => other !== socket)) return;
+    this.#storage.putRunner({ ...runner, leftAt: Date.now() });
+    for (const run of [...this.#storage.runs.values()])
+      if (run.runnerId === runner.runnerId && this.#offers.has(run.route.runId)) this.#takeBack(run);
+    this.#offerWork();
+  }
+
+  #takeBack(run: PoolRun): void {
+    this.#clearOffer(run.route.runId);
+    this.#storage.putRun({ route: run.route });
+  }
+
+  #offerWork(): void {
+    const assignments = assign(this.#storage.backlog, this.#runnerStates(), this.#held());
+    for (const { route, runnerId } of assignments) this.#offer(route, runnerId);
+  }
+
+  #offer(route: RunRoute, runnerId: string): void {
+    const socket = this.#socketsOf(runnerId)[0];
+    if (socket === undefined) return;
+    this.#storage.putRun({ route, runnerId, heldAt: Date.now() });
+    this.#offers.set(
+      route.runId,
+      setTimeout(() => {
+        this.#offerExpired(route.runId, runnerId);
+      }, OFFER_TIMEOUT_MS),
+    );
+    this.#send(socket, {
+      type: "offer",
+      runId: route.runId,
+      attempt: route.attempt,
+      flow: route.flow,
+      step: route.step,
+    });
+  }
+
+  #offerExpired(runId: string, runnerId: string): void {
+    this.#offers.delete(runId);
+    const run = this.#storage.runs.get(runId);
+    if (run?.runnerId !== runnerId) return;
+    this.#coolDown(runnerId);
+    this.#storage.putRun({ route: run.route });
+    this.#offerWork();
+  }
+
+  #clearOffer(runId: string): void {
+    const timer = this.#offers.get(runId);
+    if (timer !== undefined) clearTimeout(timer);
+    this.#offers.delete(runId);
+  }
+
+  /** A settled run may still be on offer: the runner will find its claim refused. */
+  #withdraw(runId: string): void {
+    this.#clearOffer(runId);
+  }
+
+  /** Brings this pool's view of a run in line with its event object, the only one that knows. */
+  async #reconcile(runId: string): Promise<void> {
+    const parsed = parseRunId(runId);
+    const before = this.#storage.runs.get(runId);
+    if (parsed === undefined || before === undefined) return;
+    const position = await this.env.EVENTS.getByName(parsed.eventKey).attemptPosition(parsed.n);
+    const now = this.#storage.runs.get(runId);
+    if (now !== before) return; // It has moved on while we asked.
+    if (position.kind === "over") this.#storage.deleteRun(runId);
+    else if (position.kind === "waiting")
+      this.#storage.putRun({ route: { ...before.route, attempt: position.attempt } });
+    else if (position.runnerId !== before.runnerId || position.attempt !== before.route.attempt)
+      this.#storage.putRun({
+        route: { ...before.route, attempt: position.attempt },
+        runnerId: position.runnerId,
+        heldAt: Date.now(),
+      });
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarm.fired();
+    try {
+      const now = Date.now();
+      const old = [...this.#storage.runs.values()].filter(
+        (run) => run.heldAt !== undefined && now - run.heldAt > SWEEP_INTERVAL_MS,
+      );
+      await Promise.all(old.map((run) => this.#reconcile(run.route.runId)));
+      this.#offerWork();
+    } finally {
+      await this.#armSweep();
+    }
+  }
+
+  async #armSweep(): Promise<void> {
+    if (this.#storage.runs.size > 0) await this.#alarm.wakeBy(Date.now() + SWEEP_INTERVAL_MS);
+  }
+
+  #runnerStates(): RunnerState[] {
+    const now = Date.now();
+    const held = new Map<string, number>();
+    for (const { runnerId } of this.#storage.runs.values())
+      if (runnerId !== undefined) held.set(runnerId, (held.get(runnerId) ?? 0) + 1);
+    const seen = this.#seen();
+    return [...this.#storage.runners.values()].map((runner) => ({
+      runnerId: runner.runnerId,
+      name: runner.name,
+      labels: runner.labels,
+      capacity: runner.capacity,
+      draining: runner.draining || (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
+      connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
+      flows: runner.flows,
+      held: held.get(runner.runnerId) ?? 0,
+    }));
+  }
+
+  #held(): HeldRun[] {
+    return [...this.#storage.runs.values()].flatMap(({ route, runnerId }) =>
+      runnerId === undefined ? [] : [{ runId: route.runId, concurrencyKey: route.concurrency?.key }],
+    );
+  }
+
+  /** Last sign of life of every runner with an open socket, epoch ms. */
+  #seen(): Map<string, number> {
+    const seen = new Map<string, number>();
+    for (const socket of this.ctx.getWebSockets()) {
+      const { runnerId, openedAt } = attachmentOf(socket);
+      if (runnerId === undefined || socket.readyState !== WebSocket.OPEN) continue;
+      seen.set(runnerId, Math.max(seen.get(runnerId) ?? 0, lastSeenAt(this.ctx, socket, openedAt)));
+    }
+    return seen;
+  }
+
+  #seenAt(runnerId: string): number | undefined {
+    return this.#seen().get(runnerId);
+  }
+
+  #socketsOf(runnerId: string): WebSocket[] {
+    return this.ctx
+      .getWebSockets()
+      .filter((socket) => socket.readyState === WebSocket.OPEN && attachmentOf(socket).runnerId === runnerId);
+  }
+
+  #send(socket: WebSocket, frame: ControlDown): void {
+    sendFrame(socket, frame);
+  }
+
+  #reject(socket: WebSocket, code: string, message: string): void {
+    this.#send(socket, { type: "error", code, message });
+    closeSocket(socket, CLOSE.protocol, code);
+  }
+}
+
+function attachmentOf(socket: WebSocket): Attachment {
+  return socket.deserializeAttachment() as Attachment;
+}

@@ -1,0 +1,125 @@
+/**
+ * What a pool keeps: the runs that wait here or are held by a runner, and the runners it has met. A copy of all of it
+ * lives in memory, so that a decision reads no rows; every change is written through.
+ */
+import type { FlowDigest, RunRoute } from "../../contract/runner-link.ts";
+import { SqlSchema } from "../kit/migrations.ts";
+import { waitsBefore } from "./rules.ts";
+
+const MIGRATIONS = [
+  `CREATE TABLE run (run_id TEXT PRIMARY KEY, runner_id TEXT, held_at INTEGER, route TEXT NOT NULL) WITHOUT ROWID;
+   CREATE TABLE runner (runner_id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;`,
+] as const;
+
+/** A run of this pool. With a `runnerId` it is held: offered to that runner, or running there. */
+export interface PoolRun {
+  route: RunRoute;
+  runnerId?: string | undefined;
+  /** Epoch ms of the offer. */
+  heldAt?: number | undefined;
+}
+
+export interface KnownRunner {
+  runnerId: string;
+  name: string;
+  version: string;
+  labels: string[];
+  capacity: number;
+  draining: boolean;
+  flows: FlowDigest[];
+  connectedAt: number;
+  /** When its last socket closed, epoch ms. */
+  leftAt?: number | undefined;
+}
+
+type RunRow = Record<"runner_id", string | null> & Record<"held_at", number | null> & Record<"route", string>;
+
+export class PoolStorage {
+  readonly #sql: SqlStorage;
+  readonly #schema: SqlSchema;
+  readonly runs = new Map<string, PoolRun>();
+  readonly runners = new Map<string, KnownRunner>();
+  /** Waiting runs in the order in which they are offered. */
+  readonly #backlog: RunRoute[] = [];
+
+  constructor(storage: DurableObjectStorage) {
+    this.#sql = storage.sql;
+    this.#schema = new SqlSchema(storage, MIGRATIONS);
+    if (!this.#schema.exists) return;
+    for (const row of this.#sql.exec<RunRow>("SELECT runner_id, held_at, route FROM run")) {
+      const route = JSON.parse(row.route) as RunRoute;
+      const held = row.runner_id === null ? {} : { runnerId: row.runner_id, heldAt: row.held_at ?? 0 };
+      this.runs.set(route.runId, { route, ...held });
+      if (row.runner_id === null) this.#backlog.push(route);
+    }
+    this.#backlog.sort(waitsBefore);
+    for (const row of this.#sql.exec<{ doc: string }>("SELECT doc FROM runner")) {
+      const runner = JSON.parse(row.doc) as KnownRunner;
+      this.runners.set(runner.runnerId, runner);
+    }
+  }
+
+  get backlog(): readonly RunRoute[] {
+    return this.#backlog;
+  }
+
+  putRun(run: PoolRun): void {
+    this.#schema.ensure();
+    const { route } = run;
+    const before = this.runs.get(route.runId);
+    if (before !== undefined && before.runnerId === undefined) this.#leaveBacklog(before.route);
+    this.runs.set(route.runId, run);
+    if (run.runnerId === undefined) this.#joinBacklog(route);
+    this.#sql.exec(
+      "INSERT INTO run VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET runner_id = excluded.runner_id, held_at = excluded.held_at, route = excluded.route",
+      route.runId,
+      run.runnerId ?? null,
+      run.heldAt ?? null,
+      JSON.stringify(route),
+    );
+  }
+
+  deleteRun(runId: string): void {
+    const before = this.runs.get(runId);
+    if (before === undefined) return;
+    if (before.runnerId === undefined) this.#leaveBacklog(before.route);
+    this.runs.delete(runId);
+    this.#sql.exec("DELETE FROM run WHERE run_id = ?", runId);
+  }
+
+  putRunner(runner: KnownRunner): void {
+    this.#schema.ensure();
+    this.runners.set(runner.runnerId, runner);
+    this.#sql.exec(
+      "INSERT INTO runner VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc",
+      runner.runnerId,
+      JSON.stringify(runner),
+    );
+  }
+
+  deleteRunner(runnerId: string): void {
+    if (this.runners.delete(runnerId)) this.#sql.exec("DELETE FROM runner WHERE runner_id = ?", runnerId);
+  }
+
+  #joinBacklog(route: RunRoute): void {
+    this.#backlog.splice(this.#positionOf(route), 0, route);
+  }
+
+  #leaveBacklog(route: RunRoute): void {
+    const at = this.#positionOf(route);
+    if (this.#backlog[at]?.runId === route.runId) this.#backlog.splice(at, 1);
+  }
+
+  /** Binary search: the first position that does not come before the route. */
+  #positionOf(route: RunRoute): number {
+    let low = 0;
+    let high = this.#backlog.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const there = this.#backlog[middle];
+      if (there !== undefined && waitsBefore(there, route) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,105 @@
+/** Starts a runner agent from its flags and its box's configuration, and ends it on signals. */
+import { join, resolve } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
+import { FlowCheckout } from "./checkout.ts";
+import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
+import { stepEnvironment } from "./config/step-environment.ts";
+import { Journal, JournalInUseError } from "./journal/journal.ts";
+import { agentLog } from "./log.ts";
+import { RejectedError, Runner } from "./runner.ts";
+import { EXIT } from "./cli/exit-codes.ts";
+
+export interface RunnerAgentOptions {
+  url: string;
+  /** A runner token of the edge. */
+  token: string;
+  name?: string | undefined;
+  pool?: string | undefined;
+  labels: string[];
+  capacity?: number | undefined;
+  workspace: string;
+  /** Folder of the journal; by default in the workspace. */
+  journal?: string | undefined;
+  json: boolean;
+}
+
+/** Runs until it is stopped. Returns the exit code: see cli/exit-codes. */
+export async function startRunnerAgent(options: RunnerAgentOptions): Promise<number> {
+  const log = agentLog(options.json);
+  const workspace = resolve(options.workspace);
+  try {
+    const config = await readRunnerConfig({ workspace });
+    const name = options.name ?? config.name;
+    const pool = options.pool ?? config.pool;
+    const journal = new Journal(
+      join(options.journal ?? join(workspace, ".codex-flow", `runner-${pool}`), "journal.sqlite"),
+    );
+    const checkout = await FlowCheckout.open(workspace);
+    for (const fault of checkout.faults) log("error", `broken flow package, not offered: ${fault}`);
+    const runner = new Runner({
+      host: {
+        edgeUrl: options.url,
+        linkUrl: options.url.replace(/^http/, "ws").replace(/\/$/, ""),
+        token: options.token,
+        runnerId: journal.setting(
+          "runnerId",
+          () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
+        ),
+        runnerName: name,
+        journal,
+        log,
+        environment: stepEnvironment(config, process.env, [{ name: "runner token", value: options.token }]),
+      },
+      identity: {
+        runnerId: journal.setting("runnerId", () => ""),
+        name,
+        version: packageJson.version,
+        labels: [...new Set([...config.labels, ...options.labels])],
+        capacity: options.capacity ?? config.capacity,
+      },
+      pool,
+      checkout,
+    });
+    const stopListening = onSignals(runner, log);
+    try {
+      await runner.start();
+      await runner.finished;
+    } finally {
+      stopListening();
+      journal.close();
+    }
+    log("info", "stopped");
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof RejectedError) {
+      log("error", error.message);
+      return EXIT.denied;
+    }
+    if (error instanceof JournalInUseError || error instanceof RunnerConfigError) {
+      log("error", error.message);
+      return EXIT.usage;
+    }
+    throw error;
+  }
+}
+
+/** The first signal drains; a second one stops now. */
+function onSignals(runner: Runner, log: ReturnType<typeof agentLog>): () => void {
+  let signals = 0;
+  const received = (): void => {
+    signals += 1;
+    if (signals === 1) {
+      log("info", `draining: ${runner.active} run(s) to finish; a second signal stops them`);
+      runner.drain();
+    } else if (signals === 2) {
+      log("warn", "stopping now");
+      void runner.forceStop();
+    }
+  };
+  process.on("SIGTERM", received);
+  process.on("SIGINT", received);
+  return () => {
+    process.off("SIGTERM", received);
+    process.off("SIGINT", received);
+  };
+}

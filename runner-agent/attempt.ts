@@ -1,0 +1,199 @@
+/**
+ * One attempt on this box: its run socket and its step, tied together. It owns both and ends both; `over` resolves
+ * once, when nothing of it is left to do or to send.
+ */
+import type { FlowEvent } from "../contract/flow-event.ts";
+import { attemptId } from "../contract/ids.ts";
+import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
+import type { AttemptEnd } from "../contract/run-record.ts";
+import type { OutputStream, StepContext } from "../contract/runner-link.ts";
+import type { LoadedPackage } from "../catalog/load.ts";
+import type { StepEnvironment } from "./config/step-environment.ts";
+import type { JournaledAttempt, Journal } from "./journal/journal.ts";
+import { RunLink } from "./link/run-link.ts";
+import type { AgentLog } from "./log.ts";
+import { startStep, type RunningStep } from "./steps/step.ts";
+
+/** Room that is left for the runner's own words when a step has used up its output. */
+const SYSTEM_OUTPUT_BYTES = 64 * 1024;
+
+/** What all attempts of an agent share. */
+export interface AttemptHost {
+  edgeUrl: string;
+  /** ws: or wss: address of the edge. */
+  linkUrl: string;
+  token: string;
+  runnerId: string;
+  runnerName: string;
+  journal: Journal;
+  log: AgentLog;
+  environment: StepEnvironment;
+  /** The package to run, or why this box cannot. */
+  findPackage(context: StepContext): Promise<{ found: LoadedPackage } | { here: string | undefined }>;
+}
+
+/** Why an attempt left this box. */
+export type AttemptFate = { kind: "handed_over" } | { kind: "refused"; code: string; message: string };
+
+export class Attempt {
+  readonly runId: string;
+  readonly number: number;
+  readonly over: Promise<AttemptFate>;
+  readonly #host: AttemptHost;
+  readonly #link: RunLink;
+  #settle: (fate: AttemptFate) => void = () => undefined;
+  #lease: string | undefined;
+  #step: RunningStep | undefined;
+  #stopped: "canceled" | "abandoned" | undefined;
+  #ended = false;
+  #outputBytes = 0;
+  #droppedBytes = 0;
+
+  /** @param lease of an attempt of a previous life: it is handed over, not run */
+  constructor(host: AttemptHost, given: { runId: string; attempt: number; lease?: string }) {
+    this.#host = host;
+    this.runId = given.runId;
+    this.number = given.attempt;
+    this.#lease = given.lease;
+    this.over = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#link = new RunLink({
+      url: host.linkUrl,
+      token: host.token,
+      runnerId: host.runnerId,
+      runnerName: host.runnerName,
+      ...given,
+      journal: host.journal,
+      claimed: (context, lease) => {
+        this.#lease = lease;
+        void this.#start(context);
+      },
+      stop: (reason, why) => {
+        this.stop(reason, why);
+      },
+      refused: (code, message) => {
+        this.#step?.cancel("abandoned");
+        this.#settle({ kind: "refused", code, message });
+      },
+      done: () => {
+        this.#settle({ kind: "handed_over" });
+      },
+      lost: (why) => {
+        host.log("warn", "run socket lost, connecting again", { run: this.runId, why });
+      },
+    });
+  }
+
+  get id(): string {
+    return attemptId(this.runId, this.number);
+  }
+
+  /** Ends the step; what it has printed and how it ended is still handed over. Idempotent. */
+  stop(reason: "canceled" | "abandoned", why: string): void {
+    if (this.#stopped === undefined && !this.#ended)
+      this.#host.log("warn", `stopping: ${why}`, { run: this.runId });
+    this.#stopped ??= reason;
+    this.#step?.cancel(reason);
+  }
+
+  /** The step's processes are gone, whether or not the edge knows it yet. Resolves at once when there is no step. */
+  async stepEnded(): Promise<void> {
+    await this.#step?.ended;
+  }
+
+  /** Leaves the rest to the journal and the next start. */
+  detach(): void {
+    this.#link.close();
+  }
+
+  #journaled(): JournaledAttempt {
+    return { runId: this.runId, attempt: this.number, lease: this.#lease ?? "" };
+  }
+
+  async #start(context: StepContext): Promise<void> {
+    const looked = await this.#host.findPackage(context);
+    const loaded = "found" in looked ? looked.found : undefined;
+    const step = loaded?.flow.steps.find((candidate) => candidate.name === context.step);
+    if (loaded === undefined || step === undefined) {
+      this.#blocked(context, "here" in looked ? looked.here : undefined);
+      return;
+    }
+    this.#host.log("info", `running ${context.flow.name}/${context.step}`, {
+      run: this.runId,
+      attempt: this.number,
+    });
+    this.#step = startStep(
+      {
+        runId: this.runId,
+        attempt: this.number,
+        flow: {
+          name: loaded.flow.name,
+          version: loaded.flow.version,
+          root: loaded.root,
+          ...(loaded.config === undefined ? {} : { config: loaded.config }),
+        },
+        step,
+        event: context.event as FlowEvent,
+        replay: context.replay,
+        edgeUrl: this.#host.edgeUrl,
+        env: this.#host.environment,
+      },
+      {
+        output: (stream, text) => {
+          this.#output(stream, text);
+        },
+        result: (result) => {
+          this.#host.journal.appendResult(this.#journaled(), result);
+          this.#link.journaled("urgent");
+        },
+        signalled: (survivors) => {
+          if (this.#stopped === "canceled") this.#link.signalled(survivors);
+        },
+      },
+    );
+    if (this.#stopped !== undefined) this.#step.cancel(this.#stopped);
+    this.#end(await this.#step.ended);
+  }
+
+  #output(stream: OutputStream, text: string): void {
+    const bytes = Buffer.byteLength(text);
+    // The edge keeps no more than this of a run; what it would drop need not travel.
+    if (this.#outputBytes + bytes > OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES) {
+      this.#droppedBytes += bytes;
+      return;
+    }
+    this.#outputBytes += bytes;
+    this.#host.journal.appendOutput(this.#journaled(), stream, text, Date.now());
+    this.#link.journaled({ outputBytes: bytes });
+  }
+
+  /** The checkout is not what was deployed: said as a result, so that nobody takes it for a failure of the step. */
+  #blocked(context: StepContext, here: string | undefined): void {
+    const { name, digest } = context.flow;
+    this.#host.journal.appendResult(this.#journaled(), {
+      status: "blocked",
+      message: `flow ${name} is deployed as ${digest}, and this runner's checkout has ${here ?? "no such flow"}: update the checkout or deploy again`,
+      artifacts: { deployedDigest: digest, checkoutDigest: here ?? null },
+    });
+    this.#end({ reason: "refused", tree: { empty: true, survivors: [] } });
+  }
+
+  #end(end: AttemptEnd): void {
+    if (this.#droppedBytes > 0)
+      this.#host.journal.appendOutput(
+        this.#journaled(),
+        "system",
+        `${this.#droppedBytes} bytes of output beyond ${OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES} were not kept\n`,
+        Date.now(),
+      );
+    this.#ended = true;
+    this.#host.journal.appendEnd(this.#journaled(), end);
+    this.#host.log("info", `ended: ${end.error?.message ?? end.reason}`, {
+      run: this.runId,
+      attempt: this.number,
+      code: end.exit?.code ?? undefined,
+    });
+    this.#link.journaled("urgent");
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The flow packages of this box's workspace: what it can run, and whether that is still what was loaded. A package
+ * may be edited or pulled at any time, so its digest is looked at again before each run.
+ */
+import type { FlowDigest } from "../contract/runner-link.ts";
+import { PackageWatch } from "../catalog/digest.ts";
+import { describeFault } from "../catalog/fault.ts";
+import { loadCatalog, type LoadedPackage } from "../catalog/load.ts";
+
+export class FlowCheckout {
+  readonly #workspace: string;
+  readonly #watch = new PackageWatch();
+  #packages: LoadedPackage[] = [];
+  /** Faults of broken packages, one line each. */
+  faults: string[] = [];
+
+  private constructor(workspace: string) {
+    this.#workspace = workspace;
+  }
+
+  static async open(workspace: string): Promise<FlowCheckout> {
+    const checkout = new FlowCheckout(workspace);
+    await checkout.reload();
+    return checkout;
+  }
+
+  /** Reads the packages again. Returns whether anything changed that the edge should hear of. */
+  async reload(): Promise<boolean> {
+    const before = JSON.stringify(this.digests());
+    const { packages, faults } = await loadCatalog(this.#workspace);
+    this.#packages = packages;
+    this.faults = faults.map((fault) => describeFault(fault));
+    return JSON.stringify(this.digests()) !== before;
+  }
+
+  digests(): FlowDigest[] {
+    return this.#packages.map(({ flow }) => ({
+      name: flow.name,
+      version: flow.version,
+      digest: flow.digest,
+    }));
+  }
+
+  /** The package of a flow with exactly this digest, as it stands on the disk now; or the digest that is there. */
+  async find(wanted: FlowDigest): Promise<{ found: LoadedPackage } | { here: string | undefined }> {
+    const known = this.#packages.find(({ flow }) => flow.name === wanted.name);
+    if (known === undefined) return { here: undefined };
+    const here = await this.#watch.digest(known.root).catch(() => undefined);
+    return here === wanted.digest && known.flow.digest === wanted.digest ? { found: known } : { here };
+  }
+}

@@ -1,0 +1,58 @@
+/** What `dispatch` and `events replay` do with the edge's answer: show it, or wait for its runs and show how they end. */
+import { EdgeAnswerError, type DispatchAnswer, type EdgeClient, type RunView } from "../../client/http.ts";
+import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
+import type { Output } from "./output.ts";
+import type { Wait } from "./option-values.ts";
+import { renderDispatch, renderDispatched } from "./render/event.ts";
+import { progressLine, resultLine } from "./render/run.ts";
+import { shellWord } from "./render/text.ts";
+import { waitForRuns } from "./wait-for-runs.ts";
+
+/** Of how many waiting runs the reason is asked for each time. */
+const EXPLAINED_MAX_RUNS = 5;
+
+/** The runs with why they wait, which only GET /runs/:id knows. A token that may not read gets them as they are. */
+export async function withReasons(client: EdgeClient, runs: RunView[]): Promise<RunView[]> {
+  const explained = runs.filter((run) => run.status === "queued").slice(0, EXPLAINED_MAX_RUNS);
+  return Promise.all(
+    runs.map(async (run) => {
+      if (!explained.includes(run)) return run;
+      try {
+        return await client.getRun(run.id);
+      } catch (error) {
+        if (error instanceof EdgeAnswerError) return run;
+        throw error;
+      }
+    }),
+  );
+}
+
+/** Resolves to the exit code. `refresh` asks for the same runs again and may take so many seconds. */
+export async function followAnswer(
+  output: Output,
+  answer: DispatchAnswer,
+  wait: Wait | undefined,
+  refresh: (holdSeconds: number) => Promise<RunView[]>,
+): Promise<number> {
+  if (wait === undefined || answer.conflict === true || answer.runs.length === 0) {
+    await output.show(answer, (style) => renderDispatch(style, answer));
+    return answer.conflict === true ? EXIT.conflict : EXIT.ok;
+  }
+  output.note((style) => renderDispatched(style, answer));
+  const { runs, over } = await waitForRuns({
+    runs: answer.runs,
+    refresh,
+    seconds: wait.seconds,
+    onChange: (run) => {
+      output.note((style) => progressLine(style, run));
+    },
+  });
+  await output.show({ ...answer, runs }, (style) => runs.map((run) => resultLine(style, run)).join("\n"));
+  if (over) return exitCodeOfRuns(runs);
+  output.note(({ colors }) =>
+    colors.yellow(
+      `not over after ${wait.seconds ?? 0} s; the runs go on: codex-flow runs list --event ${shellWord(answer.eventId)}`,
+    ),
+  );
+  return EXIT.unfinished;
+}

@@ -1,0 +1,90 @@
+/** `codex-flow events`: list, show, replay. */
+import type { Command } from "commander";
+import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
+import { EXIT } from "./exit-codes.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { examples, waitOption, wholeNumber } from "./option-values.ts";
+
+interface EventListOptions {
+  type?: string;
+  source?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+interface ReplayOptions {
+  flow?: string;
+  step?: string;
+  wait?: string | true;
+}
+
+export function registerEvents(program: Command, act: Act): void {
+  const events = program.command("events").description("Events that were sent: list, show, replay");
+
+  const list = events
+    .command("list")
+    .description("Events, newest first")
+    .option("--type <type>", "only this type")
+    .option("--source <source>", "only from this source")
+    .option("--limit <n>", `how many (${LIST_DEFAULT_ITEMS} when absent)`, wholeNumber(1, LIST_MAX_ITEMS))
+    .option("--cursor <cursor>", "go on where a page ended");
+  examples(list, [
+    ["codex-flow events list --type upstream.release", "one type"],
+    ["codex-flow events list --limit 500 --json", "for a script"],
+  ]);
+  act(list, listEvents);
+
+  const show = events
+    .command("show")
+    .description("One event, its payload and its runs")
+    .argument("<id>", "id of the event");
+  examples(show, [["codex-flow events show upstream:release:1.2.0", "by the id that its sender gave it"]]);
+  act(show, async (invocation, _options, id: string) => {
+    const { client } = await invocation.connect();
+    const detail = await client.getEvent(id);
+    const { renderEvent } = await import("./render/event.ts");
+    await invocation.output.show(detail, (style) => renderEvent(style, detail));
+    return EXIT.ok;
+  });
+
+  const replay = events
+    .command("replay")
+    .description("New runs of a stored event, matched against the flows that are deployed now")
+    .argument("<id>", "id of the event")
+    .option("--flow <name>", "only this flow")
+    .option("--step <name>", "only this step")
+    .option("--wait [seconds]", "wait for the runs (so long at most), show them, and end with their result");
+  examples(replay, [
+    ["codex-flow events replay upstream:release:1.2.0", "every step that matches"],
+    ["codex-flow events replay upstream:release:1.2.0 --flow codex-release --wait", "one flow, to its end"],
+  ]);
+  act(replay, replayEvent);
+}
+
+async function listEvents(invocation: Invocation, options: EventListOptions): Promise<number> {
+  const { client } = await invocation.connect();
+  const { type, source, limit, cursor } = options;
+  const page = await client.listEvents({ type, source, limit, cursor });
+  const [{ renderEventList }, { commandLine }] = await Promise.all([
+    import("./render/event.ts"),
+    import("./render/text.ts"),
+  ]);
+  const more = commandLine("codex-flow events list", { type, source, limit });
+  await invocation.output.show(page, (style) => renderEventList(style, page, more));
+  return EXIT.ok;
+}
+
+async function replayEvent(invocation: Invocation, options: ReplayOptions, id: string): Promise<number> {
+  const wait = waitOption(options.wait);
+  const { client } = await invocation.connect();
+  const { flow, step } = options;
+  const answer = await client.replay(id, { flow, step });
+  const { followAnswer, withReasons } = await import("./dispatch-answer.ts");
+  return followAnswer(invocation.output, answer, wait, async () => {
+    const { runs } = await client.getEvent(id);
+    return withReasons(
+      client,
+      runs.filter((run) => answer.runIds.includes(run.id)),
+    );
+  });
+}

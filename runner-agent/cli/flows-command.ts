@@ -1,0 +1,107 @@
+/** `codex-flow flows`: the flow packages of a workspace, and those that an edge has deployed. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { EXIT } from "./exit-codes.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { examples } from "./option-values.ts";
+import { UsageError } from "./problem.ts";
+
+interface WorkspaceOptions {
+  workspace: string;
+}
+
+export function registerFlows(program: Command, act: Act): void {
+  const flows = program.command("flows").description("Flow packages: list, check, new");
+  const workspaceFlag = ["--workspace <dir>", "folder that holds .codex/flows and flows", "."] as const;
+
+  const list = flows
+    .command("list")
+    .description("The packages of a workspace, or what the edge has deployed")
+    .option(...workspaceFlag)
+    .option("--deployed", "ask the edge instead");
+  examples(list, [
+    ["codex-flow flows list", "what is here"],
+    ["codex-flow flows list --deployed", "what runs there"],
+  ]);
+  act<WorkspaceOptions & { deployed?: boolean }>(list, (invocation, options) =>
+    options.deployed === true ? listDeployed(invocation) : listLocal(invocation, options),
+  );
+
+  const check = flows
+    .command("check")
+    .description("Print every fault of every package as file:line:column key message")
+    .option(...workspaceFlag);
+  examples(check, [["codex-flow flows check", "exit code 1 when there is a fault: for a commit hook or CI"]]);
+  act(check, checkFlows);
+
+  const create = flows
+    .command("new")
+    .description("Make a flow package that works, to start from")
+    .argument("<name>", "name of the flow: a-z 0-9 - _")
+    .option(...workspaceFlag);
+  examples(create, [["codex-flow flows new release-notes", "makes flows/release-notes"]]);
+  act(create, newFlow);
+}
+
+async function listLocal(invocation: Invocation, options: WorkspaceOptions): Promise<number> {
+  const workspace = await existingFolder(options.workspace);
+  const [{ loadCatalog }, { renderPackages }] = await Promise.all([
+    import("../../catalog/load.ts"),
+    import("./render/flows.ts"),
+  ]);
+  const catalog = await loadCatalog(workspace);
+  const { packages, faults, shadowed } = catalog;
+  const document = { packages: packages.map(({ root, flow }) => ({ root, flow })), faults, shadowed };
+  await invocation.output.show(document, (style) => renderPackages(style, workspace, catalog));
+  return EXIT.ok;
+}
+
+async function listDeployed(invocation: Invocation): Promise<number> {
+  const { client } = await invocation.connect();
+  const flows = await client.listFlows();
+  const { renderDeployed } = await import("./render/flows.ts");
+  await invocation.output.show({ flows }, (style) => renderDeployed(style, flows));
+  return EXIT.ok;
+}
+
+async function checkFlows(invocation: Invocation, options: WorkspaceOptions): Promise<number> {
+  const workspace = await existingFolder(options.workspace);
+  const [{ loadCatalog }, { renderCheck }] = await Promise.all([
+    import("../../catalog/load.ts"),
+    import("./render/flows.ts"),
+  ]);
+  const { packages, faults } = await loadCatalog(workspace);
+  const document = { checked: packages.map(({ flow }) => flow.name), faults };
+  await invocation.output.show(document, (style) => renderCheck(style, packages, faults));
+  return faults.length === 0 ? EXIT.ok : EXIT.bad;
+}
+
+async function newFlow(invocation: Invocation, options: WorkspaceOptions, name: string): Promise<number> {
+  const workspace = await existingFolder(options.workspace);
+  const [{ scaffoldFlow, ScaffoldError }, { renderScaffold }] = await Promise.all([
+    import("../../catalog/scaffold.ts"),
+    import("./render/flows.ts"),
+  ]);
+  try {
+    const made = await scaffoldFlow(workspace, name);
+    await invocation.output.show(made, (style) => renderScaffold(style, options.workspace, made));
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ScaffoldError)) throw error;
+    throw new UsageError(error.message, "`codex-flow flows list` shows the names in use");
+  }
+}
+
+async function existingFolder(folder: string): Promise<string> {
+  const path = resolve(folder);
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) return path;
+  throw new UsageError(
+    `there is no folder ${path}`,
+    "pass --workspace <dir>, the folder that holds .codex/flows or flows",
+  );
+}

@@ -1,0 +1,47 @@
+/**
+ * Prints a run's output: what the step wrote to its standard output and error goes to the same streams here,
+ * byte for byte in a pipe; on a terminal without sequences that could steer it. What the runner and this program
+ * say is marked, and goes to standard error.
+ */
+import type { OutputChunkView } from "../../client/http.ts";
+import type { Output } from "./output.ts";
+import { outputText, visibleLines } from "./render/text.ts";
+
+/** Marks a line that the step did not write. */
+const MARK = "── ";
+
+export interface LogPrinter {
+  chunk(chunk: OutputChunkView): void;
+  /** A line of this program, on its own line. */
+  remark(text: string): void;
+}
+
+export function createLogPrinter(output: Output): LogPrinter {
+  const { out, err } = output;
+  const outIsTerminal = output.style().terminal;
+  const { terminal: errIsTerminal, colors } = output.noteStyle();
+  let attempt: number | undefined;
+  /** Whether something on the screen waits for the end of its line. */
+  let lineOpen = false;
+
+  function remark(text: string): void {
+    err.write(`${lineOpen && errIsTerminal ? "\n" : ""}${colors.dim(`${MARK}${visibleLines(text)}`)}\n`);
+    lineOpen = false;
+  }
+
+  return {
+    remark,
+    chunk(chunk) {
+      if (attempt !== undefined && attempt !== chunk.attempt) remark(`attempt ${chunk.attempt}`);
+      attempt = chunk.attempt;
+      if (chunk.kind === "stdout") out.write(outIsTerminal ? outputText(chunk.text) : chunk.text);
+      else if (chunk.kind === "stderr")
+        err.write(errIsTerminal ? colors.red(outputText(chunk.text)) : chunk.text);
+      else {
+        remark(chunk.text.trimEnd());
+        return;
+      }
+      if (chunk.text !== "") lineOpen = !chunk.text.endsWith("\n");
+    },
+  };
+}

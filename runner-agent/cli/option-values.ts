@@ -1,0 +1,48 @@
+/** How the values of options are read, and the examples under a command's help. */
+import { InvalidArgumentError, type Command } from "commander";
+import { UsageError } from "./problem.ts";
+
+/** Reads a whole number within bounds, both included. */
+export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= minimum && value <= maximum) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`);
+  };
+}
+
+/** What `--wait [seconds]` asks for; undefined when it is not given. */
+export interface Wait {
+  /** Without end when absent. */
+  seconds?: number;
+}
+
+/** Reads the value of `--wait [seconds]`: absent, true, or a text. */
+export function waitOption(value: string | true | undefined): Wait | undefined {
+  if (value === undefined) return undefined;
+  if (value === true) return {};
+  if (!isSeconds(value))
+    throw new UsageError(
+      `--wait takes whole seconds, not "${value}"`,
+      "write --wait 30, or --wait alone as the last word",
+    );
+  return { seconds: Number(value) };
+}
+
+export function isSeconds(text: string): boolean {
+  return /^[0-9]{1,7}$/.test(text);
+}
+
+/** For an option that may be given several times. */
+export function collect(text: string, before: string[] = []): string[] {
+  return [...before, text];
+}
+
+/** Examples at the end of --help: command and what it does. */
+export function examples(
+  command: Command,
+  lines: ReadonlyArray<readonly [command: string, purpose: string]>,
+): void {
+  const text = lines.map(([example, purpose]) => `  # ${purpose}\n  $ ${example}`).join("\n");
+  command.addHelpText("after", `\nExamples:\n${text}`);
+}

@@ -1,0 +1,96 @@
+/** What went wrong, in the two lines that a person reads: what, and what to do. With the exit code it leads to. */
+import {
+  EdgeAnswerError,
+  EdgeTimeoutError,
+  EdgeUnreachableError,
+  EdgeUrlError,
+} from "../../client/edge-errors.ts";
+import type { ErrorDetail } from "../../contract/errors.ts";
+import { EXIT, exitCodeOfStatus } from "./exit-codes.ts";
+
+/** The command cannot be carried out as it was given; nothing was sent. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly fix: string;
+
+  constructor(what: string, fix: string) {
+    super(what);
+    this.fix = fix;
+  }
+}
+
+export interface Problem {
+  exitCode: number;
+  /** For machines. */
+  code: string;
+  what: string;
+  fix: string;
+  details: ErrorDetail[];
+  requestId?: string | undefined;
+}
+
+export function problemOf(error: unknown): Problem {
+  if (error instanceof UsageError)
+    return { exitCode: EXIT.usage, code: "usage", what: error.message, fix: error.fix, details: [] };
+  if (error instanceof EdgeUrlError)
+    return {
+      exitCode: EXIT.usage,
+      code: "bad_url",
+      what: error.message,
+      fix: "pass another --url or id, or correct CODEX_FLOW_URL or the profile",
+      details: [],
+    };
+  if (error instanceof EdgeUnreachableError)
+    return {
+      exitCode: EXIT.unreachable,
+      code: error instanceof EdgeTimeoutError ? "timeout" : "unreachable",
+      what: `cannot reach the edge at ${error.url}: ${error.reason}`,
+      fix: "check the url and that the edge is up; `codex-flow dev` starts one on this machine",
+      details: [],
+    };
+  if (error instanceof EdgeAnswerError)
+    return {
+      exitCode: error.code === "not_an_edge" ? EXIT.edgeFailed : exitCodeOfStatus(error.status),
+      code: error.code,
+      what: error.message,
+      fix: fixForAnswer(error),
+      details: error.details,
+      requestId: error.requestId,
+    };
+  return {
+    exitCode: EXIT.internal,
+    code: "internal",
+    what: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    fix: "this is a bug in codex-flow; please report it with the lines above",
+    details: [],
+  };
+}
+
+function fixForAnswer(error: EdgeAnswerError): string {
+  switch (exitCodeOfStatus(error.status)) {
+    case EXIT.denied:
+      return "use a token that is valid there and may do this: --token, CODEX_FLOW_TOKEN, or `codex-flow login`";
+    case EXIT.notFound:
+      return "see what there is: `codex-flow events list`, `codex-flow runs list`";
+    case EXIT.conflict:
+      return "look at what is stored: `codex-flow events show <id>`, `codex-flow runs show <id>`";
+    case EXIT.rejected:
+      return "correct what is named above and send it again";
+    default:
+      return error.retryable
+        ? `try again; if it stays, look into the edge's logs${error.requestId === undefined ? "" : ` for request ${error.requestId}`}`
+        : "check the url: `codex-flow status`";
+  }
+}
+
+/** The lines for a terminal; `paint` colours the two words. */
+export function renderProblem(problem: Problem, paint: (text: string) => string): string {
+  const details = problem.details.map((detail) => `  ${detail.path} ${detail.message}`);
+  return [`${paint("error:")} ${problem.what}`, ...details, `${paint("fix:")} ${problem.fix}`].join("\n");
+}
+
+/** The same as one JSON document, in the shape of the edge's own errors. */
+export function problemDocument(problem: Problem): unknown {
+  const { code, what, fix, details, requestId } = problem;
+  return { error: { code, message: what, fix, details, ...(requestId === undefined ? {} : { requestId }) } };
+}

@@ -1,0 +1,111 @@
+/**
+ * The command line as a whole: global options, commands, and what becomes of an error. Commands import what they
+ * need when they run, so that --help is quick and the runner stays small.
+ */
+import { Command, CommanderError } from "commander";
+import packageDescription from "../../package.json" with { type: "json" };
+import { registerDev } from "./dev-command.ts";
+import { registerDispatch } from "./dispatch-command.ts";
+import { registerEvents } from "./events-command.ts";
+import { EXIT, exitCodeHelp } from "./exit-codes.ts";
+import { registerFlows } from "./flows-command.ts";
+import { createAct, type Act, type Host } from "./invocation.ts";
+import { registerLogin } from "./login-command.ts";
+import { examples } from "./option-values.ts";
+import { createOutput } from "./output.ts";
+import { problemDocument, problemOf, renderProblem, UsageError } from "./problem.ts";
+import { registerRunner } from "./runner-command.ts";
+import { registerRunners } from "./runners-command.ts";
+import { registerRuns } from "./runs-command.ts";
+import { registerStatus } from "./status-command.ts";
+
+/** Runs one command line (without the program's name) and resolves to its exit code. Never rejects. */
+export async function runCli(words: readonly string[], host: Host): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  let help = "";
+  const program = buildProgram(
+    host,
+    createAct(host, (code) => {
+      exitCode = code;
+    }),
+    (text) => {
+      help += text;
+    },
+  );
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return report(error, words, host);
+    if (error.exitCode === 0) return EXIT.ok;
+    if (error.code !== NO_COMMAND || words.includes("--json"))
+      return report(usageErrorFrom(error), words, host);
+    host.err.write(help);
+    return EXIT.usage;
+  }
+}
+
+/** Commander's code for a call that names no command, or only a group of them: it shows the help. */
+const NO_COMMAND = "commander.help";
+
+/** `onError` receives what Commander would write to standard error. */
+function buildProgram(host: Host, act: Act, onError: (text: string) => void): Command {
+  const program = new Command("codex-flow")
+    .description("Events in, Codex work out: send events, watch runs, and run the steps of flow packages.")
+    .version(packageDescription.version)
+    .option("--url <url>", "the edge (else CODEX_FLOW_URL, else the profile)")
+    .option(
+      "--token <token>",
+      "bearer token (else CODEX_FLOW_TOKEN, else the profile); other users of this machine can see flags",
+    )
+    .option("--profile <name>", "a profile saved by `codex-flow login`; comes before the environment")
+    .option("--json", "print the answer as JSON, and errors as JSON on standard error")
+    .option("--no-color", "print without colours (also NO_COLOR)")
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", exitCodeHelp());
+  examples(program, [
+    ["codex-flow dev", "an edge and a runner on this machine"],
+    ["codex-flow login --url https://… --token …", "remember an edge"],
+    ["codex-flow status", "is it there, and what needs me?"],
+    ["codex-flow dispatch event.json --wait", "send an event and see how it ends"],
+    ["codex-flow runs logs -f run_…", "follow a run"],
+  ]);
+  // Commander's own words for a usage error are said by report(), in the one shape that errors have.
+  program
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void host.out.write(text), writeErr: onError });
+  for (const register of [
+    registerStatus,
+    registerDispatch,
+    registerRuns,
+    registerEvents,
+    registerRunners,
+    registerFlows,
+    registerLogin,
+    registerRunner,
+    registerDev,
+  ])
+    register(program, act);
+  return program;
+}
+
+/** Commander's "error: unknown option '--x'\n(Did you mean --y?)" as one of ours. */
+function usageErrorFrom(error: CommanderError): UsageError {
+  const what =
+    error.code === NO_COMMAND
+      ? "no command is given"
+      : error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  return new UsageError(what, "see `codex-flow --help` or `codex-flow <command> --help`");
+}
+
+function report(error: unknown, words: readonly string[], host: Host): number {
+  const problem = problemOf(error);
+  // The flags may be what is wrong, so they are looked for as they stand.
+  if (words.includes("--json")) host.err.write(`${JSON.stringify(problemDocument(problem))}\n`);
+  else {
+    const color = !words.includes("--no-color");
+    const output = createOutput({ ...host, json: false, color });
+    output.note(({ colors }) => renderProblem(problem, (word) => colors.bold(colors.red(word))));
+  }
+  return problem.exitCode;
+}

@@ -1,0 +1,225 @@
+/** Runs as text: the list, one run with everything known about it, and the lines that follow a run's progress. */
+import type { RunPage, RunSummary, RunView } from "../../../client/http.ts";
+import type { AttemptView } from "../../../contract/run-view.ts";
+import { isOver } from "../run-outcome.ts";
+import { table } from "./table.ts";
+import {
+  bytesText,
+  elapsedText,
+  fields,
+  indent,
+  jsonText,
+  nextSteps,
+  paragraphs,
+  section,
+  shellWord,
+  statusText,
+  timeText,
+  visible,
+  visibleLines,
+  type Style,
+} from "./text.ts";
+
+/** The one sentence that says most about a run: why it waits, what went wrong, or what it reports. */
+export function runSentence(run: RunSummary): string {
+  const waiting =
+    run.status === "queued" && run.waiting !== undefined ? `waits: ${run.waiting.message}` : undefined;
+  return visible(waiting ?? run.error ?? run.result?.message ?? "");
+}
+
+export function runStatus(style: Style, run: RunSummary): string {
+  return statusText(style, run.effectiveStatus, run.needsAttention);
+}
+
+export function runTable(style: Style, runs: readonly RunSummary[]): string {
+  const head = ["run", "flow/step", "status", "created", "took", "attempts", "message"];
+  return table(
+    style,
+    head,
+    runs.map((run) => [
+      run.id,
+      visible(`${run.flowName}/${run.stepName}`),
+      runStatus(style, run),
+      timeText(style, run.createdAt),
+      elapsedText(style, run.startedAt, run.completedAt),
+      String(run.attemptCount),
+      runSentence(run),
+    ]),
+  );
+}
+
+/** `more` is the command that shows the next page, without its cursor. */
+export function renderRunList(style: Style, page: RunPage, more: string): string {
+  if (page.runs.length === 0) return "no runs";
+  return paragraphs([runTable(style, page.runs), moreText(style, page.nextCursor, more)]);
+}
+
+export function moreText(style: Style, cursor: string | undefined, command: string): string {
+  return cursor === undefined ? "" : style.colors.dim(`more: ${command} --cursor ${shellWord(cursor)}`);
+}
+
+export function renderRun(style: Style, run: RunView): string {
+  return paragraphs([
+    `${style.colors.bold(run.id)}  ${runStatus(style, run)}  ${visible(`${run.flowName}/${run.stepName}`)}`,
+    fields(style, runFacts(style, run)),
+    section(style, "cancel", cancelText(style, run)),
+    section(style, "result", resultText(style, run)),
+    section(style, "attempts", attemptsText(style, run.attempts)),
+    section(style, "chained events", chainedText(style, run)),
+    nextSteps(style, runNextSteps(run)),
+  ]);
+}
+
+function runFacts(style: Style, run: RunView): Array<[string, string]> {
+  const origin = run.replayOf === undefined ? run.origin : `${run.origin} of ${run.replayOf}`;
+  return [
+    ["event", visible(run.eventId)],
+    ["flow", `${visible(run.flowName)} version ${run.flowVersion} (${visible(run.flowDigest)})`],
+    ["step", `${visible(run.stepName)} (${visible(run.runner)}, pool ${visible(run.pool)})`],
+    ["origin", run.depth === 0 ? visible(origin) : `${visible(origin)}, depth ${run.depth}`],
+    ["process", run.status],
+    ["created", timeText(style, run.createdAt)],
+    ["started", timeText(style, run.startedAt)],
+    ["took", elapsedText(style, run.startedAt, run.completedAt)],
+    ["waits", run.waiting === undefined ? "" : visible(`${run.waiting.message} (${run.waiting.code})`)],
+    [
+      "error",
+      run.error === undefined ? "" : style.colors.red(visibleLines(withCode(run.error, run.errorCode))),
+    ],
+    ["output", outputText(run)],
+  ];
+}
+
+function withCode(message: string, code: string | undefined): string {
+  return code === undefined ? message : `${message} (${code})`;
+}
+
+function outputText(run: RunView): string {
+  if (run.outputBytes === 0 && run.outputDropped === 0) return "";
+  const dropped =
+    run.outputDropped === 0 ? "" : `, and ${bytesText(run.outputDropped)} over the bound that were not kept`;
+  return `${bytesText(run.outputBytes)}${dropped}`;
+}
+
+function cancelText(style: Style, run: RunView): string {
+  if (run.cancel === undefined) return "";
+  const { state, by, requestedAt, signalledAt, survivors } = run.cancel;
+  return fields(style, [
+    ["state", statusText(style, state)],
+    ["asked", `${timeText(style, requestedAt)} by ${visible(by)}`],
+    ["signalled", timeText(style, signalledAt)],
+    ["survivors", survivorsText(style, survivors)],
+  ]);
+}
+
+/** Processes that would not go, by pid (invariant 10). */
+function survivorsText(style: Style, survivors: readonly number[] = []): string {
+  return survivors.length === 0 ? "" : style.colors.red(`pid ${survivors.join(", ")}`);
+}
+
+function resultText(style: Style, run: RunView): string {
+  if (run.result === undefined) return "";
+  const { status, message, artifacts } = run.result;
+  return fields(style, [
+    ["status", statusText(style, status, run.needsAttention)],
+    ["message", message === undefined ? "" : visibleLines(message)],
+    [
+      "artifacts",
+      artifacts === undefined || Object.keys(artifacts).length === 0 ? "" : artifactsText(artifacts),
+    ],
+  ]);
+}
+
+function artifactsText(artifacts: Record<string, unknown>): string {
+  return Object.entries(artifacts)
+    .map(
+      ([name, value]) => `${visible(name)}: ${typeof value === "string" ? visible(value) : jsonText(value)}`,
+    )
+    .join("\n");
+}
+
+function attemptsText(style: Style, attempts: readonly AttemptView[]): string {
+  if (attempts.length === 0) return "";
+  const rows = attempts.map((attempt) => [
+    String(attempt.attemptNumber),
+    statusText(style, attempt.status),
+    visible(attempt.runnerName),
+    timeText(style, attempt.startedAt),
+    elapsedText(style, attempt.startedAt, attempt.completedAt),
+    exitText(attempt),
+    attemptSentence(style, attempt),
+  ]);
+  return indent(table(style, ["#", "status", "runner", "started", "took", "exit", "remarks"], rows));
+}
+
+function exitText(attempt: AttemptView): string {
+  if (attempt.exit === undefined) return "";
+  const { code, signal } = attempt.exit;
+  return signal === null ? `code ${code ?? "unknown"}` : visible(signal);
+}
+
+function attemptSentence(style: Style, attempt: AttemptView): string {
+  const parts = [
+    attempt.error === undefined ? "" : visible(withCode(attempt.error, attempt.errorCode)),
+    attempt.leaseExpiresAt === undefined
+      ? ""
+      : `runner not seen; lost at ${timeText(style, new Date(attempt.leaseExpiresAt).toISOString())}`,
+    attempt.tree === undefined || attempt.tree.empty
+      ? ""
+      : `still running: ${survivorsText(style, attempt.tree.survivors)}`,
+    attempt.late === undefined
+      ? ""
+      : "what came after the lease was lost is kept as evidence (--json shows it)",
+  ];
+  return parts.filter((part) => part !== "").join("; ");
+}
+
+function chainedText(style: Style, run: RunView): string {
+  const rows = (run.chained ?? []).map((event) => [
+    String(event.index),
+    statusText(style, event.state),
+    visible(event.eventId ?? ""),
+    visible(event.reason ?? (event.runIds ?? []).join(" ")),
+  ]);
+  return rows.length === 0 ? "" : indent(table(style, ["#", "state", "event", "runs or reason"], rows));
+}
+
+/** How far a request to stop a run has come. */
+export function renderCancel(style: Style, run: RunView): string {
+  const heading = `${style.colors.bold(run.id)}  ${runStatus(style, run)}`;
+  const follow: Array<[string, string]> = isOver(run)
+    ? []
+    : [[`codex-flow runs show ${run.id}`, "whether its processes are gone"]];
+  return paragraphs([
+    [heading, cancelText(style, run)].filter((part) => part !== "").join("\n"),
+    follow.length === 0 ? "" : nextSteps(style, follow),
+  ]);
+}
+
+function runNextSteps(run: RunView): Array<[string, string]> {
+  const over = isOver(run);
+  return [
+    [`codex-flow runs logs ${over ? "" : "-f "}${run.id}`, "what it printed"],
+    ...(over ? [] : ([[`codex-flow runs cancel ${run.id}`, "stop it"]] satisfies Array<[string, string]>)),
+    [
+      `codex-flow events replay ${shellWord(run.eventId)} --flow ${run.flowName} --step ${run.stepName}`,
+      "run it again",
+    ],
+    [`codex-flow events show ${shellWord(run.eventId)}`, "the event that started it"],
+  ];
+}
+
+/** One line for each change of a run that somebody waits for. */
+export function progressLine(style: Style, run: RunSummary): string {
+  const name = `${run.id} ${visible(`${run.flowName}/${run.stepName}`)}`;
+  const attempt = run.attemptCount > 1 ? ` (attempt ${run.attemptCount})` : "";
+  const sentence = runSentence(run);
+  return `${style.colors.dim(name)}  ${runStatus(style, run)}${attempt}${sentence === "" ? "" : `  ${sentence}`}`;
+}
+
+/** The last line of a run that was followed to its end. */
+export function resultLine(style: Style, run: RunSummary): string {
+  const took = elapsedText(style, run.startedAt, run.completedAt);
+  const sentence = runSentence(run);
+  return `${style.colors.bold("result")}  ${run.id}  ${runStatus(style, run)}${took === "" ? "" : `  ${took}`}${sentence === "" ? "" : `  ${sentence}`}`;
+}

@@ -1,0 +1,58 @@
+/** Tables without borders: aligned columns that read the same on a terminal and in a pipe. */
+import { stripVTControlCharacters } from "node:util";
+import Table from "cli-table3";
+import type { Style } from "./text.ts";
+
+const GAP = 2;
+/** The last column keeps at least this much, however narrow the terminal. */
+const LAST_COLUMN_MIN_CHARS = 20;
+const NO_BORDERS = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: "",
+};
+
+/** Rows of equal length under their heads. On a terminal the last column is cut so that a row stays one line. */
+export function table(style: Style, head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const made = new Table({
+    chars: NO_BORDERS,
+    style: { "padding-left": 0, "padding-right": GAP, head: [], border: [] },
+    colWidths: style.terminal ? columnWidths(style.width, head, rows) : [],
+  });
+  made.push(
+    head.map((name) => style.colors.dim(name)),
+    ...rows.map((row) => [...row]),
+  );
+  return made
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** Null lets a column be as wide as what it holds. */
+function columnWidths(
+  width: number,
+  head: readonly string[],
+  rows: ReadonlyArray<readonly string[]>,
+): Array<number | null> {
+  const widths = head.map((name, column) =>
+    Math.max(name.length, ...rows.map((row) => stripVTControlCharacters(row[column] ?? "").length)),
+  );
+  const before = widths.slice(0, -1).reduce((sum, each) => sum + each + GAP, 0);
+  const left = Math.max(LAST_COLUMN_MIN_CHARS, width - before);
+  const needed = (widths.at(-1) ?? 0) + GAP;
+  return head.map((_name, column) => (column === head.length - 1 && needed > left ? left : null));
+}

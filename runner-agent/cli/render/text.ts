@@ -1,0 +1,184 @@
+/**
+ * How single things look: statuses, times, sizes, texts that others wrote. Pure: what appears depends on the data
+ * and the style alone. On a terminal times are relative; in a pipe they are ISO and nothing is coloured.
+ */
+import type { Colors } from "picocolors/types";
+
+export interface Style {
+  colors: Colors;
+  /** A person looks at it: relative times, columns cut to the width. */
+  terminal: boolean;
+  /** Columns of the terminal. */
+  width: number;
+  /** Epoch ms that relative times count from. */
+  now: number;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** What stands before a status that somebody must look at; also readable without colours. */
+const ATTENTION = "! ";
+
+/** A process, effective, attempt or runner status in its colour. */
+export function statusText(style: Style, status: string, attention = false): string {
+  const { colors } = style;
+  if (attention) return colors.bold(colors.red(ATTENTION + visible(status)));
+  switch (status) {
+    case "completed":
+    case "changed":
+    case "connected":
+      return colors.green(status);
+    case "running":
+    case "signalled":
+      return colors.cyan(status);
+    case "queued":
+    case "draining":
+    case "cancel_requested":
+      return colors.yellow(status);
+    case "failed":
+    case "lost":
+    case "timeout":
+    case "refused":
+      return colors.red(status);
+    default:
+      return colors.dim(visible(status));
+  }
+}
+
+/** "3 min ago" on a terminal, the date itself in a pipe. */
+export function timeText(style: Style, iso: string | undefined): string {
+  if (iso === undefined) return "";
+  const at = Date.parse(iso);
+  if (!style.terminal || Number.isNaN(at)) return visible(iso);
+  const distance = style.now - at;
+  if (Math.abs(distance) < SECOND_MS) return "now";
+  return distance > 0 ? `${coarse(distance)} ago` : `in ${coarse(-distance)}`;
+}
+
+function coarse(ms: number): string {
+  if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < DAY_MS) return `${Math.floor(ms / HOUR_MS)} h`;
+  return `${Math.floor(ms / DAY_MS)} d`;
+}
+
+/** A length of time in at most two units. */
+export function durationText(ms: number): string {
+  if (ms < SECOND_MS) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < MINUTE_MS) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min ${Math.floor((ms % MINUTE_MS) / SECOND_MS)} s`;
+  return `${Math.floor(ms / HOUR_MS)} h ${Math.floor((ms % HOUR_MS) / MINUTE_MS)} min`;
+}
+
+/** From start to end, or until now while it lasts; empty when it has not begun. */
+export function elapsedText(
+  style: Style,
+  startedAt: string | undefined,
+  endedAt: string | undefined,
+): string {
+  if (startedAt === undefined) return "";
+  return durationText((endedAt === undefined ? style.now : Date.parse(endedAt)) - Date.parse(startedAt));
+}
+
+export function bytesText(bytes: number): string {
+  if (bytes < KIB) return `${bytes} B`;
+  return bytes < MIB ? `${(bytes / KIB).toFixed(1)} KiB` : `${(bytes / MIB).toFixed(1)} MiB`;
+}
+
+/** "1 run", "2 runs". */
+export function countText(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/**
+ * Text that others wrote, on one line, without what could steer a terminal (control characters) or show it in
+ * another order than it is (bidirectional controls).
+ */
+export function visible(text: string): string {
+  return harmless(text.replace(/\s+/g, " "));
+}
+
+/** The same with its lines kept. */
+export function visibleLines(text: string): string {
+  return text
+    .split(/\r?\n/)
+    .map((line) => harmless(line.replaceAll("\t", "  ")))
+    .join("\n");
+}
+
+function harmless(text: string): string {
+  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
+}
+
+/** Escape sequences that only colour: what remains of a step's sequences on a terminal. */
+const COLOUR_SEQUENCE = new RegExp(`(${String.fromCharCode(27)}\\[[0-9;:]*m)`);
+
+/** Output of a step for a terminal: lines, tabs, carriage returns and colours stay, nothing else may steer it. */
+export function outputText(text: string): string {
+  return text
+    .split(COLOUR_SEQUENCE)
+    .map((part, index) => (index % 2 === 1 ? part : part.replace(/(?![\n\r\t])\p{Cc}/gu, "\ufffd")))
+    .join("");
+}
+
+/** A word as a POSIX shell reads it back, for commands that are printed to be copied. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${visible(text).replaceAll("'", `'\\''`)}'`;
+}
+
+/** A command with the options that have a value, to be copied. */
+export function commandLine(
+  command: string,
+  options: Readonly<Record<string, string | number | undefined>>,
+): string {
+  const given = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name} ${shellWord(String(value))}`],
+  );
+  return [command, ...given].join(" ");
+}
+
+/** Any JSON value, readable and harmless. */
+export function jsonText(value: unknown): string {
+  return visibleLines(JSON.stringify(value ?? null, null, 2));
+}
+
+/** Every line moved to the right. */
+export function indent(text: string, by = 2): string {
+  return text.replace(/^(?=.)/gm, " ".repeat(by));
+}
+
+/** Name and value, one a line, the values in one column; empty values are left out. */
+export function fields(style: Style, pairs: ReadonlyArray<readonly [name: string, value: string]>): string {
+  const shown = pairs.filter(([, value]) => value !== "");
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  return shown
+    .map(
+      ([name, value]) => `  ${style.colors.dim(name.padEnd(width))}  ${indent(value, width + 4).trimStart()}`,
+    )
+    .join("\n");
+}
+
+/** A heading with what belongs under it; nothing at all for an empty body. */
+export function section(style: Style, heading: string, body: string): string {
+  return body === "" ? "" : `${style.colors.bold(heading)}\n${body}`;
+}
+
+/** Parts with an empty line between them. */
+export function paragraphs(parts: readonly string[]): string {
+  return parts.filter((part) => part !== "").join("\n\n");
+}
+
+/** How to go on: commands to copy, with what each is for. */
+export function nextSteps(
+  style: Style,
+  steps: ReadonlyArray<readonly [command: string, purpose: string]>,
+): string {
+  const width = Math.max(0, ...steps.map(([command]) => command.length));
+  const lines = steps.map(([command, purpose]) => `  ${command.padEnd(width)}  ${style.colors.dim(purpose)}`);
+  return section(style, "next", lines.join("\n"));
+}

@@ -1,0 +1,93 @@
+/** `codex-flow runs`: list, show, logs, cancel. */
+import { userInfo } from "node:os";
+import type { Command } from "commander";
+import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
+import { EXIT } from "./exit-codes.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { examples, wholeNumber } from "./option-values.ts";
+
+interface RunListOptions {
+  event?: string;
+  status?: string;
+  flow?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+export function registerRuns(program: Command, act: Act): void {
+  const runs = program.command("runs").description("Runs of steps: list, show, logs, cancel");
+
+  const list = runs
+    .command("list")
+    .description("Runs, newest first")
+    .option("--event <id>", "only of this event")
+    .option("--status <status>", "only with this status: queued, running, completed, blocked, failed …")
+    .option("--flow <name>", "only of this flow")
+    .option("--limit <n>", `how many (${LIST_DEFAULT_ITEMS} when absent)`, wholeNumber(1, LIST_MAX_ITEMS))
+    .option("--cursor <cursor>", "go on where a page ended");
+  examples(list, [
+    ["codex-flow runs list --status failed", "what went wrong"],
+    ["codex-flow runs list --flow codex-release --json", "for a script"],
+  ]);
+  act(list, listRuns);
+
+  const show = runs
+    .command("show")
+    .description("One run with everything that is known about it")
+    .argument("<id>", "id of the run");
+  examples(show, [
+    ["codex-flow runs show run_0123456789abcdef_1", "attempts, result, why it waits, how to go on"],
+  ]);
+  act(show, async (invocation, _options, id: string) => {
+    const { client } = await invocation.connect();
+    const run = await client.getRun(id);
+    const { renderRun } = await import("./render/run.ts");
+    await invocation.output.show({ run }, (style) => renderRun(style, run));
+    return EXIT.ok;
+  });
+
+  const logs = runs
+    .command("logs")
+    .description("What a run printed: its standard output and error, on the same streams here")
+    .argument("<id>", "id of the run")
+    .option("-f, --follow", "go on until the run is over; the exit code tells how it ended");
+  examples(logs, [
+    ["codex-flow runs logs run_0123456789abcdef_1 > out.txt", "standard output alone"],
+    ["codex-flow runs logs -f run_0123456789abcdef_1", "live"],
+    ["codex-flow runs logs -f run_0123456789abcdef_1 --json", "live, one JSON line a frame"],
+  ]);
+  act(logs, async (invocation, options: { follow?: boolean }, id: string) => {
+    const { followLogs, printLogs } = await import("./run-logs.ts");
+    return options.follow === true ? followLogs(invocation, id) : printLogs(invocation, id);
+  });
+
+  const cancel = runs
+    .command("cancel")
+    .description("Ask for a run to be stopped; it is canceled when its processes are gone")
+    .argument("<id>", "id of the run");
+  examples(cancel, [
+    ["codex-flow runs cancel run_0123456789abcdef_1", "queued: at once; running: signalled, then proved"],
+  ]);
+  act(cancel, cancelRun);
+}
+
+async function listRuns(invocation: Invocation, options: RunListOptions): Promise<number> {
+  const { client } = await invocation.connect();
+  const { event, status, flow, limit, cursor } = options;
+  const page = await client.listRuns({ eventId: event, status, flow, limit, cursor });
+  const [{ renderRunList }, { commandLine }] = await Promise.all([
+    import("./render/run.ts"),
+    import("./render/text.ts"),
+  ]);
+  const more = commandLine("codex-flow runs list", { event, status, flow, limit });
+  await invocation.output.show(page, (style) => renderRunList(style, page, more));
+  return EXIT.ok;
+}
+
+async function cancelRun(invocation: Invocation, _options: object, id: string): Promise<number> {
+  const { client } = await invocation.connect();
+  const run = await client.cancel(id, { by: `${userInfo().username} (codex-flow)` });
+  const { renderCancel } = await import("./render/run.ts");
+  await invocation.output.show({ run }, (style) => renderCancel(style, run));
+  return EXIT.ok;
+}

@@ -1,0 +1,52 @@
+/** `codex-flow status`: one screen. */
+import type { Command } from "commander";
+import type { EdgeClient, RunSummary } from "../../client/http.ts";
+import { missingToken } from "./configuration.ts";
+import { EXIT } from "./exit-codes.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { examples } from "./option-values.ts";
+import type { StatusView } from "./render/status.ts";
+
+/** How many runs and events the screen has room for. */
+const SHOWN_ITEMS = 5;
+const ATTENTION_STATUSES = ["failed", "blocked", "needs_intervention"] as const;
+
+export function registerStatus(program: Command, act: Act): void {
+  const status = program
+    .command("status")
+    .description("Is the edge there, who works, what waits, and what needs somebody");
+  examples(status, [
+    ["codex-flow status", "the edge of the environment or the profile"],
+    ["codex-flow status --profile production", "another one"],
+  ]);
+  act(status, showStatus);
+}
+
+async function showStatus(invocation: Invocation): Promise<number> {
+  const { output } = invocation;
+  const { client, connection } = await invocation.connect("none");
+  const startedAt = performance.now();
+  await client.health();
+  const latencyMs = performance.now() - startedAt;
+  const { renderReachable, renderStatus } = await import("./render/status.ts");
+  // Said before the token is tried: with a wrong one, it is still worth knowing that the edge is there.
+  if (!output.json) output.out.write(`${renderReachable(output.style(), connection, latencyMs)}\n`);
+  if (connection.token === undefined) throw missingToken(connection, false);
+  const view = await readStatus(client);
+  const document = { url: client.url, latencyMs: Math.round(latencyMs), ...view };
+  await output.show(document, (style) => renderStatus(style, view));
+  return EXIT.ok;
+}
+
+async function readStatus(client: EdgeClient): Promise<StatusView> {
+  const [runners, events, ...pages] = await Promise.all([
+    client.listRunners(),
+    client.listEvents({ limit: SHOWN_ITEMS }),
+    ...ATTENTION_STATUSES.map((status) => client.listRuns({ status, limit: SHOWN_ITEMS })),
+  ]);
+  return { ...runners, attention: newestFirst(pages.flatMap((page) => page.runs)), events: events.events };
+}
+
+function newestFirst(runs: RunSummary[]): RunSummary[] {
+  return runs.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1)).slice(0, SHOWN_ITEMS);
+}

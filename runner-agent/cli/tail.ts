@@ -1,0 +1,154 @@
+/**
+ * Follows a run over `GET /runs/:id/tail`: connects again behind the last cursor whenever the socket drops
+ * (invariant 16), and ends with the run. Owns one socket at a time, and its timer.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { WebSocket, type RawData } from "ws";
+import { EdgeAnswerError, EdgeUnreachableError } from "../../client/edge-errors.ts";
+import {
+  connectionReason,
+  errorFromAnswer,
+  joinSegments,
+  parseBaseUrl,
+  queryText,
+} from "../../client/transport.ts";
+import { OUTPUT_MAX_BYTES, PING_INTERVAL_MS } from "../../contract/limits.ts";
+import type { TailDown } from "../../contract/runner-link.ts";
+import { MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
+import { isOver } from "./run-outcome.ts";
+
+export interface TailOptions {
+  url: string;
+  token: string;
+  runId: string;
+  /** Cursor to begin behind; the start when absent. */
+  after?: string | undefined;
+  onFrame: (frame: TailDown) => void;
+  /** The socket dropped; the next try comes in so many milliseconds. */
+  onDrop: (reason: string, delayMs: number) => void;
+}
+
+const CONNECT_TIMEOUT_MS = 15_000;
+/** The edge closes so when the run is over and its output is sent. */
+const CLOSE_NORMAL = 1000;
+const SERVER_ERROR = 500;
+const REFUSAL_MAX_CHARS = 64 * 1024;
+
+/**
+ * Resolves when the run is over and everything was handed to `onFrame`. Throws EdgeAnswerError when the edge
+ * refuses for good, EdgeUnreachableError when it was never reached or stays away.
+ */
+export async function followRun(options: TailOptions): Promise<void> {
+  const state = { cursor: options.after, failures: 0, reached: false, over: false };
+  for (;;) {
+    const end = await oneConnection(options, state.cursor, (frame) => {
+      state.reached = true;
+      if (frame.type === "output") {
+        state.failures = 0;
+        state.cursor = frame.chunks.at(-1)?.cursor ?? state.cursor;
+      } else if (frame.type === "run") state.over = isOver(frame.run);
+      options.onFrame(frame);
+    });
+    if (end.normal && state.over) return;
+    state.failures += 1;
+    if (!state.reached || state.failures > MAX_FAILURES) throw end.error;
+    const delayMs = retryDelayMs(state.failures, Math.random());
+    options.onDrop(end.error.reason, delayMs);
+    await sleep(delayMs);
+  }
+}
+
+interface ConnectionEnd {
+  /** Closed by the edge in the ordinary way. */
+  normal: boolean;
+  /** What to say when it should have gone on. */
+  error: EdgeUnreachableError;
+}
+
+/** One socket from its opening to its close. Rejects when trying again cannot help. */
+async function oneConnection(
+  options: TailOptions,
+  cursor: string | undefined,
+  onFrame: (frame: TailDown) => void,
+): Promise<ConnectionEnd> {
+  const base = parseBaseUrl(options.url);
+  const path = joinSegments(["runs", options.runId, "tail"]);
+  const socket = new WebSocket(`${base.replace(/^http/, "ws")}${path}${queryText({ after: cursor })}`, {
+    headers: { authorization: `Bearer ${options.token}` },
+    handshakeTimeout: CONNECT_TIMEOUT_MS,
+    maxPayload: OUTPUT_MAX_BYTES,
+    perMessageDeflate: false,
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<ConnectionEnd>();
+  let reason = "the connection was closed";
+  let pinging: NodeJS.Timeout | undefined;
+
+  socket.on("open", () => {
+    pinging = keepAlive(socket);
+  });
+  socket.on("message", (data) => {
+    try {
+      const frame = parseFrame(data);
+      if (frame.type === "error") throw errorFromFrame(path, frame);
+      onFrame(frame);
+    } catch (error) {
+      reject(error instanceof Error ? error : new Error(String(error)));
+      socket.terminate();
+    }
+  });
+  socket.on("unexpected-response", (request, response) => {
+    let text = "";
+    response.setEncoding("utf8");
+    response.on("data", (part: string) => {
+      text = (text + part).slice(0, REFUSAL_MAX_CHARS);
+    });
+    response.on("close", () => {
+      const refusal = errorFromAnswer(`GET ${path}`, response.statusCode ?? SERVER_ERROR, text);
+      if (refusal.retryable)
+        resolve({ normal: false, error: new EdgeUnreachableError(base, refusal.message, refusal) });
+      else reject(refusal);
+      request.destroy();
+      socket.terminate();
+    });
+  });
+  socket.on("error", (error) => {
+    reason = connectionReason(error);
+  });
+  socket.on("close", (code) => {
+    clearInterval(pinging);
+    resolve({ normal: code === CLOSE_NORMAL, error: new EdgeUnreachableError(base, `${reason} (${code})`) });
+  });
+  return promise;
+}
+
+/** Ends a socket whose other side has gone without a word. */
+function keepAlive(socket: WebSocket): NodeJS.Timeout {
+  let heard = true;
+  for (const sign of ["pong", "message"] as const)
+    socket.on(sign, () => {
+      heard = true;
+    });
+  return setInterval(() => {
+    if (!heard) {
+      socket.terminate();
+      return;
+    }
+    heard = false;
+    socket.ping();
+  }, PING_INTERVAL_MS);
+}
+
+function parseFrame(data: RawData): TailDown {
+  const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer);
+  return JSON.parse(bytes.toString("utf8")) as TailDown;
+}
+
+function errorFromFrame(path: string, frame: Extract<TailDown, { type: "error" }>): EdgeAnswerError {
+  const { code, message } = frame;
+  return new EdgeAnswerError({
+    call: `GET ${path}`,
+    status: SERVER_ERROR,
+    code,
+    message,
+  });
+}

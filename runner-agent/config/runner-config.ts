@@ -1,0 +1,137 @@
+/**
+ * The box's own configuration, `<workspace>/.codex/runner.toml`: who this runner is, what it takes, and what its
+ * steps may see. Everything in it has a default, so that a box without the file works; what it says is checked, so
+ * that a mistyped key is an error and not a default.
+ */
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { Ajv, type ErrorObject } from "ajv";
+import { parse, TomlError } from "smol-toml";
+import Type, { type Static } from "typebox";
+import type { ErrorDetail } from "../../contract/errors.ts";
+import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+
+/** Runs at a time where the configuration says nothing: steps of one checkout do not expect company. */
+export const CAPACITY_DEFAULT_RUNS = 1;
+export const RUNNER_NAME_MAX_CHARS = 64;
+export const RUNNER_LABELS_MAX = 64;
+const PASSED_VARIABLES_MAX = 256;
+
+const closed = { additionalProperties: false } as const;
+const VariableName = Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]*$" });
+const VariableNames = Type.Array(VariableName, { maxItems: PASSED_VARIABLES_MAX, uniqueItems: true });
+
+const RunnerFile = Type.Object(
+  {
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: RUNNER_NAME_MAX_CHARS })),
+    pool: Type.Optional(Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$" })),
+    labels: Type.Optional(
+      Type.Array(Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" }), {
+        maxItems: RUNNER_LABELS_MAX,
+        uniqueItems: true,
+      }),
+    ),
+    capacity: Type.Optional(Type.Integer({ minimum: 1, maximum: RUNNER_CAPACITY_MAX })),
+    env: Type.Optional(
+      Type.Object({ pass: Type.Optional(VariableNames), plain: Type.Optional(VariableNames) }, closed),
+    ),
+  },
+  closed,
+);
+type RunnerFile = Static<typeof RunnerFile>;
+
+export interface RunnerConfig {
+  /** Shown to people; the host's name by default. */
+  name: string;
+  pool: string;
+  labels: string[];
+  /** Runs at a time. */
+  capacity: number;
+  env: {
+    /** Variables of the agent that steps get beside the built-in ones. Their values are secrets, … */
+    pass: string[];
+    /** … but for these. */
+    plain: string[];
+  };
+}
+
+/** The configuration cannot be used. `problems` has one entry a key, `path` as in the file ("env.pass"). */
+export class RunnerConfigError extends Error {
+  override readonly name = "RunnerConfigError";
+  readonly file: string;
+  readonly problems: ErrorDetail[];
+
+  constructor(file: string, problems: ErrorDetail[]) {
+    const lines = problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
+    super(`${file}: ${lines.join("; ")}`);
+    this.file = file;
+    this.problems = problems;
+  }
+}
+
+/** Reads the configuration of a workspace, or the file at `path`, which then has to exist. */
+export async function readRunnerConfig(options: { workspace: string; path?: string }): Promise<RunnerConfig> {
+  const file = options.path ?? join(options.workspace, ".codex", "runner.toml");
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    const absent = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (absent && options.path === undefined) return withDefaults({});
+    throw new RunnerConfigError(file, [
+      { path: "", message: absent ? "there is no such file" : String(error) },
+    ]);
+  }
+  return parseRunnerConfig(text, file);
+}
+
+/** `file` names the source in errors. */
+export function parseRunnerConfig(text: string, file: string): RunnerConfig {
+  const value = parseToml(text, file);
+  const problems = check(value) ? plainWithoutPass(value) : (check.errors ?? []).map(problemOf);
+  if (problems.length > 0) throw new RunnerConfigError(file, problems);
+  return withDefaults(value as RunnerFile);
+}
+
+const check = new Ajv({ allErrors: true }).compile<RunnerFile>(RunnerFile);
+
+function parseToml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const message = `line ${error.line}, column ${error.column}: ${error.message.split("\n", 1)[0] ?? ""}`;
+    throw new RunnerConfigError(file, [{ path: "", message }]);
+  }
+}
+
+function problemOf(error: ErrorObject): ErrorDetail {
+  const path = error.instancePath.slice(1).replaceAll("/", ".");
+  if (error.keyword !== "additionalProperties") return { path, message: error.message ?? error.keyword };
+  const key = String((error.params as { additionalProperty: unknown }).additionalProperty);
+  const known = Object.keys(path === "env" ? RunnerFile.properties.env.properties : RunnerFile.properties);
+  return {
+    path: path === "" ? key : `${path}.${key}`,
+    message: `unknown key; known are ${known.join(", ")}`,
+  };
+}
+
+/** A name that is only called plain is passed to nobody: most likely a slip. */
+function plainWithoutPass(value: RunnerFile): ErrorDetail[] {
+  const lost = (value.env?.plain ?? []).filter((name) => !(value.env?.pass ?? []).includes(name));
+  return lost.map((name) => ({
+    path: "env.plain",
+    message: `${name} is not in env.pass; name it there too`,
+  }));
+}
+
+function withDefaults(value: RunnerFile): RunnerConfig {
+  return {
+    name: value.name ?? hostname().slice(0, RUNNER_NAME_MAX_CHARS),
+    pool: value.pool ?? "default",
+    labels: value.labels ?? [],
+    capacity: value.capacity ?? CAPACITY_DEFAULT_RUNS,
+    env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * A whole codex-flow on one machine: the edge in workerd (through wrangler, state in a folder) and a runner agent,
+ * each a process of its own. `npm run dev` keeps one running, `npm run demo` takes one through an event.
+ */
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { endLeftovers, rememberProcesses, startProcess, type DevProcess } from "./processes.ts";
+import { devSecrets, type DevSecrets } from "./secrets.ts";
+import { writeDevConfig } from "./wrangler-config.ts";
+
+const READY_TIMEOUT_MS = 90_000;
+const LOOK_AGAIN_MS = 100;
+const RUNNER_CAPACITY = 4;
+
+/** Nothing that a development edge does is anybody else's business, and its traces would slow it down tenfold. */
+const QUIET_ENVIRONMENT = {
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  X_LOCAL_OBSERVABILITY: "false",
+};
+
+export interface SetupOptions {
+  /** 0: any free one. */
+  port: number;
+  state: string;
+  workspace: string;
+  runner: boolean;
+  /** Gets what the processes say. */
+  line(name: string, text: string): void;
+}
+
+export interface Setup {
+  url: string;
+  secrets: DevSecrets;
+  /** Settles when one of the processes ends by itself, with its name and last words. */
+  broken: Promise<{ name: string; words: string }>;
+  stop(): Promise<void>;
+}
+
+/** The edge did not come up. */
+export class SetupError extends Error {
+  override readonly name = "SetupError";
+}
+
+export async function startSetup(options: SetupOptions): Promise<Setup> {
+  const project = projectRoot();
+  const state = resolve(options.state);
+  const workspace = resolve(options.workspace);
+  await mkdir(state, { recursive: true, mode: 0o700 });
+  await endLeftovers(state);
+  const secrets = await devSecrets(state);
+  const { config, catalog } = await writeDevConfig({ project, state, workspace, secrets });
+  const port = options.port === 0 ? await freePort() : options.port;
+  const url = `http://127.0.0.1:${port}`;
+  const processes: DevProcess[] = [];
+  const start = async (process: DevProcess): Promise<DevProcess> => {
+    processes.push(process);
+    await rememberProcesses(state, processes);
+    return process;
+  };
+  const stop = async (): Promise<void> => {
+    // The runner first: what it hands over needs the edge.
+    for (const process of processes.toReversed()) await process.stop(true);
+    await rememberProcesses(state, []);
+  };
+  try {
+    const edge = await start(
+      startEdge({ project, state, workspace, config, catalog, port, line: options.line }),
+    );
+    await ready(url, edge);
+    if (options.runner)
+      await start(
+        startRunner({ project, state, workspace, url, token: secrets.tokens.runner, line: options.line }),
+      );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const broken = Promise.race(processes.map(async ({ name, over }) => ({ name, words: (await over).words })));
+  return { url, secrets, broken, stop };
+}
+
+function startEdge(given: {
+  project: string;
+  state: string;
+  workspace: string;
+  config: string;
+  catalog: string;
+  port: number;
+  line: SetupOptions["line"];
+}): DevProcess {
+  const wrangler = join(
+    dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
+    "bin",
+    "wrangler.js",
+  );
+  const edgeState = join(given.state, "edge");
+  return startProcess({
+    name: "edge",
+    command: process.execPath,
+    args: [
+      "--no-warnings",
+      wrangler,
+      "dev",
+      ...["--config", given.config],
+      ...["--ip", "127.0.0.1", "--port", String(given.port), "--inspector-port", "0"],
+      ...["--persist-to", edgeState],
+      ...["--log-level", "warn", "--show-interactive-dev-session=false"],
+    ],
+    cwd: given.project,
+    env: { ...QUIET_ENVIRONMENT, CODEX_FLOW_WORKSPACE: given.workspace, CODEX_FLOW_CATALOG: given.catalog },
+    line: (text) => {
+      given.line("edge", text);
+    },
+  });
+}
+
+function startRunner(given: {
+  project: string;
+  state: string;
+  workspace: string;
+  url: string;
+  token: string;
+  line: SetupOptions["line"];
+}): DevProcess {
+  const flags = [
+    "--url",
+    given.url,
+    "--workspace",
+    given.workspace,
+    "--journal",
+    join(given.state, "runner"),
+    "--capacity",
+    String(RUNNER_CAPACITY),
+  ];
+  return startProcess({
+    name: "runner",
+    command: process.execPath,
+    args: [join(given.project, "bin", "codex-flow.mjs"), "runner", "start", ...flags],
+    cwd: given.workspace,
+    // By the environment: arguments can be read by everybody on the machine.
+    env: { CODEX_FLOW_TOKEN: given.token },
+    line: (text) => {
+      given.line("runner", text);
+    },
+  });
+}
+
+async function ready(url: string, edge: DevProcess): Promise<void> {
+  const ended = edge.over.then(({ words }) => ({ words }));
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const died = await Promise.race([ended, sleep(LOOK_AGAIN_MS, undefined)]);
+    if (died !== undefined) throw new SetupError(`the edge did not start:\n${died.words}`);
+    const answer = await fetch(`${url}/healthz`).catch(() => undefined);
+    if (answer?.ok === true) return;
+    if (performance.now() > deadline)
+      throw new SetupError(`the edge did not answer at ${url} within ${READY_TIMEOUT_MS / 1000} s`);
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new SetupError("no free port on 127.0.0.1");
+  return address.port;
+}
+
+/** The folder with wrangler.toml, from wherever this file was bundled to. */
+export function projectRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "wrangler.toml"))) {
+    const parent = dirname(folder);
+    if (parent === folder)
+      throw new SetupError(
+        "this installation of codex-flow has no edge in it: use a checkout of codex-flow-edge",
+      );
+    folder = parent;
+  }
+  return folder;
+}

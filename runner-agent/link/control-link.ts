@@ -1,0 +1,121 @@
+/**
+ * The control socket: tells a pool what this box is and can take, and brings its offers. It holds no run: losing it
+ * costs the offers that were not answered, and nothing else.
+ */
+import { PROTOCOL_VERSION } from "../../contract/limits.ts";
+import type { ControlDown, ControlUp, FlowDigest } from "../../contract/runner-link.ts";
+import { LinkSocket } from "./link-socket.ts";
+
+/** What the runner says of itself whenever the socket opens. */
+export interface RunnerIdentity {
+  runnerId: string;
+  name: string;
+  version: string;
+  labels: string[];
+  capacity: number;
+}
+
+export type Offer = Extract<ControlDown, { type: "offer" }>;
+export type DeclineReason = Extract<ControlUp, { type: "decline" }>["reason"];
+
+export interface ControlLinkOptions {
+  url: string;
+  token: string;
+  pool: string;
+  identity: RunnerIdentity;
+  /** Read at every hello. */
+  flows(): FlowDigest[];
+  active(): { runId: string; attempt: number }[];
+  draining(): boolean;
+  offered(offer: Offer): void;
+  /** The edge takes this runner. */
+  welcomed(): void;
+  lost(why: string): void;
+  /** The edge will never take this runner as it is: bad credentials, another protocol. */
+  rejected(message: string): void;
+}
+
+/** Errors after which trying again with the same words cannot help. */
+const FATAL_CODES = ["protocol", "bad_frame", "too_many_runners"];
+
+export class ControlLink {
+  readonly #options: ControlLinkOptions;
+  readonly #socket: LinkSocket;
+  #welcomedOnce = false;
+
+  constructor(options: ControlLinkOptions) {
+    this.#options = options;
+    this.#socket = new LinkSocket({
+      url: `${options.url}/runners/connect?pool=${encodeURIComponent(options.pool)}`,
+      token: options.token,
+      opened: () => {
+        this.#hello();
+      },
+      frame: (frame) => {
+        this.#received(frame as ControlDown);
+      },
+      lost: options.lost,
+      refused: (status) => {
+        // A token that has worked may be on its way back (a rotation, a deploy); one that never did is wrong.
+        if ((status === 401 || status === 403) && !this.#welcomedOnce)
+          options.rejected(`the edge refuses this token (${status}): give a runner token with --token`);
+        else if (status === 400 || status === 404)
+          options.rejected(`the edge answers ${status} at ${options.url}: check --url and --pool`);
+      },
+    });
+  }
+
+  get connected(): boolean {
+    return this.#socket.connected;
+  }
+
+  #hello(): void {
+    const { identity, flows, active, draining } = this.#options;
+    this.#send({
+      type: "hello",
+      protocol: PROTOCOL_VERSION,
+      ...identity,
+      flows: flows(),
+      active: active(),
+      draining: draining(),
+    });
+  }
+
+  #received(frame: ControlDown): void {
+    if (frame.type === "offer") this.#options.offered(frame);
+    else if (frame.type === "welcome") {
+      this.#welcomedOnce = true;
+      this.#options.welcomed();
+    } else if (FATAL_CODES.includes(frame.code)) this.#options.rejected(frame.message);
+  }
+
+  accept({ runId, attempt }: { runId: string; attempt: number }): void {
+    this.#send({ type: "accept", runId, attempt });
+  }
+
+  decline({ runId, attempt }: { runId: string; attempt: number }, reason: DeclineReason): void {
+    this.#send({ type: "decline", runId, attempt, reason });
+  }
+
+  announceFlows(flows: FlowDigest[]): void {
+    this.#send({ type: "flows", flows });
+  }
+
+  announceDrain(): void {
+    this.#send({ type: "drain" });
+  }
+
+  /** Leaves for good: the pool forgets this runner. */
+  leave(): void {
+    this.#send({ type: "goodbye" });
+    this.#socket.close("goodbye");
+  }
+
+  close(): void {
+    this.#socket.close("closing");
+  }
+
+  #send(frame: ControlUp): void {
+    this.#socket.send(frame);
+  }
+}

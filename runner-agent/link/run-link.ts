@@ -1,0 +1,271 @@
+/**
+ * One attempt, from its claim to the acknowledged end: the run socket, and the sending of what the journal holds.
+ *
+ *   claiming ──claimed──▶ live ──end acknowledged──▶ done
+ *      │                   ├──lease lost──▶ late: the step is stopped, the rest is handed over as evidence
+ *      └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
+ *
+ * It never decides anything about the run; it sends what the journal says, from behind the last acknowledged number,
+ * on every connection anew (invariant 8).
+ */
+import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
+import type { OutputChunk, RunDown, RunUp, StepContext } from "../../contract/runner-link.ts";
+import type { JournaledAttempt, Journal, JournalEntry } from "../journal/journal.ts";
+import { LinkSocket } from "./link-socket.ts";
+import { outputDelayMs } from "./pace.ts";
+
+/** Entries read from the journal at once. */
+const READ_ENTRIES = 256;
+/** What may be on its way without an acknowledgement; the rest waits in the journal. */
+const IN_FLIGHT_MAX_BYTES = 2 * 1024 * 1024;
+/** This much waiting output is sent without waiting for its time. */
+const FLUSH_BYTES = 64 * 1024;
+
+export interface RunLinkOptions {
+  url: string;
+  token: string;
+  runnerId: string;
+  runnerName: string;
+  runId: string;
+  attempt: number;
+  /** Of an attempt that this box has already claimed; absent for a new one. */
+  lease?: string;
+  journal: Journal;
+  /** The claim is granted and journaled: start the step. */
+  claimed(context: StepContext, lease: string): void;
+  /** The edge wants the step stopped: a person canceled it, or the lease is lost. */
+  stop(reason: "canceled" | "abandoned", why: string): void;
+  /** The claim was refused for good: nothing was started, nothing will be sent. */
+  refused(code: string, message: string): void;
+  /** Everything is handed over (or nobody wants it): the attempt is no longer this box's concern. */
+  done(): void;
+  lost(why: string): void;
+}
+
+export class RunLink {
+  readonly #options: RunLinkOptions;
+  readonly #socket: LinkSocket;
+  #lease: string | undefined;
+  /** Nothing is sent before the edge has said from where to go on, on this connection. */
+  #ready = false;
+  #sentSeq = 0;
+  #ackedSeq = 0;
+  #bytesInFlight: { seq: number; bytes: number }[] = [];
+  #framesSent = 0;
+  #waitingBytes = 0;
+  #followed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #signalled: number[] | undefined;
+  /** Sequence number of the end, once it is journaled. */
+  #endSeq: number | undefined;
+  #finished = false;
+
+  constructor(options: RunLinkOptions) {
+    this.#options = options;
+    this.#lease = options.lease;
+    this.#socket = new LinkSocket({
+      url: `${options.url}/runs/${options.runId}/attach`,
+      token: options.token,
+      opened: () => {
+        this.#opened();
+      },
+      frame: (frame) => {
+        this.#received(frame as RunDown);
+      },
+      lost: (why) => {
+        this.#ready = false;
+        options.lost(why);
+      },
+      refused: (status) => {
+        // The event is gone at the edge (its retention is over): there is nobody to hand anything to.
+        if (status === 404)
+          this.#finish(() => {
+            options.refused("unknown_run", "the edge has no such run");
+          });
+      },
+    });
+  }
+
+  /** The journal has something new. `bytes` of output may wait for their time; a result or an end may not. */
+  journaled(entry: { outputBytes: number } | "urgent"): void {
+    if (entry === "urgent") this.#send();
+    else {
+      this.#waitingBytes += entry.outputBytes;
+      if (this.#waitingBytes >= FLUSH_BYTES) this.#send();
+      else this.#schedule();
+    }
+  }
+
+  /** The step's tree has been signalled, and these processes of it are still seen. */
+  signalled(survivors: number[]): void {
+    this.#signalled = survivors;
+    this.#tellSignalled();
+  }
+
+  /** Gives up sending; the journal keeps what is owed for the next start. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#finished = true;
+    this.#socket.close("the runner is stopping");
+  }
+
+  #of(): JournaledAttempt {
+    return { runId: this.#options.runId, attempt: this.#options.attempt, lease: this.#lease ?? "" };
+  }
+
+  #opened(): void {
+    const { attempt, runnerId, runnerName } = this.#options;
+    this.#sendFrame(
+      this.#lease === undefined
+        ? { type: "claim", attempt, runnerId, runnerName }
+        : { type: "resume", attempt, lease: this.#lease },
+    );
+  }
+
+  #received(frame: RunDown): void {
+    switch (frame.type) {
+      case "claimed":
+        this.#lease = frame.lease;
+        this.#options.journal.begin(this.#of());
+        this.#goOn(0, frame.follow);
+        this.#options.claimed(frame.context, frame.lease);
+        return;
+      case "resumed":
+        this.#goOn(frame.ackedSeq, frame.follow);
+        if (!frame.live) this.#options.stop("abandoned", "the lease was lost while this runner was away");
+        else if (frame.cancel) this.#options.stop("canceled", "the run was canceled");
+        this.#tellSignalled();
+        return;
+      case "ack":
+        this.#acked(frame.seq);
+        return;
+      case "cancel":
+        this.#options.stop("canceled", frame.reason);
+        return;
+      case "lease_lost":
+        this.#options.stop("abandoned", frame.reason);
+        return;
+      case "follow":
+        this.#followed = frame.on;
+        if (this.#waitingBytes > 0) this.#schedule();
+        return;
+      case "refused":
+        this.#finish(() => {
+          if (this.#lease !== undefined) this.#options.stop("abandoned", frame.message);
+          this.#options.refused(frame.code, frame.message);
+        });
+        return;
+      case "error":
+        // The edge closes this socket after it; the next one resumes.
+        this.#options.lost(`${frame.code}: ${frame.message}`);
+    }
+  }
+
+  #goOn(ackedSeq: number, followed: boolean): void {
+    this.#ready = true;
+    this.#followed = followed;
+    this.#sentSeq = ackedSeq;
+    this.#bytesInFlight = [];
+    // An earlier connection, or an earlier life, may have handed the end over without hearing of it.
+    this.#endSeq = this.#options.journal.endSeq(this.#of());
+    this.#acked(ackedSeq);
+    this.#send();
+  }
+
+  #acked(seq: number): void {
+    if (seq > this.#ackedSeq) {
+      this.#ackedSeq = seq;
+      const handedOver = this.#endSeq !== undefined && seq >= this.#endSeq;
+      if (handedOver) {
+        this.#finish(() => {
+          this.#options.done();
+        });
+        return;
+      }
+      this.#options.journal.ack(this.#of(), seq);
+    }
+    const full = this.#inFlight() >= IN_FLIGHT_MAX_BYTES;
+    this.#bytesInFlight = this.#bytesInFlight.filter((frame) => frame.seq > seq);
+    if (full) this.#send();
+  }
+
+  #finish(then: () => void): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    clearTimeout(this.#timer);
+    this.#options.journal.finish(this.#of());
+    this.#socket.close("handed over");
+    then();
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(
+      () => {
+        this.#send();
+      },
+      outputDelayMs(this.#framesSent, this.#followed),
+    );
+  }
+
+  /** Sends what the journal holds behind what was sent, as far as the window allows. */
+  #send(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#waitingBytes = 0;
+    while (this.#ready && !this.#finished && this.#inFlight() < IN_FLIGHT_MAX_BYTES) {
+      const entries = this.#options.journal.pending(this.#of(), this.#sentSeq, READ_ENTRIES);
+      if (entries.length === 0) return;
+      for (const frame of frames(entries)) {
+        if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
+        this.#sentSeq = frame.seq;
+        this.#framesSent += 1;
+        if (frame.frame.type === "end") this.#endSeq = frame.seq;
+        this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
+      }
+    }
+  }
+
+  #inFlight(): number {
+    return this.#bytesInFlight.reduce((sum, frame) => sum + frame.bytes, 0);
+  }
+
+  #tellSignalled(): void {
+    if (this.#signalled !== undefined && this.#ready)
+      this.#sendFrame({ type: "canceling", survivors: this.#signalled });
+  }
+
+  #sendFrame(frame: RunUp): boolean {
+    return this.#socket.send(frame);
+  }
+}
+
+/** Groups consecutive chunks of output into frames of a bounded size; everything else is a frame of its own. */
+export function frames(entries: JournalEntry[]): { frame: RunUp; seq: number; bytes: number }[] {
+  const result: { frame: RunUp; seq: number; bytes: number }[] = [];
+  let chunks: OutputChunk[] = [];
+  let bytes = 0;
+  const flush = (): void => {
+    const last = chunks.at(-1);
+    if (last !== undefined) result.push({ frame: { type: "output", chunks }, seq: last.seq, bytes });
+    chunks = [];
+    bytes = 0;
+  };
+  for (const entry of entries) {
+    if (entry.kind === "output") {
+      const size = Buffer.byteLength(entry.chunk.text);
+      if (bytes + size > OUTPUT_FRAME_MAX_BYTES) flush();
+      chunks.push(entry.chunk);
+      bytes += size;
+      continue;
+    }
+    flush();
+    const { seq } = entry;
+    const frame: RunUp =
+      entry.kind === "result"
+        ? { type: "result", seq, result: entry.result }
+        : { type: "end", seq, ...entry.end };
+    result.push({ frame, seq, bytes: JSON.stringify(frame).length });
+  }
+  flush();
+  return result;
+}

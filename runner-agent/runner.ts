@@ -1,0 +1,209 @@
+/**
+ * The runner agent: takes offers from its pool, runs them, hands everything over. It holds no state of its own but
+ * the journal; what the edge counts is the edge's business.
+ *
+ * A1. It never runs more than its capacity, whatever it is offered.
+ * A2. Draining takes no new work; what runs goes on, streams and is handed over (and the sockets reconnect for it).
+ * A3. At a start, what a previous life left running is ended and proven gone before anything new is taken.
+ */
+import type { FlowDigest } from "../contract/runner-link.ts";
+import { Attempt, type AttemptHost } from "./attempt.ts";
+import type { FlowCheckout } from "./checkout.ts";
+import type { JournaledAttempt } from "./journal/journal.ts";
+import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-link.ts";
+import { attemptId } from "../contract/ids.ts";
+import { DEFAULT_CLOCKS } from "./steps/clocks.ts";
+import { ATTEMPT_VARIABLE, endTree } from "./steps/process-tree.ts";
+
+/** How often the flow packages are looked at for a change. */
+const CHECKOUT_INTERVAL_MS = 5_000;
+/** After a forced stop: how long what ended may still take to reach the edge; the journal keeps the rest. */
+const FORCED_HANDOVER_MS = 3_000;
+
+export interface RunnerOptions {
+  host: Omit<AttemptHost, "findPackage">;
+  identity: RunnerIdentity;
+  pool: string;
+  checkout: FlowCheckout;
+}
+
+/** Why the agent stopped by itself. */
+export class RejectedError extends Error {
+  override readonly name = "RejectedError";
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #host: AttemptHost;
+  readonly #attempts = new Map<string, Attempt>();
+  /** Offers whose package is being looked at; they count as taken (A1). */
+  readonly #considered = new Set<string>();
+  #control: ControlLink | undefined;
+  #checkoutTimer: NodeJS.Timeout | undefined;
+  #draining = false;
+  #finish: (error?: Error) => void = () => undefined;
+  /** Settles when the agent has nothing more to do: drained, or refused by the edge. */
+  readonly finished: Promise<void>;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#host = { ...options.host, findPackage: ({ flow }) => options.checkout.find(flow) };
+    this.finished = new Promise((resolve, reject) => {
+      this.#finish = (error) => {
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+    });
+  }
+
+  async start(): Promise<void> {
+    const { journal } = this.#host;
+    await Promise.all(journal.attempts().map((left) => this.#takeUp(left)));
+    const { identity, pool, checkout } = this.#options;
+    const { linkUrl, token, log } = this.#host;
+    this.#control = new ControlLink({
+      url: linkUrl,
+      token,
+      pool,
+      identity,
+      flows: () => checkout.digests(),
+      active: () => [...this.#attempts.values()].map(({ runId, number }) => ({ runId, attempt: number })),
+      draining: () => this.#draining,
+      offered: (offer) => {
+        void this.#offered(offer);
+      },
+      welcomed: () => {
+        log("info", `connected to pool ${pool}`, {
+          capacity: identity.capacity,
+          flows: checkout.digests().length,
+        });
+      },
+      lost: (why) => {
+        log("warn", "control socket lost, connecting again", { why });
+      },
+      rejected: (message) => {
+        this.#stopNow();
+        this.#finish(new RejectedError(message));
+      },
+    });
+    this.#checkoutTimer = setInterval(() => {
+      void this.#lookAtCheckout();
+    }, CHECKOUT_INTERVAL_MS);
+  }
+
+  /** An attempt of a previous life: its processes are ended (A3), and what the journal has of it is handed over. */
+  async #takeUp(left: JournaledAttempt): Promise<void> {
+    const { journal, log } = this.#host;
+    if (journal.endSeq(left) === undefined) {
+      const mark = `${ATTEMPT_VARIABLE}=${attemptId(left.runId, left.attempt)}`;
+      const tree = await endTree({ mark }, DEFAULT_CLOCKS, () => undefined);
+      journal.appendEnd(left, {
+        reason: "abandoned",
+        tree,
+        error: {
+          code: "lost",
+          message:
+            "the runner agent stopped while the step ran; its processes were ended at the agent's restart",
+        },
+      });
+      log("warn", "ended what a previous life left running", {
+        run: left.runId,
+        survivors: tree.survivors.length,
+      });
+    }
+    this.#own(new Attempt(this.#host, left));
+  }
+
+  async #offered(offer: Offer): Promise<void> {
+    const { checkout } = this.#options;
+    const known = this.#attempts.get(offer.runId);
+    if (known !== undefined) {
+      if (known.number === offer.attempt) this.#control?.accept(offer);
+      else this.#control?.decline(offer, "busy");
+      return;
+    }
+    if (this.#draining) {
+      this.#control?.decline(offer, "draining");
+      return;
+    }
+    if (this.#attempts.size + this.#considered.size >= this.#options.identity.capacity) {
+      this.#control?.decline(offer, "busy");
+      return;
+    }
+    this.#considered.add(offer.runId);
+    const looked = await checkout.find(offer.flow);
+    this.#considered.delete(offer.runId);
+    if ("found" in looked) {
+      this.#control?.accept(offer);
+      this.#own(new Attempt(this.#host, { runId: offer.runId, attempt: offer.attempt }));
+      return;
+    }
+    // Said before the decline, so that the edge does not offer the same again.
+    await this.#lookAtCheckout();
+    this.#control?.decline(offer, "digest_differs");
+  }
+
+  #own(attempt: Attempt): void {
+    this.#attempts.set(attempt.runId, attempt);
+    void attempt.over.then((fate) => {
+      this.#attempts.delete(attempt.runId);
+      if (fate.kind === "refused") {
+        this.#host.log("warn", `claim refused: ${fate.message}`, { run: attempt.runId, code: fate.code });
+        this.#control?.decline({ runId: attempt.runId, attempt: attempt.number }, "stale");
+      }
+      this.#leaveWhenDrained();
+    });
+  }
+
+  async #lookAtCheckout(): Promise<void> {
+    const { checkout } = this.#options;
+    if (!(await checkout.reload())) return;
+    const flows: FlowDigest[] = checkout.digests();
+    this.#host.log("info", "flow packages changed", { flows: flows.length, broken: checkout.faults.length });
+    this.#control?.announceFlows(flows);
+  }
+
+  /** Takes nothing new; `finished` settles when all is handed over (A2). */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#control?.announceDrain();
+    this.#leaveWhenDrained();
+  }
+
+  get active(): number {
+    return this.#attempts.size;
+  }
+
+  #leaveWhenDrained(): void {
+    if (!this.#draining || this.#attempts.size > 0) return;
+    clearInterval(this.#checkoutTimer);
+    this.#control?.leave();
+    this.#finish();
+  }
+
+  /** Ends every step now, proves it, hands over what it can in a short time and leaves the rest to the journal. */
+  async forceStop(): Promise<void> {
+    this.#draining = true;
+    const attempts = [...this.#attempts.values()];
+    for (const attempt of attempts) attempt.stop("abandoned", "the runner agent is stopping now");
+    await Promise.all(attempts.map((attempt) => attempt.stepEnded()));
+    const handedOver = Promise.all(attempts.map((attempt) => attempt.over));
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      handedOver,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, FORCED_HANDOVER_MS);
+      }),
+    ]);
+    clearTimeout(timer);
+    this.#stopNow();
+    this.#finish();
+  }
+
+  #stopNow(): void {
+    clearInterval(this.#checkoutTimer);
+    for (const attempt of this.#attempts.values()) attempt.detach();
+    this.#control?.close();
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Which processes belong to a step, and proof that they are gone (invariant 10).
+ *
+ * A process belongs to a step when it is in the session that the step's leader began, or when its environment bears
+ * the attempt's id: that also finds those that have left for a session of their own. What neither shows (a process
+ * that has cleared its environment and its session, a container) cannot be found.
+ *
+ * Where there is no /proc (macOS), only the process group can be looked at; `ENVIRONMENTS_VISIBLE` says so.
+ */
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseAttemptId } from "../../contract/ids.ts";
+import type { TreeProof } from "../../contract/run-record.ts";
+import type { StepClocks } from "./clocks.ts";
+import { DEFAULT_CLOCKS } from "./clocks.ts";
+
+export const ENVIRONMENTS_VISIBLE = existsSync("/proc/self/environ");
+export const RUN_VARIABLE = "CODEX_FLOW_RUN_ID";
+export const ATTEMPT_VARIABLE = "CODEX_FLOW_ATTEMPT_ID";
+
+/** Survivors named in a report; a tree with more is reported by these. */
+const SURVIVORS_MAX = 1024;
+/** Between two looks at a tree that is being ended: from the first to the second, doubling. */
+const LOOK_AGAIN_FIRST_MS = 4;
+const LOOK_AGAIN_MAX_MS = 200;
+/** A process in the middle of exec shows an empty environment: it is looked at again, this often and this soon. */
+const ROUNDS_MAX = 6;
+const ROUND_PAUSE_MS = 1;
+const STAT_MAX_BYTES = 1024;
+/** PF_KTHREAD in the flags of /proc/<pid>/stat. */
+const KERNEL_THREAD = 0x00200000;
+
+/** The processes of one step, or of all attempts of one run. */
+export interface StepTree {
+  /** `NAME=value` that every process of it has inherited. */
+  mark: string;
+  /** The process that the step began with: leads a session of its own; nothing older than it belongs to the step. */
+  leader?: { pid: number; startTicks: number };
+}
+
+export interface RunProcess {
+  pid: number;
+  runId: string;
+  /** Absent when the process shows a run, but no attempt of it. */
+  attempt?: number;
+}
+
+interface ProcessStat {
+  group: number;
+  session: number;
+  /** Time of its fork in clock ticks since boot. */
+  startTicks: number;
+}
+
+interface Member {
+  pid: number;
+  group: number;
+  session: number;
+}
+
+/** Call it as soon as the leader is spawned: its entry can only be read while nobody has waited for it. */
+export function attemptTree(attemptId: string, leader: number): StepTree {
+  const startTicks = readStat(leader)?.startTicks ?? 0;
+  return { mark: `${ATTEMPT_VARIABLE}=${attemptId}`, leader: { pid: leader, startTicks } };
+}
+
+/**
+ * Ends whatever is left of a tree: SIGTERM once, after the grace SIGKILL until nothing is left or the time for the
+ * proof is over. Sends nothing when nothing is there. `signalled` hears who is left, after the first signal and
+ * whenever that changes.
+ */
+export async function endTree(
+  tree: StepTree,
+  clocks: StepClocks,
+  signalled: (survivors: number[]) => void,
+): Promise<TreeProof> {
+  // Without a leader there is no group to look at, and without /proc nothing else.
+  if (!ENVIRONMENTS_VISIBLE && tree.leader === undefined) return { empty: false, survivors: [] };
+  const began = performance.now();
+  let session = tree.leader?.pid;
+  let sent: "nothing" | "SIGTERM" | "SIGKILL" = "nothing";
+  let reported = "";
+  for (let pause = LOOK_AGAIN_FIRST_MS; ; pause = Math.min(pause * 2, LOOK_AGAIN_MAX_MS)) {
+    const members = await membersOf(tree, session);
+    if (members.length === 0) return { empty: true, survivors: [] };
+    // An empty session stays empty; later its number may be another's.
+    if (!members.some((member) => member.session === session)) session = undefined;
+    const survivors = members.slice(0, SURVIVORS_MAX).map((member) => member.pid);
+    const graceLeft = clocks.killGraceMs - (performance.now() - began);
+    if (graceLeft + clocks.killProofMs <= 0) return { empty: false, survivors };
+    if (graceLeft <= 0) {
+      signalMembers(members, tree.leader?.pid, "SIGKILL");
+      if (sent !== "SIGKILL") pause = LOOK_AGAIN_FIRST_MS;
+      sent = "SIGKILL";
+    } else if (sent === "nothing") {
+      // Only once: what a process starts to clean up after itself has the grace, too.
+      signalMembers(members, tree.leader?.pid, "SIGTERM");
+      sent = "SIGTERM";
+    }
+    const report = `${sent} ${survivors.join(" ")}`;
+    if (report !== reported) signalled(survivors);
+    reported = report;
+    await sleep(graceLeft > 0 ? Math.min(pause, Math.ceil(graceLeft)) : pause);
+  }
+}
+
+/** Every process on this box that bears a run id, or this one: steps of this agent, of a former life, of others. */
+export async function findRunProcesses(runId?: string): Promise<RunProcess[]> {
+  return await lookAtAll((pid) => {
+    const stat = readStat(pid);
+    if (stat === undefined) return undefined;
+    const variables = readEnvironment(pid);
+    if (variables.length === 0) return "unclear";
+    const found = valueOf(variables, RUN_VARIABLE);
+    if (found === undefined || (runId !== undefined && found !== runId)) return undefined;
+    const attempt = parseAttemptId(valueOf(variables, ATTEMPT_VARIABLE) ?? "")?.attempt;
+    return { pid, runId: found, ...(attempt === undefined ? {} : { attempt }) };
+  });
+}
+
+/** Ends all that is left of a run, whatever the attempt: for an agent that finds runs of its former life. */
+export async function reapRun(
+  runId: string,
+  clocks: StepClocks = DEFAULT_CLOCKS,
+  signalled: (survivors: number[]) => void = () => undefined,
+): Promise<TreeProof> {
+  return await endTree({ mark: `${RUN_VARIABLE}=${runId}` }, clocks, signalled);
+}
+
+async function membersOf(tree: StepTree, session: number | undefined): Promise<Member[]> {
+  if (!ENVIRONMENTS_VISIBLE)
+    return session !== undefined && isThere(-session) ? [{ pid: session, group: session, session }] : [];
+  const mark = Buffer.from(`${tree.mark}\0`);
+  return await lookAtAll((pid) => {
+    const stat = readStat(pid);
+    if (stat === undefined || stat.startTicks < (tree.leader?.startTicks ?? 0)) return undefined;
+    const member = { pid, group: stat.group, session: stat.session };
+    if (session !== undefined && stat.session === session) return member;
+    const environment = readEnvironment(pid);
+    if (environment.length === 0) return "unclear";
+    return bears(environment, mark) ? member : undefined;
+  });
+}
+
+/**
+ * Looks at every process, then at those that have come since, until none has: what a process forks before it is
+ * looked at is listed, and what it forks afterwards is listed the next time, so that no chain of forks slips through.
+ */
+async function lookAtAll<Found>(look: (pid: number) => Found | "unclear" | undefined): Promise<Found[]> {
+  const found: Found[] = [];
+  const seen = new Set<number>([process.pid]);
+  let unclear: number[] = [];
+  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    if (unclear.length > 0) await sleep(ROUND_PAUSE_MS);
+    const pids = [...unclear, ...listProcesses().filter((pid) => !seen.has(pid))];
+    if (pids.length === 0) break;
+    unclear = [];
+    for (const pid of pids) {
+      seen.add(pid);
+      const what = look(pid);
+      if (what === "unclear") unclear.push(pid);
+      else if (what !== undefined) found.push(what);
+    }
+  }
+  return found;
+}
+
+function listProcesses(): number[] {
+  return ENVIRONMENTS_VISIBLE ? readdirSync("/proc").map(Number).filter(Number.isInteger) : [];
+}
+
+const statBytes = Buffer.alloc(STAT_MAX_BYTES);
+
+/** Undefined for what is gone, a zombie or a thread of the kernel. Kept lean: it runs for every process of the box. */
+function readStat(pid: number): ProcessStat | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(`/proc/${pid}/stat`, "r");
+    const text = statBytes.toString("latin1", 0, readSync(file, statBytes, 0, STAT_MAX_BYTES, 0));
+    // The name comes second, in parentheses, and may contain anything.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    const [state, , group, session] = fields;
+    if (state === "Z" || state === "X" || (Number(fields[6]) & KERNEL_THREAD) !== 0) return undefined;
+    return { group: Number(group), session: Number(session), startTicks: Number(fields[19]) };
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** Undefined variables of a process of somebody else, or one that has gone meanwhile: nothing to be found there. */
+const UNREADABLE = Buffer.from("\0");
+
+function readEnvironment(pid: number): Buffer {
+  try {
+    return readFileSync(`/proc/${pid}/environ`);
+  } catch {
+    return UNREADABLE;
+  }
+}
+
+function bears(environment: Buffer, mark: Buffer): boolean {
+  for (let at = environment.indexOf(mark); at >= 0; at = environment.indexOf(mark, at + 1))
+    if (at === 0 || environment[at - 1] === 0) return true;
+  return false;
+}
+
+function valueOf(environment: Buffer, name: string): string | undefined {
+  const entry = environment
+    .toString("utf8")
+    .split("\0")
+    .find((line) => line.startsWith(`${name}=`));
+  return entry?.slice(name.length + 1);
+}
+
+/** The group in one call, so that nobody in it can fork past the signal; then those that have left it. */
+function signalMembers(members: Member[], group: number | undefined, signal: NodeJS.Signals): void {
+  if (group !== undefined && members.some((member) => member.group === group)) trySignal(-group, signal);
+  for (const member of members) if (member.group !== group) trySignal(member.pid, signal);
+}
+
+function trySignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // Gone meanwhile, or another user's: the next look tells.
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * No secret leaves the box (invariant 15): replaces every form of every secret (`secret-forms.ts`) by `***`, in a
+ * stream across the borders of its pieces, and in a FLOW_RESULT.
+ *
+ * What is replaced does not depend on how the stream was cut: a character goes if any form covers it, and each run of
+ * overlapping forms leaves one mark. Held back is only what may be the beginning of a form, until the next piece
+ * or the end shows whether it is one; never for a time, since half a secret is a secret too.
+ */
+import type { FlowResult } from "../../contract/flow-result.ts";
+import { EVENT_MAX_DEPTH } from "../../contract/limits.ts";
+import type { Secret } from "../config/step-environment.ts";
+import { SecretAutomaton, START } from "./secret-automaton.ts";
+import { secretForms } from "./secret-forms.ts";
+
+/** Names no secret: the text may go where nobody should learn which ones a box has. */
+export const REDACTED = "***";
+
+export interface RedactionStream {
+  /** What may go on; the rest follows with the next piece or at the end. */
+  write(text: string): string;
+  end(): string;
+}
+
+export class Redactor {
+  readonly #automaton: SecretAutomaton;
+
+  constructor(secrets: readonly Secret[]) {
+    this.#automaton = new SecretAutomaton(new Set(secrets.flatMap((secret) => secretForms(secret.value))));
+  }
+
+  stream(): RedactionStream {
+    return this.#automaton.empty ? PASS_THROUGH : new AutomatonStream(this.#automaton);
+  }
+
+  text(whole: string): string {
+    const stream = this.stream();
+    return stream.write(whole) + stream.end();
+  }
+
+  /**
+   * A result without secrets, or undefined for one that cannot be made so: nested deeper than `EVENT_MAX_DEPTH`, or
+   * with a secret that is spread over its fields. The status is one of six words and stays.
+   */
+  result(result: FlowResult): FlowResult | undefined {
+    if (deeperThan(result, EVENT_MAX_DEPTH)) return undefined;
+    if (this.#automaton.empty) return result;
+    const { status, ...rest } = result;
+    const clean = this.#members(rest);
+    const text = JSON.stringify(clean);
+    return this.text(text) === text ? { ...clean, status } : undefined;
+  }
+
+  #members(value: object): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, member]) => [this.text(key), this.#value(member)]),
+    );
+  }
+
+  #value(value: unknown): unknown {
+    if (typeof value === "string") return this.text(value);
+    if (typeof value === "number") return this.text(String(value)) === String(value) ? value : REDACTED;
+    if (Array.isArray(value)) return value.map((item) => this.#value(item));
+    return value !== null && typeof value === "object" ? this.#members(value) : value;
+  }
+}
+
+function deeperThan(value: unknown, limit: number): boolean {
+  if (value === null || typeof value !== "object") return false;
+  return limit === 0 || Object.values(value).some((inner) => deeperThan(inner, limit - 1));
+}
+
+const PASS_THROUGH: RedactionStream = { write: (text) => text, end: () => "" };
+
+/** A run of overlapping forms, from its first character to behind its last, counted from the start of the stream. */
+interface Run {
+  from: number;
+  to: number;
+  /** Its mark has been sent on; what is still held back of it is dropped. */
+  marked: boolean;
+}
+
+class AutomatonStream implements RedactionStream {
+  readonly #automaton: SecretAutomaton;
+  #state = START;
+  #held = "";
+  /** Where `held` begins, counted from the start of the stream. */
+  #heldFrom = 0;
+  #runs: Run[] = [];
+
+  constructor(automaton: SecretAutomaton) {
+    this.#automaton = automaton;
+  }
+
+  write(text: string): string {
+    const automaton = this.#automaton;
+    const offset = this.#heldFrom + this.#held.length;
+    let state = this.#state;
+    for (let at = 0; at < text.length; at += 1) {
+      if (state === START) at = automaton.skip(text, at);
+      if (at >= text.length) break;
+      state = automaton.next(state, text.charCodeAt(at));
+      const length = automaton.complete[state] ?? 0;
+      if (length > 0) this.#cover(offset + at + 1 - length, offset + at + 1);
+    }
+    this.#state = state;
+    return this.#release(text, automaton.depth[state] ?? 0);
+  }
+
+  end(): string {
+    this.#state = START;
+    return this.#release("", 0);
+  }
+
+  #cover(from: number, to: number): void {
+    const run: Run = { from, to, marked: false };
+    for (let last = this.#runs.at(-1); last !== undefined && last.to > run.from; last = this.#runs.at(-1)) {
+      run.from = Math.min(run.from, last.from);
+      run.marked ||= last.marked;
+      this.#runs.pop();
+    }
+    this.#runs.push(run);
+  }
+
+  /** Sends on all but the last `keep` characters: no form that is still to come can begin before those. */
+  #release(text: string, keep: number): string {
+    const known = this.#held + text;
+    const base = this.#heldFrom;
+    const end = base + known.length - keep;
+    let out = "";
+    let at = base;
+    for (const run of this.#runs) {
+      if (run.from >= end) break;
+      if (run.from > at) out += known.slice(at - base, run.from - base);
+      if (!run.marked) out += REDACTED;
+      run.marked = true;
+      at = Math.min(run.to, end);
+    }
+    this.#runs = this.#runs.filter((run) => run.to > end);
+    this.#held = known.slice(end - base);
+    this.#heldFrom = end;
+    return out + known.slice(at - base, end - base);
+  }
+}

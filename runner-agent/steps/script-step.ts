@@ -1,0 +1,248 @@
+/**
+ * The life of a script step: one process in a session of its own, from its start to the proof that nothing of it is
+ * left. Owns the process, its pipes and the timers; whatever ends the step first (exit, result and grace, a clock, a
+ * cancel) says why, and everything goes the same way from there.
+ */
+import { statSync, type Stats } from "node:fs";
+import { resolve } from "node:path";
+import { execa } from "execa";
+import { attemptId } from "../../contract/ids.ts";
+import type { AttemptEnd, EndReason, ProcessExit, Reason } from "../../contract/run-record.ts";
+import { Countdown, type StepClocks } from "./clocks.ts";
+import { attemptTree, endTree, ENVIRONMENTS_VISIBLE, type StepTree } from "./process-tree.ts";
+import { Redactor } from "./redaction.ts";
+import { refusedStep } from "./refused-step.ts";
+import type { RunningStep, StepEvents, StepRequest, StepStarter } from "./step.ts";
+import { stepContext, stepVariables } from "./step-input.ts";
+import { StepOutput } from "./step-output.ts";
+
+export interface Command {
+  file: string;
+  args: string[];
+}
+
+/** Beside this file in the source, and beside the bundle when built. */
+const WRAPPER = new URL("./module-wrapper.mjs", import.meta.url);
+
+/** A runner kind whose steps are scripts: all it has to say is which command runs one. */
+export function scriptStarter(commandFor: (wrapper: URL, script: string) => Command): StepStarter {
+  return (request, events, clocks) => {
+    const { flow, step } = request;
+    const script = resolve(flow.root, step.script);
+    const directory = resolve(flow.root, step.cwd ?? ".");
+    const where = `step ${flow.name}/${step.name}`;
+    if (look(script)?.isFile() !== true)
+      return refusedStep({ code: "script_missing", message: `${where}: there is no script ${script}` });
+    if (look(directory)?.isDirectory() !== true)
+      return refusedStep({
+        code: "cwd_missing",
+        message: `${where}: there is no directory ${directory} (cwd)`,
+      });
+    const child = spawn(commandFor(WRAPPER, script), directory, request);
+    return child.pid === undefined
+      ? refusedStep(spawnError(child, where))
+      : new ScriptStep(child, child.pid, request, events, clocks);
+  };
+}
+
+function look(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+type ScriptProcess = ReturnType<typeof spawn>;
+
+function spawn({ file, args }: Command, directory: string, request: StepRequest) {
+  return execa(file, args, {
+    cwd: directory,
+    env: stepVariables(request),
+    extendEnv: false,
+    input: stepContext(request),
+    detached: true,
+    buffer: false,
+    reject: false,
+  });
+}
+
+async function spawnError(child: ScriptProcess, where: string): Promise<Reason> {
+  const { originalMessage } = await child;
+  return {
+    code: "spawn_failed",
+    message: `${where} could not be started: ${originalMessage ?? "unknown reason"}`,
+  };
+}
+
+class ScriptStep implements RunningStep {
+  readonly pid: number;
+  readonly ended: Promise<AttemptEnd>;
+  readonly #child: ScriptProcess;
+  readonly #events: StepEvents;
+  readonly #clocks: StepClocks;
+  readonly #tree: StepTree;
+  readonly #output: StepOutput;
+  readonly #wall: Countdown;
+  readonly #silence: Countdown;
+  readonly #grace: Countdown;
+  readonly #drain: Countdown;
+  readonly #over = Promise.withResolvers<AttemptEnd>();
+  readonly #drained = Promise.withResolvers<undefined>();
+  /** What is to come from the process: the end of both pipes, and its exit. */
+  #awaited = 3;
+  #ending = false;
+  #draining = false;
+  #paused = false;
+  #signals = 0;
+  #exit: ProcessExit | undefined;
+  /** What is wrong with the last FLOW_RESULT line; absent while that one is valid, or there is none. */
+  #invalid: string | undefined;
+
+  constructor(
+    child: ScriptProcess,
+    pid: number,
+    request: StepRequest,
+    events: StepEvents,
+    clocks: StepClocks,
+  ) {
+    const { timeoutMs, silenceMs } = request.step;
+    this.pid = pid;
+    this.#child = child;
+    this.#events = events;
+    this.#clocks = clocks;
+    this.ended = this.#over.promise;
+    this.#tree = attemptTree(attemptId(request.runId, request.attempt), pid);
+    this.#output = new StepOutput(new Redactor(request.env.secrets), {
+      output: (stream, text) => {
+        events.output(stream, text);
+      },
+      result: (result) => {
+        events.result(result);
+        this.#resultSeen(undefined);
+      },
+      invalid: (message) => {
+        this.#resultSeen(message);
+      },
+    });
+    this.#wall = new Countdown(timeoutMs, () => {
+      this.#end("timeout", `the step ran longer than its timeout_ms of ${timeoutMs} ms`);
+    });
+    this.#silence = new Countdown(silenceMs, () => {
+      this.#end("silence", `the step printed nothing for its silence_ms of ${silenceMs} ms`);
+    });
+    this.#grace = new Countdown(clocks.resultGraceMs, () => {
+      this.#end("reaped");
+    });
+    this.#drain = new Countdown(clocks.drainMs, () => {
+      this.#drained.resolve(undefined);
+    });
+    this.#wall.start();
+    this.#silence.start();
+    this.#listen();
+  }
+
+  cancel(reason: "canceled" | "abandoned"): void {
+    this.#end(reason);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#silence.stop();
+    this.#drain.stop();
+    for (const pipe of [this.#child.stdout, this.#child.stderr]) pipe.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#startSilence();
+    this.#startDrain();
+    for (const pipe of [this.#child.stdout, this.#child.stderr]) pipe.resume();
+  }
+
+  #listen(): void {
+    const { stdout, stderr, nodeChildProcess } = this.#child;
+    for (const [stream, pipe] of [
+      ["stdout", stdout],
+      ["stderr", stderr],
+    ] as const) {
+      pipe.on("data", (bytes: Buffer) => {
+        this.#startSilence();
+        this.#output.write(stream, bytes);
+      });
+      // A pipe that fails is a pipe that is over; "close" follows.
+      pipe.on("error", () => undefined);
+      pipe.on("close", this.#arrived);
+    }
+    nodeChildProcess.on("exit", (code, signal) => {
+      this.#exit = { code, signal };
+      this.#arrived();
+      this.#end("exited");
+    });
+  }
+
+  #startSilence(): void {
+    if (!this.#ending && !this.#paused && !this.#grace.running) this.#silence.start();
+  }
+
+  #startDrain(): void {
+    if (this.#draining && !this.#paused) this.#drain.start();
+  }
+
+  readonly #arrived = (): void => {
+    this.#awaited -= 1;
+    if (this.#awaited === 0) this.#drained.resolve(undefined);
+  };
+
+  /** Any FLOW_RESULT line, valid or not, is the last word so far; the grace counts from the last one (invariant 9). */
+  #resultSeen(invalid: string | undefined): void {
+    this.#invalid = invalid;
+    if (this.#ending || (invalid !== undefined && !this.#grace.running)) return;
+    this.#silence.stop();
+    this.#grace.start();
+  }
+
+  #end(reason: EndReason, message?: string): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    for (const clock of [this.#wall, this.#silence, this.#grace]) clock.stop();
+    void this.#finish(reason, message === undefined ? undefined : { code: reason, message });
+  }
+
+  /** Whatever the reason, nothing of the step may be left: a daemon that outlives a good end goes the same way. */
+  async #finish(reason: EndReason, error: Reason | undefined): Promise<void> {
+    const tree = await endTree(this.#tree, this.#clocks, (survivors) => {
+      this.#signalled(reason, survivors);
+    });
+    await this.#lastOutput();
+    this.#output.end();
+    this.#over.resolve({ reason, exit: this.#exit, tree, error: error ?? this.#resultError(reason) });
+  }
+
+  #signalled(reason: EndReason, survivors: number[]): void {
+    this.#events.signalled(survivors);
+    if (this.#signals === 0 && reason === "exited")
+      this.#output.note(`What the step left running is being ended: ${survivors.join(", ")}`);
+    if (this.#signals === 0 && !ENVIRONMENTS_VISIBLE)
+      this.#output.note(
+        "This system shows no environments of processes: only the process group is looked at",
+      );
+    this.#signals += 1;
+  }
+
+  /** The exit decides, not the end of the pipes: somebody else may hold those for ever. */
+  async #lastOutput(): Promise<void> {
+    this.#draining = true;
+    this.#startDrain();
+    await this.#drained.promise;
+    this.#drain.stop();
+    for (const pipe of this.#child.stdio) pipe?.destroy();
+  }
+
+  #resultError(reason: EndReason): Reason | undefined {
+    const counts = reason === "reaped" || (reason === "exited" && this.#exit?.code === 0);
+    return counts && this.#invalid !== undefined
+      ? { code: "invalid_result", message: this.#invalid }
+      : undefined;
+  }
+}

@@ -1,0 +1,43 @@
+/** What a step is told: the context on its standard input and the variables of its attempt. Both as the ancestor. */
+import { attemptId } from "../../contract/ids.ts";
+import { ATTEMPT_VARIABLE, RUN_VARIABLE } from "./process-tree.ts";
+import type { StepRequest } from "./step.ts";
+
+export const LAUNCHED_BY = "codex-flow-edge";
+
+/** JSON and a newline. */
+export function stepContext(request: StepRequest): string {
+  const { flow, step, event } = request;
+  const context = {
+    flow: {
+      name: flow.name,
+      version: flow.version,
+      root: flow.root,
+      step: step.name,
+      config: flow.config,
+      event,
+    },
+    runtime: {
+      eventId: event.id,
+      runId: request.runId,
+      attemptId: attemptId(request.runId, request.attempt),
+      replay: request.replay,
+      launchedBy: LAUNCHED_BY,
+    },
+  };
+  return `${JSON.stringify(context, null, 2)}\n`;
+}
+
+/** The whole environment of the step. The attempt's own variables win: they also mark its processes. */
+export function stepVariables(request: StepRequest): Record<string, string> {
+  return {
+    ...request.env.variables,
+    // The one character that no variable can hold; the context has the id as it is.
+    CODEX_FLOW_EVENT_ID: request.event.id.replaceAll("\0", "\uFFFD"),
+    [RUN_VARIABLE]: request.runId,
+    [ATTEMPT_VARIABLE]: attemptId(request.runId, request.attempt),
+    CODEX_FLOW_REPLAY: request.replay ? "1" : "0",
+    CODEX_FLOW_LAUNCHED_BY: LAUNCHED_BY,
+    CODEX_FLOW_URL: request.edgeUrl,
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * Executes one attempt of a step on this box. What a runner kind needs stands in a file of its own, which exports a
+ * `StepStarter`; naming it in `STARTERS` is all that adds a kind.
+ */
+import type { FlowEvent } from "../../contract/flow-event.ts";
+import type { FlowStep, RunnerKind } from "../../contract/flow-manifest.ts";
+import type { FlowResult } from "../../contract/flow-result.ts";
+import type { AttemptEnd } from "../../contract/run-record.ts";
+import type { OutputStream } from "../../contract/runner-link.ts";
+import type { StepEnvironment } from "../config/step-environment.ts";
+import { startBunStep } from "./bun.ts";
+import { DEFAULT_CLOCKS, type StepClocks } from "./clocks.ts";
+import { startNodeStep } from "./node.ts";
+import { refusedStep } from "./refused-step.ts";
+
+export interface StepRequest {
+  runId: string;
+  attempt: number;
+  /** `root`: the package's directory, absolute. */
+  flow: { name: string; version: number; root: string; config?: Record<string, unknown> };
+  step: FlowStep;
+  event: FlowEvent;
+  replay: boolean;
+  /** Where the step may send events to. */
+  edgeUrl: string;
+  env: StepEnvironment;
+}
+
+/** What a step tells while it runs. Nothing is called before `startStep` has returned, or after `ended`. */
+export interface StepEvents {
+  /** Redacted, and at most OUTPUT_CHUNK_MAX_BYTES of UTF-8. */
+  output(stream: OutputStream, text: string): void;
+  /** Each valid FLOW_RESULT as soon as its line is complete, redacted, behind the output before it. */
+  result(result: FlowResult): void;
+  /** A kill has begun, of the step or of what it left behind: the pids still there; again when they change. */
+  signalled(survivors: number[]): void;
+}
+
+export interface RunningStep {
+  /** Absent when the step could not be started. */
+  readonly pid: number | undefined;
+  /** Ends the step's processes. The first reason counts; a step that is over already stays as it ended. */
+  cancel(reason: "canceled" | "abandoned"): void;
+  /** Stops reading output, until `resume`: the step waits in its next write. Silence is not counted meanwhile. */
+  pause(): void;
+  resume(): void;
+  /** Never rejects; resolves once, when the process tree is gone or proven not to go. */
+  readonly ended: Promise<AttemptEnd>;
+}
+
+export type StepStarter = (request: StepRequest, events: StepEvents, clocks: StepClocks) => RunningStep;
+
+const STARTERS: Partial<Record<RunnerKind, StepStarter>> = { bun: startBunStep, node: startNodeStep };
+
+export function startStep(
+  request: StepRequest,
+  events: StepEvents,
+  clocks: StepClocks = DEFAULT_CLOCKS,
+): RunningStep {
+  const start = STARTERS[request.step.runner];
+  return start === undefined
+    ? refusedStep({
+        code: "runner_unsupported",
+        message:
+          `step ${request.flow.name}/${request.step.name} wants the runner ${request.step.runner}; ` +
+          `this agent has ${Object.keys(STARTERS).join(", ")}`,
+      })
+    : start(request, events, clocks);
+}

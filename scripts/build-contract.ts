@@ -1,0 +1,63 @@
+/**
+ * Compiles the schemas of contract/ into contract/generated/: validators as plain code, for workerd and Node alike,
+ * and the OpenAPI document. Writes a file only when it changes, since a running `wrangler dev` watches them.
+ */
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import standaloneCode from "ajv/dist/standalone/index.js";
+import { build } from "esbuild";
+import type { TSchema } from "typebox";
+import { FlowEventInput } from "../contract/flow-event.ts";
+import { CancelRequest, ReplayRequest } from "../contract/http.ts";
+import { openApiDocument } from "../contract/openapi.ts";
+import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
+import { projectPath, writeIfChanged } from "./project.ts";
+
+const require = createRequire(import.meta.url);
+
+function prefixed(prefix: string, schemas: Record<string, TSchema>): Record<string, TSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [`${prefix}_${name}`, schema]));
+}
+
+function withoutIds(schema: TSchema): object {
+  return JSON.parse(JSON.stringify(schema), (key, value: unknown) =>
+    key === "$id" ? undefined : value,
+  ) as object;
+}
+
+export async function buildContract(): Promise<void> {
+  const schemas: Record<string, TSchema> = {
+    FlowEventInput,
+    ReplayRequest,
+    CancelRequest,
+    ...prefixed("control", CONTROL_UP),
+    ...prefixed("run", RUN_UP),
+  };
+  const ajv = new Ajv2020({ code: { source: true, esm: true }, allErrors: true, strict: true });
+  const addFormats = require("ajv-formats") as (target: Ajv2020) => void;
+  addFormats(ajv);
+  for (const [name, schema] of Object.entries(schemas)) ajv.addSchema(withoutIds(schema), name);
+  const names = Object.fromEntries(Object.keys(schemas).map((name) => [name, name]));
+  const code = standaloneCode(ajv, names);
+
+  // The standalone code still requires ajv's small runtime; bundled, it loads anywhere.
+  const bundled = await build({
+    stdin: { contents: code, resolveDir: projectPath(), loader: "js" },
+    bundle: true,
+    format: "esm",
+    write: false,
+  });
+  const output = bundled.outputFiles[0]?.text ?? "";
+  const declarations = Object.keys(schemas).map((name) => `export const ${name}: CompiledCheck;`);
+
+  const folder = projectPath("contract/generated");
+  await mkdir(folder, { recursive: true });
+  const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };
+  await writeIfChanged(`${folder}/validators.js`, output);
+  await writeIfChanged(
+    `${folder}/validators.d.ts`,
+    [`import type { CompiledCheck } from "../validate.ts";`, ...declarations, ""].join("\n"),
+  );
+  await writeIfChanged(`${folder}/openapi.json`, JSON.stringify(openApiDocument(version)));
+}

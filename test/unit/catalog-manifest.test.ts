@@ -1,0 +1,360 @@
+/** Every fault of a flow package is told with file, line, column, key and what to do; a good one has none. */
+import { symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { RETRY_MAX_ATTEMPTS } from "../../contract/limits.ts";
+import { describeFault } from "../../catalog/fault.ts";
+import { loadCatalog } from "../../catalog/load.ts";
+import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
+
+const STEP = '[[steps]]\nname = "s"\nrunner = "bun"\nscript = "exec/s.ts"\n';
+const HEAD = 'name = "f"\nversion = 1\n';
+
+async function faultsOf(manifest: string, files: Record<string, string> = {}): Promise<string[]> {
+  const workspace = await workspaceWith({
+    "flows/f/flow.toml": manifest,
+    "flows/f/exec/s.ts": "",
+    ...files,
+  });
+  const { faults } = await loadCatalog(workspace);
+  return faults.map((fault) => describeFault(fault, join(workspace, "flows/f")));
+}
+
+/** What the ancestor refused, and what it ignored in silence. */
+const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
+  [
+    "an empty file",
+    "",
+    [
+      "flow.toml:1:1 name is required",
+      "flow.toml:1:1 version is required",
+      "flow.toml:1:1 steps is required: at least one [[steps]] entry",
+    ],
+  ],
+  ["no TOML", `${HEAD}steps = [\n`, ["flow.toml:4:1 Invalid TOML document: invalid value"]],
+  [
+    "a key twice",
+    `${HEAD}version = 2\n${STEP}`,
+    ["flow.toml:3:1 Invalid TOML document: trying to redefine an already defined table or value"],
+  ],
+  ["no name", `version = 1\n${STEP}`, ["flow.toml:1:1 name is required"]],
+  [
+    "a blank name",
+    `name = " "\nversion = 1\n${STEP}`,
+    ["flow.toml:1:1 name must be of the form: a-z 0-9 - _"],
+  ],
+  ["a name that is no text", `name = 1\nversion = 1\n${STEP}`, ["flow.toml:1:1 name must be a string"]],
+  ["no version", `name = "f"\n${STEP}`, ["flow.toml:1:1 version is required"]],
+  ["a version as text", `name = "f"\nversion = "1"\n${STEP}`, ["flow.toml:2:1 version must be a number"]],
+  ["an endless version", `name = "f"\nversion = inf\n${STEP}`, ["flow.toml:2:1 version must be a number"]],
+  ["no steps", HEAD, ["flow.toml:1:1 steps is required: at least one [[steps]] entry"]],
+  [
+    "steps without an entry",
+    `${HEAD}steps = []\n`,
+    ["flow.toml:3:1 steps is required: at least one [[steps]] entry"],
+  ],
+  [
+    "steps as one table",
+    `${HEAD}[steps]\nname = "s"\n`,
+    ["flow.toml:3:2 steps is required: at least one [[steps]] entry"],
+  ],
+  ["a step that is no table", `${HEAD}steps = ["s"]\n`, ["flow.toml:3:10 steps[0] must be a table"]],
+  [
+    "an empty step",
+    `${HEAD}[[steps]]\n`,
+    [
+      "flow.toml:3:3 steps[0].name is required",
+      "flow.toml:3:3 steps[0].runner is required",
+      "flow.toml:3:3 steps[0].script is required",
+    ],
+  ],
+  [
+    "another runner",
+    `${HEAD}${STEP.replace('"bun"', '"deno"')}`,
+    ["flow.toml:5:1 steps[0].runner must be one of bun, node, codex, code-mode"],
+  ],
+  [
+    "a trigger without a type",
+    `${HEAD}${STEP}[steps.trigger]\n`,
+    ["flow.toml:7:8 steps[0].trigger.type is required"],
+  ],
+  [
+    "a timeout as text",
+    `${HEAD}${STEP}timeout_ms = "5"\n`,
+    ["flow.toml:7:1 steps[0].timeout_ms must be a whole number"],
+  ],
+  [
+    "a timeout of nothing",
+    `${HEAD}${STEP}timeout_ms = 0\n`,
+    ["flow.toml:7:1 steps[0].timeout_ms must be >= 1"],
+  ],
+  [
+    "a description that is no text",
+    `${HEAD}description = 1\n${STEP}`,
+    ["flow.toml:3:1 description must be a string"],
+  ],
+  ["config as text", `${HEAD}config = "x"\n${STEP}`, ["flow.toml:3:1 config must be a table"]],
+  [
+    "a number that JSON does not have",
+    `${HEAD}[config]\na.b = [1, nan]\n${STEP}`,
+    ["flow.toml:4:11 config.a.b[1] must be a finite number: JSON has no inf and no nan"],
+  ],
+  [
+    "a skill that is no text",
+    `${HEAD}guidance = { skills = ["a", 1] }\n${STEP}`,
+    ["flow.toml:3:29 guidance.skills[1] must be a string"],
+  ],
+  [
+    "an unknown key",
+    `${HEAD}verison = 1\n${STEP}`,
+    [
+      "flow.toml:3:1 verison is not a known key; allowed here: name, version, description, config, guidance, steps",
+    ],
+  ],
+  [
+    "an unknown table in a step",
+    `${HEAD}${STEP}  [steps.triger]\n  type = "t"\n`,
+    [
+      "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
+        "queue_ms, cwd, pool, labels, priority, trigger, concurrency, retry",
+    ],
+  ],
+  [
+    "an unknown key in an inline table",
+    `${HEAD}${STEP}retry = { attempts = 2, of = ["lost"] }\n`,
+    ["flow.toml:7:25 steps[0].retry.of is not a known key; allowed here: attempts, on, backoff_ms"],
+  ],
+  [
+    "more attempts than are allowed",
+    `${HEAD}${STEP}retry.attempts = ${RETRY_MAX_ATTEMPTS + 1}\n`,
+    [`flow.toml:7:7 steps[0].retry.attempts must be <= ${RETRY_MAX_ATTEMPTS}`],
+  ],
+  [
+    "two steps of one name",
+    `${HEAD}${STEP}\n${STEP}`,
+    ["flow.toml:9:1 steps[1].name is already the name of steps[0]; a step's name is unique in its flow"],
+  ],
+  [
+    "a script outside",
+    `${HEAD}${STEP.replace("exec/s.ts", "exec/../../s.ts")}`,
+    ["flow.toml:6:1 steps[0].script must be of the form: a path inside the package"],
+  ],
+  [
+    "a script that is not there",
+    `${HEAD}${STEP.replace("exec/s.ts", "exec/t.ts")}`,
+    ["flow.toml:6:1 steps[0].script no such file in the package: exec/t.ts"],
+  ],
+  [
+    "a script that is a folder",
+    `${HEAD}${STEP.replace("exec/s.ts", "exec")}`,
+    ["flow.toml:6:1 steps[0].script is not a file: exec"],
+  ],
+  [
+    "a schema that is not there",
+    `${HEAD}${STEP}trigger = { type = "t", schema = "s.json" }\n`,
+    ["flow.toml:7:25 steps[0].trigger.schema no such file in the package: s.json"],
+  ],
+  [
+    "several at once",
+    `name = "F"\nbogus = 1\n[[steps]]\nname = "s"\nscript = "nowhere.ts"\n`,
+    [
+      "flow.toml:1:1 version is required",
+      "flow.toml:1:1 name must be of the form: a-z 0-9 - _",
+      "flow.toml:2:1 bogus is not a known key; allowed here: name, version, description, config, guidance, steps",
+      "flow.toml:3:3 steps[0].runner is required",
+      "flow.toml:5:1 steps[0].script no such file in the package: nowhere.ts",
+    ],
+  ],
+];
+
+test.each(MANIFEST_FAULTS)("%s is told with its position", async (_what, manifest, expected) => {
+  expect(await faultsOf(manifest)).toEqual(expected);
+});
+
+const SCHEMA_FAULTS: [what: string, schema: string, faults: string[]][] = [
+  [
+    "no JSON",
+    '{\n  "type": "object",\n  oops\n}',
+    ["s.json:3:3 is not JSON: Expected double-quoted property name"],
+  ],
+  ["half a JSON", '{ "type":', ["s.json:1:10 is not JSON: Unexpected end of JSON input"]],
+  ["no schema", "[]", ["s.json:1:1 must be a JSON Schema: an object, true or false"]],
+  [
+    "a type that does not exist, and more",
+    '{"type":"objekt","required":"a"}',
+    [
+      "s.json:1:1 /type must be equal to one of the allowed values: array, boolean, integer, null, number, object, string",
+      "s.json:1:1 /required must be array",
+    ],
+  ],
+  [
+    "a keyword that does not exist",
+    '{"requried":["a"]}',
+    ['s.json:1:1 cannot be compiled: strict mode: unknown keyword: "requried"'],
+  ],
+  [
+    "a format that does not exist",
+    '{"properties":{"a":{"type":"string","format":"date-tiem"}}}',
+    ['s.json:1:1 cannot be compiled: unknown format "date-tiem" ignored in schema at path "#/properties/a"'],
+  ],
+  [
+    "a reference to nowhere",
+    '{"$ref":"other.json"}',
+    ["s.json:1:1 cannot be compiled: can't resolve reference other.json from id #"],
+  ],
+  [
+    "a draft that is not supported",
+    '{"$schema":"http://json-schema.org/draft-04/schema#"}',
+    [
+      "s.json:1:1 /$schema is not supported: use https://json-schema.org/draft/2020-12/schema or " +
+        "http://json-schema.org/draft-07/schema#",
+    ],
+  ],
+  [
+    "a check that takes its time",
+    '{"$async":true}',
+    ["s.json:1:1 /$async is not supported: a payload is checked at once"],
+  ],
+];
+
+test.each(SCHEMA_FAULTS)("a trigger schema with %s is told by its file", async (_what, schema, expected) => {
+  const manifest = `${HEAD}${STEP}trigger = { type = "t", schema = "s.json" }
+[[steps]]
+name = "t"
+runner = "node"
+script = "exec/s.ts"
+trigger = { type = "t", schema = "s.json" }
+`;
+  expect(await faultsOf(manifest, { "flows/f/s.json": schema })).toEqual(expected);
+});
+
+test.each(["draft/2020-12/schema", "draft-07/schema#"])(
+  "what a schema of %s may leave open is no fault",
+  async (draft) => {
+    const schema = {
+      $schema: `${draft.startsWith("draft-") ? "http" : "https"}://json-schema.org/${draft}`,
+      properties: { a: { type: ["string", "number"] }, b: { format: "date-time" }, c: { minLength: 1 } },
+      patternProperties: { "^a": {} },
+      required: ["elsewhere"],
+    };
+    const manifest = `${HEAD}${STEP}trigger = { type = "t", schema = "s.json" }\n`;
+    expect(await faultsOf(manifest, { "flows/f/s.json": JSON.stringify(schema) })).toEqual([]);
+  },
+);
+
+test("a file that a symbolic link brings in from outside, or that the digest leaves out, is refused", async () => {
+  const workspace = await workspaceWith({
+    "outside.ts": "",
+    "flows/f/.hidden/s.ts": "",
+    "flows/f/flow.toml": `${HEAD}[[steps]]
+name = "a"
+runner = "bun"
+script = "a.ts"
+[[steps]]
+name = "b"
+runner = "bun"
+script = ".hidden/s.ts"
+[[steps]]
+name = "c"
+runner = "bun"
+script = "c.ts"
+`,
+  });
+  await symlink(join(workspace, "outside.ts"), join(workspace, "flows/f/a.ts"));
+  await symlink(".hidden/s.ts", join(workspace, "flows/f/c.ts"));
+  const { faults } = await loadCatalog(workspace);
+  expect(faults.map((fault) => describeFault(fault, workspace))).toEqual([
+    "flows/f/flow.toml:6:1 steps[0].script leads out of the package through a symbolic link: a.ts",
+    "flows/f/flow.toml:10:1 steps[1].script must not lie in .hidden: the digest of a package leaves it out",
+    "flows/f/flow.toml:14:1 steps[2].script must not lie in .hidden: the digest of a package leaves it out",
+  ]);
+});
+
+test("a full manifest is loaded with every value, its defaults and its config as JSON", async () => {
+  const workspace = await workspaceWith({
+    "flows/f/flow.toml": `name = "f"
+version = 1.5
+description = "all of it"
+[config]
+since = 1979-05-27
+list = [1, "two", { three = 3 }]
+[guidance]
+skills = ["release"]
+[[steps]]
+name = "code"
+runner = "code-mode"
+script = "exec/s.js"
+timeout_ms = 1
+silence_ms = 2
+queue_ms = 3
+cwd = "../.."
+pool = "builders"
+labels = ["linux", "os:debian"]
+priority = -1
+[steps.trigger]
+type = "t"
+schema = "schemas/t.json"
+[steps.concurrency]
+key = "{{payload.repo}}"
+[steps.retry]
+attempts = 2
+on = ["failed"]
+backoff_ms = 0
+[[steps]]
+name = "prompt"
+runner = "codex"
+script = "exec/prompt.md"
+`,
+    "flows/f/exec/s.js": "",
+    "flows/f/exec/prompt.md": "",
+    "flows/f/schemas/t.json": "true",
+  });
+  const { packages, faults } = await loadCatalog(workspace);
+  expect(faults).toEqual([]);
+  expect(packages).toMatchObject([
+    {
+      root: join(workspace, "flows/f"),
+      manifestPath: join(workspace, "flows/f/flow.toml"),
+      config: { since: "1979-05-27", list: [1, "two", { three: 3 }] },
+      schemas: { code: { file: join(workspace, "flows/f/schemas/t.json"), schema: true } },
+      flow: {
+        name: "f",
+        version: 1.5,
+        description: "all of it",
+        steps: [
+          {
+            name: "code",
+            runner: "code-mode",
+            script: "exec/s.js",
+            timeoutMs: 1,
+            silenceMs: 2,
+            queueMs: 3,
+            cwd: "../..",
+            pool: "builders",
+            labels: ["linux", "os:debian"],
+            priority: -1,
+            trigger: { type: "t", schema: "schemas/t.json" },
+            concurrency: { key: "{{payload.repo}}", limit: 1 },
+            retry: { attempts: 2, on: ["failed"], backoffMs: 0 },
+          },
+          { name: "prompt", runner: "codex", pool: "default", labels: [], retry: { attempts: 1 } },
+        ],
+      },
+    },
+  ]);
+});
+
+test("a broken package costs itself and no other", async () => {
+  const workspace = await workspaceWith({
+    "flows/a/flow.toml": "name =",
+    "flows/b/flow.toml": `name = "b"\nversion = 1\n${STEP}`,
+    "flows/b/exec/s.ts": "",
+  });
+  await writeFiles(workspace, { "flows/c/flow.toml/not-a-file": "" });
+  const { packages, faults } = await loadCatalog(workspace);
+  expect(packages.map(({ flow }) => flow.name)).toEqual(["b"]);
+  expect(faults.map((fault) => describeFault(fault, workspace))).toEqual([
+    "flows/a/flow.toml:1:7 Invalid TOML document: invalid value",
+    "flows/c/flow.toml:1:1 must be a regular file",
+  ]);
+});

@@ -1,0 +1,146 @@
+/** Invariant 15: what is redacted does not depend on how a stream is cut, and no form of a secret is left. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Redactor, REDACTED } from "../../runner-agent/steps/redaction.ts";
+import { SECRET_MIN_CHARS, secretForms } from "../../runner-agent/steps/secret-forms.ts";
+
+function redactorOf(...values: string[]): Redactor {
+  return new Redactor(values.map((value, n) => ({ name: `SECRET_${n}`, value })));
+}
+
+function streamed(redactor: Redactor, pieces: string[]): string {
+  const stream = redactor.stream();
+  return pieces.map((piece) => stream.write(piece)).join("") + stream.end();
+}
+
+/** Few letters, so that secrets overlap each other and themselves; no "*", which a mark could complete. */
+const letters = fc.constantFrom("a", "b", "/", '"', "ä", "😀");
+const secret = fc.string({ unit: letters, minLength: SECRET_MIN_CHARS, maxLength: 12 });
+const filler = fc.string({ unit: letters, maxLength: 10 });
+
+/** Text in which secrets stand in all their forms, and where it is cut. */
+const scene = fc.array(secret, { minLength: 1, maxLength: 4 }).chain((secrets) =>
+  fc.record({
+    secrets: fc.constant(secrets),
+    text: fc
+      .array(
+        fc.oneof(filler, fc.constantFrom(...secrets.flatMap(secretForms), ...secrets.map((one) => one.slice(0, -1)))),
+        { maxLength: 12 },
+      )
+      .map((parts) => parts.join("")),
+    cuts: fc.array(fc.nat({ max: 200 }), { maxLength: 20 }),
+  }),
+);
+
+function cutAt(text: string, cuts: number[]): string[] {
+  const at = [0, ...cuts.map((cut) => cut % (text.length + 1)).sort((a, b) => a - b), text.length];
+  return at.slice(1).map((end, n) => text.slice(at[n], end));
+}
+
+describe("a stream", () => {
+  test("cut anywhere says what the whole text would", () => {
+    fc.assert(
+      fc.property(scene, ({ secrets, text, cuts }) => {
+        const redactor = redactorOf(...secrets);
+        expect(streamed(redactor, cutAt(text, cuts))).toBe(redactor.text(text));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("never says a secret in any form", () => {
+    fc.assert(
+      fc.property(scene, ({ secrets, text }) => {
+        const out = redactorOf(...secrets).text(text);
+        for (const form of secrets.flatMap(secretForms)) expect(out).not.toContain(form);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("keeps all else: what no form covers is there, in order, and each run of forms is one mark", () => {
+    fc.assert(
+      fc.property(scene, ({ secrets, text }) => {
+        const forms = secrets.flatMap(secretForms);
+        const covered = new Array<number>(text.length).fill(0);
+        const begins = new Set<number>();
+        for (const form of forms)
+          for (let at = text.indexOf(form); at >= 0; at = text.indexOf(form, at + 1)) {
+            covered.fill(1, at, at + form.length);
+            begins.add(at);
+          }
+        const rest = [...covered.keys()].filter((at) => covered[at] === 0).map((at) => text.charAt(at));
+        expect(redactorOf(...secrets).text(text).replaceAll(REDACTED, "")).toBe(rest.join(""));
+        expect(redactorOf(...secrets).text(text).includes(REDACTED)).toBe(begins.size > 0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("holds back no more than what may begin a secret, and that until the end", () => {
+    const stream = redactorOf("hunter22").stream();
+    expect(stream.write("password: hunt")).toBe("password: ");
+    expect(stream.write("ing ")).toBe("hunting ");
+    expect(stream.write("hunter2")).toBe("");
+    expect(stream.end()).toBe("hunter2");
+  });
+
+  test("goes on in the middle of a run that has no end", () => {
+    const stream = redactorOf("aaaaaa").stream();
+    const out = Array.from({ length: 100 }, () => stream.write("a".repeat(1000)));
+    expect(out.join("")).toBe(REDACTED);
+    expect(stream.write("b") + stream.end()).toBe("b");
+  });
+});
+
+describe("the forms of a secret", () => {
+  const bytes = fc.string({ unit: "grapheme", minLength: SECRET_MIN_CHARS, maxLength: 30 }).filter((text) => text.trim().length >= SECRET_MIN_CHARS);
+
+  test("base64 of anything that contains it shows no character that is the secret's alone", () => {
+    fc.assert(
+      fc.property(bytes, fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), (value, before, behind) => {
+        const kept = value.trim();
+        const encoded = Buffer.from(`${before}${kept}${behind}`).toString("base64");
+        const out = redactorOf(value).text(encoded);
+        expect(out).toContain(REDACTED);
+        const first = Math.ceil((Buffer.byteLength(before) * 8) / 6);
+        const own = Math.floor((Buffer.byteLength(before + kept) * 8) / 6) - first;
+        expect(out.length).toBeLessThanOrEqual(encoded.length - own + REDACTED.length);
+      }),
+    );
+  });
+
+  test.each([
+    ["raw", (value: string) => value],
+    ["JSON", (value: string) => JSON.stringify({ value })],
+    ["JSON in ASCII", (value: string) => JSON.stringify(value).replaceAll("ö", "\\u00f6")],
+    ["a URL", (value: string) => `https://x.example/?token=${encodeURIComponent(value)}`],
+    ["a form", (value: string) => new URLSearchParams({ token: value }).toString()],
+    ["base64", (value: string) => Buffer.from(value).toString("base64")],
+    ["base64url", (value: string) => Buffer.from(value).toString("base64url")],
+    ["base64 in lines", (value: string) => Buffer.from(value).toString("base64").replace(/.{76}/g, "$&\n")],
+  ])("%s", (_name, encode) => {
+    const value = `pö "quo/ted"\n+&?=${"long".repeat(30)}`;
+    const out = redactorOf(value).text(`before ${encode(value)} behind`);
+    expect(out).not.toContain("long");
+    expect(out).not.toContain(Buffer.from("longlong").toString("base64").slice(0, 8));
+    expect(out).toMatch(/^before .*\*\*\*.* behind$/s);
+  });
+
+  test("a value that is too short to be one is left alone, and a trailing newline is no part of it", () => {
+    expect(secretForms("a".repeat(SECRET_MIN_CHARS - 1))).toEqual([]);
+    expect(redactorOf("12345").text("12345")).toBe("12345");
+    expect(redactorOf("hunter22\n").text("hunter22")).toBe(REDACTED);
+  });
+});
+
+describe("a result", () => {
+  test("keeps its status and its shape", () => {
+    const result = { status: "completed", next: [{ id: "x-completed", ok: true, n: null }], other: 1.5 } as const;
+    expect(redactorOf("completed").result({ ...result, next: [...result.next] })).toEqual({
+      status: "completed",
+      next: [{ id: `x-${REDACTED}`, ok: true, n: null }],
+      other: 1.5,
+    });
+  });
+});

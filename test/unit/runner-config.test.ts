@@ -1,0 +1,104 @@
+/** The box's configuration: defaults, clear refusals, and what a step may see. */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  parseRunnerConfig,
+  readRunnerConfig,
+  RunnerConfigError,
+} from "../../runner-agent/config/runner-config.ts";
+import { stepEnvironment } from "../../runner-agent/config/step-environment.ts";
+import { packageWith, removePackages } from "./step-harness.ts";
+
+afterAll(removePackages);
+
+const FILE = "/box/.codex/runner.toml";
+
+function problemsOf(text: string): string[] {
+  try {
+    parseRunnerConfig(text, FILE);
+    return [];
+  } catch (error) {
+    if (!(error instanceof RunnerConfigError)) throw error;
+    expect(error.message.startsWith(`${FILE}: `)).toBe(true);
+    return error.problems.map(({ path, message }) => `${path}: ${message}`);
+  }
+}
+
+describe("runner.toml", () => {
+  test("an absent file is all defaults; a file that was named must be there", async () => {
+    const workspace = packageWith({});
+    expect(await readRunnerConfig({ workspace })).toEqual({
+      name: hostname().slice(0, 64),
+      pool: "default",
+      labels: [],
+      capacity: 1,
+      env: { pass: [], plain: [] },
+    });
+    const path = join(workspace, "other.toml");
+    await expect(readRunnerConfig({ workspace, path })).rejects.toThrow(`${path}: there is no such file`);
+  });
+
+  test("what it says is taken", async () => {
+    const text = `
+      name = "gpu box"
+      pool = "big"
+      labels = ["linux", "gpu:a100"]
+      capacity = 4
+      [env]
+      pass = ["GITHUB_TOKEN", "REGION"]
+      plain = ["REGION"]
+    `;
+    const workspace = packageWith({ ".codex/runner.toml": text });
+    expect(await readRunnerConfig({ workspace })).toEqual({
+      name: "gpu box",
+      pool: "big",
+      labels: ["linux", "gpu:a100"],
+      capacity: 4,
+      env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
+    });
+  });
+
+  test.each([
+    [`capasity = 2`, ["capasity: unknown key; known are name, pool, labels, capacity, env"]],
+    [`[env]\npas = ["X"]`, ["env.pas: unknown key; known are pass, plain"]],
+    [`capacity = 0`, ["capacity: must be >= 1"]],
+    [`capacity = "2"`, ["capacity: must be integer"]],
+    [`labels = ["ok", "not ok"]`, [expect.stringContaining("labels.1: must match pattern")]],
+    [`[env]\npass = ["A-B"]`, [expect.stringContaining("env.pass.0: must match pattern")]],
+    [`[env]\nplain = ["REGION"]`, ["env.plain: REGION is not in env.pass; name it there too"]],
+    [`pool = "a"\npool = "b"`, [expect.stringContaining(": line 2, column")]],
+    [`name = 1\npool = 2`, ["name: must be string", "pool: must be string"]],
+  ])("%j is refused with file, key and reason", (text, problems) => {
+    expect(problemsOf(text)).toEqual(problems);
+  });
+});
+
+describe("what a step may see", () => {
+  const config = parseRunnerConfig(`[env]\npass = ["TOKEN", "REGION", "AGENT_TOKEN", "HOME", "ABSENT"]\nplain = ["REGION"]`, FILE);
+  const agent = { name: "runner token", value: "the-agent's-own" };
+  const environment = {
+    PATH: "/bin",
+    HOME: "/home/me",
+    TOKEN: "hunter22",
+    REGION: "europe",
+    AGENT_TOKEN: agent.value,
+    CODEX_FLOW_PUSH: "1",
+    AWS_SECRET_ACCESS_KEY: "never asked for",
+  };
+  const seen = stepEnvironment(config, environment, [agent]);
+
+  test("is the built-in list and what the box passes, but never a secret of the agent's own", () => {
+    expect(seen.variables).toEqual({
+      PATH: "/bin",
+      HOME: "/home/me",
+      TOKEN: "hunter22",
+      REGION: "europe",
+      CODEX_FLOW_PUSH: "1",
+    });
+  });
+
+  test("is redacted unless it is built in or called plain; the agent's secrets always are", () => {
+    expect(seen.secrets).toEqual([agent, { name: "TOKEN", value: "hunter22" }]);
+  });
+});

@@ -1,0 +1,56 @@
+/**
+ * Three kinds of tests: rules in plain Node, objects and routes inside workerd, whole stories with real processes.
+ */
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const STORY_TIMEOUT_MS = 120_000;
+const UNIT_TIMEOUT_MS = 30_000;
+
+/** Secrets of the Worker under test; the tests read them from its environment. */
+const secrets = {
+  ADMIN_TOKENS: "test-admin-token,test-admin-token-new",
+  READ_TOKENS: "test-read-token",
+  WRITE_TOKENS: "test-write-token",
+  RUNNER_TOKENS: "test-runner-token",
+  EVENT_TOKENS: "test-event-token",
+  EVENT_SECRETS: "old-event-secret,new-event-secret",
+  WEBHOOK_SECRETS: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+};
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: UNIT_TIMEOUT_MS,
+          hookTimeout: UNIT_TIMEOUT_MS,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: secrets },
+          }),
+        ],
+        resolve: {
+          alias: { "flow-catalog": new URL("./test/edge/support/flow-catalog.ts", import.meta.url).pathname },
+        },
+        test: { name: "edge", include: ["test/edge/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: STORY_TIMEOUT_MS,
+          hookTimeout: STORY_TIMEOUT_MS,
+          // Each story starts a workerd and agents of its own; on two cores they would only slow each other down.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

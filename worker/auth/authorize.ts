@@ -1,0 +1,52 @@
+/**
+ * Who may do what. Closed by default (invariant 14): without configured secrets nothing matches, so every route but
+ * /healthz answers 401.
+ */
+import { ForbiddenError, UnauthorizedError } from "../../contract/errors.ts";
+import type { Scope } from "../../contract/http.ts";
+import type { Env } from "../env.ts";
+import { matchesAny, secretList } from "./secrets.ts";
+
+const GRANTS = {
+  ADMIN_TOKENS: ["events:write", "runs:read", "runs:write", "runner", "admin"],
+  WRITE_TOKENS: ["events:write", "runs:read", "runs:write"],
+  READ_TOKENS: ["runs:read"],
+  RUNNER_TOKENS: ["runner"],
+  EVENT_TOKENS: ["events:write"],
+} as const satisfies Partial<Record<keyof Env, readonly Scope[]>>;
+
+/** The token of a request: `Authorization: Bearer`, or `x-api-key` as the ancestor's client may send it. */
+export function bearerToken(headers: Headers): string | undefined {
+  const match = /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "");
+  return match?.[1] ?? headers.get("x-api-key") ?? undefined;
+}
+
+/** Throws unless the request's token has one of the scopes. */
+export async function authorize(headers: Headers, env: Env, scopes: readonly Scope[]): Promise<void> {
+  const token = bearerToken(headers);
+  if (token === undefined)
+    throw new UnauthorizedError("no credentials: send Authorization: Bearer <token>", [
+      { path: "authorization", message: "is required" },
+    ]);
+  const granted = await scopesOf(token, env);
+  if (granted.size === 0)
+    throw new UnauthorizedError("this token is not known here", [
+      { path: "authorization", message: "is no configured token" },
+    ]);
+  if (!scopes.some((scope) => granted.has(scope)))
+    throw new ForbiddenError(
+      `this token lacks the scope ${scopes.join(" or ")}; it has ${[...granted].join(", ")}`,
+    );
+}
+
+async function scopesOf(token: string, env: Env): Promise<Set<Scope>> {
+  const granted = new Set<Scope>();
+  const verdicts = await Promise.all(
+    Object.entries(GRANTS).map(async ([setting, scopes]) => ({
+      scopes,
+      fits: await matchesAny(token, secretList(env[setting as keyof typeof GRANTS])),
+    })),
+  );
+  for (const { scopes, fits } of verdicts) if (fits) for (const scope of scopes) granted.add(scope);
+  return granted;
+}

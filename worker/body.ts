@@ -1,0 +1,69 @@
+/** Reading what somebody sent: bounded, JSON or a clear error (invariants 12 and 13). */
+import {
+  BadRequestError,
+  PayloadTooLargeError,
+  UnsupportedMediaTypeError,
+  ValidationError,
+} from "../contract/errors.ts";
+import type { Checked } from "../contract/validate.ts";
+
+/** The body's bytes. Throws PayloadTooLargeError as soon as it is known to be larger than `limitBytes`. */
+export async function readBytes(request: Request, what: string, limitBytes: number): Promise<Uint8Array> {
+  if (Number(request.headers.get("content-length") ?? 0) > limitBytes)
+    throw new PayloadTooLargeError(what, limitBytes);
+  if (request.body === null) return new Uint8Array();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of request.body as ReadableStream<Uint8Array>) {
+    size += part.byteLength;
+    if (size > limitBytes) throw new PayloadTooLargeError(what, limitBytes);
+    parts.push(part);
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.byteLength;
+  }
+  return bytes;
+}
+
+/** A JSON body as a checked value; an empty body is `whenEmpty` where that is given. */
+export function parseJson<T>(
+  request: Request,
+  bytes: Uint8Array,
+  check: (value: unknown) => Checked<T>,
+  whenEmpty?: unknown,
+): T {
+  if (bytes.length === 0 && whenEmpty !== undefined) return checkedValue(check(whenEmpty));
+  const contentType = request.headers.get("content-type");
+  // The ancestor ignores the type; only one that says outright that this is something else is refused.
+  if (contentType !== null && !/json|text\/plain|octet-stream/i.test(contentType))
+    throw new UnsupportedMediaTypeError(contentType);
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw new BadRequestError("invalid_encoding", "the body is not UTF-8");
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new BadRequestError(
+      "invalid_json",
+      `the body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  return checkedValue(check(value));
+}
+
+function checkedValue<T>(checked: Checked<T>): T {
+  if (checked.ok) return checked.value;
+  const first = checked.faults[0];
+  throw new ValidationError(
+    "invalid",
+    first === undefined ? "the body is not valid" : `${first.path || "the body"} ${first.message}`,
+    checked.faults,
+  );
+}

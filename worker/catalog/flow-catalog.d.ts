@@ -1,0 +1,6 @@
+/** Types of the compiled flow packages. wrangler's [alias] points `flow-catalog` to the file that the build writes. */
+import type { Flow } from "../../contract/flow-manifest.ts";
+import type { CompiledCheck } from "../../contract/validate.ts";
+
+export const flows: Flow[];
+export const validators: Record<string, CompiledCheck>;

@@ -1,0 +1,59 @@
+/**
+ * From a valid event to the object that owns it: match, then hand over. Used for what products send, for replays of
+ * events that had matched nothing, and for the events that results ask for.
+ */
+import { eventIdentity, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
+import { eventKey } from "../contract/ids.ts";
+import { matchEvent, type StepFilter, type StepMatch } from "../contract/matching.ts";
+import type { RunView } from "../contract/run-view.ts";
+import { dayOf, ledgerName } from "../durable-objects/day-ledger/naming.ts";
+import type { MatchedStep } from "../durable-objects/flow-event/object.ts";
+import { sha256Hex } from "./auth/secrets.ts";
+import { catalog } from "./catalog/catalog.ts";
+import type { Env } from "./env.ts";
+
+export interface DispatchOutcome {
+  status: "accepted" | "duplicate";
+  eventId: string;
+  conflict: boolean;
+  /** Steps that this call matched; 0 for a duplicate. */
+  matched: number;
+  runs: RunView[];
+}
+
+/** Steps of the deployed flows that an event starts, as an event object takes them. */
+export function matchedSteps(event: FlowEvent, only: StepFilter = {}): MatchedStep[] {
+  return matchEvent(event, catalog, only).matches.map(matchedStep);
+}
+
+function matchedStep({ flow, step }: StepMatch): MatchedStep {
+  return { flow: { name: flow.name, version: flow.version, digest: flow.digest }, step };
+}
+
+/** Stores the event where it belongs and answers when that is committed (invariants 1 and 2). */
+export async function dispatchEvent(
+  env: Env,
+  event: FlowEvent,
+  lineage: Lineage,
+  origin: "event" | "replay" | "next",
+  matches: MatchedStep[] = matchedSteps(event),
+): Promise<DispatchOutcome> {
+  const key = await eventKey(event.id);
+  const identity = await sha256Hex(eventIdentity(event));
+  if (matches.length === 0) {
+    const answer = await env.LEDGERS.getByName(ledgerName(env, dayOf(Date.now()), key)).recordUnmatched(
+      key,
+      event,
+      identity,
+    );
+    return { ...answer, eventId: event.id, matched: 0, runs: [] };
+  }
+  const answer = await env.EVENTS.getByName(key).ingest({ key, event, identity, matches, lineage, origin });
+  return {
+    status: answer.status,
+    conflict: answer.conflict,
+    eventId: event.id,
+    matched: answer.status === "accepted" ? matches.length : 0,
+    runs: answer.runs,
+  };
+}

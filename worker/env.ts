@@ -1,0 +1,30 @@
+/** What the Worker is given: bindings, settings and secrets, as wrangler.toml names them. */
+import type { DayLedger } from "../durable-objects/day-ledger/object.ts";
+import type { ObjectNamespace } from "../durable-objects/kit/remote.ts";
+import type { FlowEventObject } from "../durable-objects/flow-event/object.ts";
+import type { RunnerPool } from "../durable-objects/runner-pool/object.ts";
+import type { QueueMessage } from "../contract/runner-link.ts";
+
+export interface Env {
+  EVENTS: ObjectNamespace<FlowEventObject>;
+  POOLS: ObjectNamespace<RunnerPool>;
+  LEDGERS: ObjectNamespace<DayLedger>;
+  RUN_QUEUE: Queue<QueueMessage>;
+  DEAD_QUEUE: Queue<QueueMessage>;
+
+  /** Days that events, runs and output are kept. */
+  RETENTION_DAYS?: string;
+  /** Ledgers a day; more of them spread very many events a second. */
+  LEDGER_SHARDS?: string;
+
+  /** Bearer tokens by what they may do; each a list separated by commas or white space. */
+  ADMIN_TOKENS?: string;
+  READ_TOKENS?: string;
+  WRITE_TOKENS?: string;
+  RUNNER_TOKENS?: string;
+  EVENT_TOKENS?: string;
+  /** Secrets of `x-flow-signature-256`; a list. */
+  EVENT_SECRETS?: string;
+  /** Secrets of Standard Webhooks senders (`whsec_…`); a list. */
+  WEBHOOK_SECRETS?: string;
+}

@@ -1,0 +1,91 @@
+/**
+ * Newest-first lists over the days' ledgers. A page walks the days backwards from its cursor until it is full or the
+ * retention ends; a cursor is the position of the last row, so that rows which come in meanwhile shift nothing.
+ */
+import { BadRequestError } from "../contract/errors.ts";
+import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../contract/limits.ts";
+import { dayOf, ledgersOfDay, previousDay, retentionMs } from "../durable-objects/day-ledger/naming.ts";
+import type { Remote } from "../durable-objects/kit/remote.ts";
+import type { DayLedger } from "../durable-objects/day-ledger/object.ts";
+import type { ListPosition, ListRow } from "../durable-objects/day-ledger/storage.ts";
+import type { Env } from "./env.ts";
+
+/** Days asked at once when a page goes on into the past: few round trips for a quiet month, few reads for a busy one. */
+const DAYS_AT_ONCE = 8;
+const CURSOR_ID_MAX_CHARS = 64;
+
+export interface Page<T> {
+  items: T[];
+  nextCursor: string | undefined;
+}
+
+/** As the ancestor: 50 when absent, 0 or no number; truncated and clamped to 1–500. */
+export function listLimit(text: string | undefined): number {
+  const value = Math.trunc(Number(text));
+  if (text === undefined || text === "" || Number.isNaN(value) || value === 0) return LIST_DEFAULT_ITEMS;
+  return Math.min(Math.max(value, 1), LIST_MAX_ITEMS);
+}
+
+type ReadPage<T> = (
+  ledger: Remote<DayLedger>,
+  before: ListPosition | undefined,
+  limit: number,
+) => Promise<ListRow<T>[]>;
+
+export async function listPage<T>(
+  env: Env,
+  cursor: string | undefined,
+  limit: number,
+  read: ReadPage<T>,
+): Promise<Page<T>> {
+  const before = cursor === undefined || cursor === "" ? undefined : decodeCursor(cursor);
+  const now = Date.now();
+  const oldest = dayOf(now - retentionMs(env));
+  const rows: ListRow<T>[] = [];
+  // The current day alone first: nearly every page ends there.
+  for (
+    let day = Math.min(before === undefined ? now : before.ms, now), width = 1;
+    rows.length < limit && dayOf(day) >= oldest;
+    width = DAYS_AT_ONCE
+  ) {
+    const days: number[] = [];
+    for (let one = dayOf(day); days.length < width && one >= oldest; one = previousDay(one)) days.push(one);
+    const found = await Promise.all(
+      days
+        .flatMap((one) => ledgersOfDay(env, one))
+        .map((name) => read(env.LEDGERS.getByName(name), before, limit + 1)),
+    );
+    rows.push(...found.flat());
+    day = previousDay(days.at(-1) ?? oldest);
+  }
+  rows.sort((a, b) => b.ms - a.ms || (a.id < b.id ? 1 : -1));
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items: items.map((row) => row.view),
+    nextCursor: rows.length >= limit && last !== undefined ? encodeCursor(last) : undefined,
+  };
+}
+
+function encodeCursor({ ms, id }: ListPosition): string {
+  return btoa(`${ms} ${id}`).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function decodeCursor(cursor: string): ListPosition {
+  const match = /^([0-9]{1,15}) ([0-9a-z_]+)$/.exec(plain(cursor));
+  if (match?.[2] === undefined || match[2].length > CURSOR_ID_MAX_CHARS)
+    throw new BadRequestError(
+      "invalid_cursor",
+      "this cursor is none of ours: pass the nextCursor of the page before",
+      [{ path: "?cursor", message: "is not valid" }],
+    );
+  return { ms: Number(match[1]), id: match[2] };
+}
+
+function plain(cursor: string): string {
+  try {
+    return atob(cursor.replaceAll("-", "+").replaceAll("_", "/"));
+  } catch {
+    return "";
+  }
+}

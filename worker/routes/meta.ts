@@ -1,0 +1,12 @@
+/** What the edge says about itself. */
+import { Hono } from "hono";
+import openApi from "../../contract/generated/openapi.json";
+import type { AppContext } from "../app.ts";
+import { authorize } from "../auth/authorize.ts";
+
+export const metaRoutes = new Hono<AppContext>()
+  .get("/healthz", (context) => context.json({ ok: true }))
+  .get("/openapi.json", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read", "events:write", "runner"]);
+    return context.json(openApi);
+  });

@@ -1,0 +1,152 @@
+/** Runs: list, look at, read, watch, stop; and the run socket of the runner that executes one. */
+import { Hono, type Context } from "hono";
+import { BadRequestError, ConflictError, NotFoundError } from "../../contract/errors.ts";
+import { eventKey, parseRunId } from "../../contract/ids.ts";
+import { REQUEST_MAX_BYTES } from "../../contract/limits.ts";
+import { parseCursor } from "../../contract/output-cursor.ts";
+import type { RunSummary, RunView } from "../../contract/run-view.ts";
+import { OUTPUT_STREAMS } from "../../contract/runner-link.ts";
+import { RESULT_STATUSES } from "../../contract/flow-result.ts";
+import { PROCESS_STATUSES } from "../../contract/run-record.ts";
+import { checkCancelRequest } from "../../contract/validate.ts";
+import type { Remote } from "../../durable-objects/kit/remote.ts";
+import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
+import type { AppContext } from "../app.ts";
+import { authorize } from "../auth/authorize.ts";
+import { parseJson, readBytes } from "../body.ts";
+import type { Env } from "../env.ts";
+import { listLimit, listPage } from "../listing.ts";
+
+/** Output that stands in the answer of GET /runs/:id; the whole of it has its own route. */
+const OUTPUT_IN_VIEW_MAX_BYTES = 64 * 1024;
+
+export const runRoutes = new Hono<AppContext>()
+  .get("/runs", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+    const { eventId, status, flow, limit, cursor } = context.req.query();
+    checkStatus(status);
+    if (eventId !== undefined)
+      return context.json(await runsOfEvent(context.env, eventId, status, flow, listLimit(limit)));
+    const page = await listPage<RunSummary>(context.env, cursor, listLimit(limit), (ledger, before, count) =>
+      ledger.listRuns({ status, flow }, before, count),
+    );
+    return context.json({ runs: page.items, nextCursor: page.nextCursor });
+  })
+  .get("/runs/:id", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+    const { object, n, id } = located(context);
+    const run = await object.runView(n);
+    if (run === undefined) throw unknownRun(id);
+    const page = await object.output(n, undefined, OUTPUT_IN_VIEW_MAX_BYTES);
+    return context.json({
+      run: { ...(await withWaitingReason(context.env, run)), output: page?.output ?? [] },
+    });
+  })
+  .get("/runs/:id/output", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+    const { object, n, id } = located(context);
+    const { after, stream } = context.req.query();
+    checkCursor(after);
+    if (stream !== undefined && !OUTPUT_STREAMS.some((known) => known === stream))
+      throw new BadRequestError("invalid_stream", `stream must be one of ${OUTPUT_STREAMS.join(", ")}`, [
+        { path: "?stream", message: "is not known" },
+      ]);
+    const page = await object.output(n, after);
+    if (page === undefined) throw unknownRun(id);
+    const output = page.output.filter((chunk) => stream === undefined || chunk.kind === stream);
+    return context.json({
+      output,
+      cursor: page.output.at(-1)?.cursor ?? after ?? "0.0",
+      complete: page.complete,
+    });
+  })
+  .get("/runs/:id/tail", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+    const { object, n, id } = located(context);
+    const after = context.req.query("after");
+    checkCursor(after);
+    return upgrade(context, object, `/tail?n=${n}&after=${after ?? ""}`, id);
+  })
+  .get("/runs/:id/attach", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runner"]);
+    const { object, n, id } = located(context);
+    return upgrade(context, object, `/attach?n=${n}`, id);
+  })
+  .post("/runs/:id/cancel", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:write"]);
+    const { object, n, id } = located(context);
+    const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
+    const { by } = parseJson(context.req.raw, bytes, checkCancelRequest, {});
+    const canceled = await object.cancel(n, by ?? "api");
+    if (canceled.kind === "unknown") throw unknownRun(id);
+    if (canceled.kind === "over")
+      throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);
+    return context.json({ run: canceled.run }, 202);
+  });
+
+function located(context: Context<AppContext>): { object: Remote<FlowEventObject>; n: number; id: string } {
+  const id = context.req.param("id") ?? "";
+  const parsed = parseRunId(id);
+  if (parsed === undefined) throw unknownRun(id);
+  return { object: context.env.EVENTS.getByName(parsed.eventKey), n: parsed.n, id };
+}
+
+function unknownRun(id: string): NotFoundError {
+  return new NotFoundError("run_not_found", `run not found: ${id}`);
+}
+
+async function upgrade(
+  context: Context<AppContext>,
+  object: Remote<FlowEventObject>,
+  path: string,
+  id: string,
+): Promise<Response> {
+  if (context.req.header("upgrade")?.toLowerCase() !== "websocket")
+    throw new BadRequestError(
+      "not_a_websocket",
+      `${context.req.path} is a WebSocket: send an upgrade request`,
+    );
+  const response = await object.fetch(
+    new Request(`https://event${path}`, { headers: { upgrade: "websocket" } }),
+  );
+  if (response.status === 404) throw unknownRun(id);
+  return response;
+}
+
+function checkCursor(after: string | undefined): void {
+  if (parseCursor(after) === undefined)
+    throw new BadRequestError("invalid_cursor", "after must be a cursor of this run's output", [
+      { path: "?after", message: "is not valid" },
+    ]);
+}
+
+function checkStatus(status: string | undefined): void {
+  const known: readonly string[] = [...PROCESS_STATUSES, ...RESULT_STATUSES];
+  if (status !== undefined && !known.includes(status))
+    throw new BadRequestError("invalid_status", `status must be one of ${[...new Set(known)].join(", ")}`, [
+      { path: "?status", message: "is not known" },
+    ]);
+}
+
+async function runsOfEvent(
+  env: Env,
+  eventId: string,
+  status: string | undefined,
+  flow: string | undefined,
+  limit: number,
+): Promise<{ eventId: string; runs: RunView[] }> {
+  const found = await env.EVENTS.getByName(await eventKey(eventId)).view();
+  const runs = (found?.runs ?? []).filter(
+    (run) =>
+      (status === undefined || run.status === status || run.effectiveStatus === status) &&
+      (flow === undefined || run.flowName === flow),
+  );
+  return { eventId, runs: runs.slice(0, limit) };
+}
+
+/** Why a run waits is known where it waits: its pool. */
+async function withWaitingReason(env: Env, run: RunView): Promise<RunView> {
+  if (run.status !== "queued") return run;
+  const waiting = await env.POOLS.getByName(run.pool).waitingReason(run.id);
+  return { ...run, waiting: waiting ?? { code: "on_its_way", message: `on its way to pool ${run.pool}` } };
+}
