@@ -6,12 +6,12 @@
  *     ▲                  │
  *     └──── retry ◀── lost | timeout | failed        (only when the step's retry says so)
  *
- * Kept here: invariant 4 (fencing: only the live lease writes), 5 (the first terminal state wins), 9 (the terminal
- * event wins over the process), 10 (cancel is proved) and 11 (three clocks).
+ * Kept here: invariant 4 (fencing: only the live lease writes), 5 (the first terminal state wins), 10 (cancel is
+ * proved), 11 (three clocks) and 16 (grace after a restart). What an end means (invariant 9) stands in run-outcome.
  */
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEvent } from "./flow-event.ts";
-import type { Flow, FlowStep, RetryReason } from "./flow-manifest.ts";
+import type { Flow, FlowStep } from "./flow-manifest.ts";
 import type { FlowResult } from "./flow-result.ts";
 import { runId } from "./ids.ts";
 import {
@@ -22,6 +22,7 @@ import {
   WALL_MARGIN_MS,
 } from "./limits.ts";
 import { renderConcurrencyKey } from "./matching.ts";
+import { outcomeOf, type Outcome } from "./run-outcome.ts";
 import type {
   AttemptEnd,
   AttemptRecord,
@@ -203,76 +204,6 @@ function withEvidence(run: RunRecord, attempt: AttemptRecord): RunRecord {
   return { ...run, attempts: withAttempt(run, attempt) };
 }
 
-export interface Outcome {
-  status: AttemptStatus;
-  /** What a retry policy would have to name for another attempt. */
-  retry?: RetryReason;
-  result?: FlowResult;
-  error?: Reason;
-}
-
-/** What an end means, given the result so far. Pure table of invariant 9. */
-export function outcomeOf(end: AttemptEnd, result: FlowResult | undefined, canceled: boolean): Outcome {
-  const byItself = end.reason === "exited" && end.exit?.code === 0;
-  if (canceled && !(byItself && result !== undefined && end.error === undefined))
-    return { status: "canceled" };
-  if (end.reason === "exited" && !byItself)
-    return { status: "failed", retry: "failed", error: end.error ?? exitError(end) };
-  if (end.error !== undefined && (byItself || end.reason === "reaped" || end.reason === "refused"))
-    return { status: "failed", retry: "failed", error: end.error };
-  if (result !== undefined)
-    return {
-      status: "completed",
-      result,
-      ...(result.status === "failed" ? { retry: "failed" as const } : {}),
-    };
-  switch (end.reason) {
-    case "timeout":
-      return {
-        status: "timeout",
-        retry: "timeout",
-        error: end.error ?? reason("timeout", "the step ran longer than its timeout_ms"),
-      };
-    case "silence":
-      return {
-        status: "timeout",
-        retry: "timeout",
-        error: end.error ?? reason("silence", "the step was silent for longer than its silence_ms"),
-      };
-    case "abandoned":
-      return {
-        status: "lost",
-        retry: "lost",
-        error: end.error ?? reason("lost", "the runner lost the step"),
-      };
-    case "canceled":
-      return { status: "canceled" };
-    case "exited":
-    case "reaped":
-      return {
-        status: "failed",
-        retry: "failed",
-        error: reason("no_result", "Step did not emit FLOW_RESULT"),
-      };
-    case "refused":
-      return {
-        status: "failed",
-        retry: "failed",
-        error: reason("refused", "the runner could not start the step"),
-      };
-  }
-}
-
-function reason(code: string, message: string): Reason {
-  return { code, message };
-}
-
-function exitError(end: AttemptEnd): Reason {
-  return end.exit?.signal != null
-    ? reason("killed", `the step was killed by ${end.exit.signal}`)
-    : reason("exit_code", `the step exited with code ${end.exit?.code ?? "unknown"}`);
-}
-
 export interface EndOptions {
   now: number;
   /** 0 to 1, for the jitter of a retry's backoff. */
@@ -323,10 +254,11 @@ function mayRetry(run: RunRecord, outcome: Outcome): boolean {
   );
 }
 
+/** The wait for a runner, and with it the queue clock, begins when the backoff is over (invariant 11). */
 function requeued(run: RunRecord, { now, random }: EndOptions): RunRecord {
   const doubled = run.policy.retry.backoffMs * 2 ** (run.attempts.length - 1);
   const notBefore = now + Math.round(Math.min(doubled, RETRY_BACKOFF_MAX_MS) * (0.75 + random / 2));
-  return { ...run, status: "queued", queuedAt: now, notBefore, sendAt: notBefore, sends: 0 };
+  return { ...run, status: "queued", queuedAt: notBefore, notBefore, sendAt: notBefore, sends: 0 };
 }
 
 const PROCESS_OF: Record<Exclude<AttemptStatus, "running">, ProcessStatus> = {
@@ -338,7 +270,6 @@ const PROCESS_OF: Record<Exclude<AttemptStatus, "running">, ProcessStatus> = {
 };
 
 function terminated(run: RunRecord, outcome: Outcome, options: EndOptions): RunRecord {
-  if (outcome.status === "running") return run;
   const { now } = options;
   const chained = outcome.result === undefined ? [] : chainedEvents(run, outcome.result, options);
   return {
@@ -417,10 +348,10 @@ export function deadLetter(run: RunRecord, attempt: number, now: number): RunRec
   return changed(run, now, {
     status: "failed",
     completedAt: now,
-    error: reason(
-      "dead_lettered",
-      `attempt ${attempt} could not be handed to pool ${run.pool}: the queue gave up after its retries; replay the event to try again`,
-    ),
+    error: {
+      code: "dead_lettered",
+      message: `attempt ${attempt} could not be handed to pool ${run.pool}: the queue gave up after its retries; replay the event to try again`,
+    },
   });
 }
 
@@ -428,6 +359,10 @@ export function deadLetter(run: RunRecord, attempt: number, now: number): RunRec
 export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
   const live = liveAttempt(run);
   if (live?.number !== number || live.unseenSince !== undefined) return run;
+  return unseenFrom(run, live, since);
+}
+
+function unseenFrom(run: RunRecord, live: AttemptRecord, since: number): RunRecord {
   return { ...run, attempts: withAttempt(run, { ...live, unseenSince: since }) };
 }
 
@@ -445,39 +380,49 @@ export function noteSeen(run: RunRecord, number: number): RunRecord {
  */
 export function tick(run: RunRecord, lastSeen: number | undefined, options: EndOptions): RunRecord {
   const { now } = options;
-  if (run.status === "queued" && now >= run.queuedAt + run.policy.queueMs)
+  if (run.status === "queued" && now >= queueDeadline(run))
     return changed(run, now, {
       status: "failed",
       completedAt: now,
-      error: reason(
-        "queue_timeout",
-        `no runner of pool ${run.pool} took the run within ${run.policy.queueMs} ms`,
-      ),
+      error: {
+        code: "queue_timeout",
+        message: `no runner of pool ${run.pool} took the run within ${run.policy.queueMs} ms`,
+      },
     });
   const live = liveAttempt(run);
   if (live === undefined) return run;
-  if (now >= wallDeadline(run, live))
+  if (lastSeen !== undefined && now >= wallDeadline(run, live))
     return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
-  const silentSince = lastSeen ?? live.unseenSince;
-  // No socket and no note of when it went: this object has just woken (a deploy, a crash). It grants the whole
-  // time before it declares anything lost (invariant 16).
-  if (silentSince === undefined) return noteUnseen(run, live.number, now);
-  if (now < silentSince + LOST_AFTER_MS) return run;
-  const lost = reason("lost", `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`);
-  return endAttempt(run, live.number, undefined, { reason: "abandoned", error: lost }, options);
+  const since = lastSeen ?? live.unseenSince;
+  // This object has just woken (a deploy, a crash), or it slept through the deadline: it was away itself, and grants
+  // the whole time before it declares anything lost (invariant 16).
+  if (since === undefined || (lastSeen === undefined && now >= since + 2 * LOST_AFTER_MS))
+    return unseenFrom(run, live, now);
+  if (now < since + LOST_AFTER_MS) return run;
+  const error = { code: "lost", message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s` };
+  return endAttempt(run, live.number, undefined, { reason: "abandoned", error }, options);
 }
 
+function queueDeadline(run: RunRecord): number {
+  return run.queuedAt + run.policy.queueMs;
+}
+
+/**
+ * Kept by the runner; the edge looks at it only while that one is connected. A runner that is away may hold the result
+ * of a step that ended long ago: then the lease clock alone decides how long it is waited for.
+ */
 function wallDeadline(run: RunRecord, live: AttemptRecord): number {
   return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS;
 }
 
 /** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
 export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
-  if (run.status === "queued") return Math.min(run.queuedAt + run.policy.queueMs, run.sendAt);
+  if (run.status === "queued") return Math.min(queueDeadline(run), run.sendAt);
   const live = liveAttempt(run);
-  if (live !== undefined)
-    return Math.min(wallDeadline(run, live), (lastSeen ?? live.unseenSince ?? now) + LOST_AFTER_MS);
-  return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
+  if (live === undefined)
+    return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
+  if (lastSeen === undefined) return (live.unseenSince ?? now) + LOST_AFTER_MS;
+  return Math.min(wallDeadline(run, live), lastSeen + LOST_AFTER_MS);
 }
 
 /** What was owed to the queue has been sent again. */

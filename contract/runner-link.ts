@@ -230,7 +230,10 @@ export type QueueMessage =
   /** One event of a result's `next` is due: fetch it from the run, match it, send it. */
   | { kind: "chained"; runId: string; index: number };
 
-/** Frames of `GET /runs/:id/tail`. The socket closes with 1000 when the run is over and its output is sent. */
+/**
+ * Frames of `GET /runs/:id/tail`. When the run is over and all its output is sent, `end` follows and the edge closes with 1000;
+ * a client need not wait for that close, which a local workerd may delay by seconds.
+ */
 export type TailDown =
   | { type: "run"; run: Record<string, unknown> }
   | {
@@ -244,4 +247,4 @@ export type TailDown =
         createdAt: string;
       }>;
     }
-  | { type: "error"; code: string; message: string };
+  | { type: "end" };

@@ -39,7 +39,7 @@ export class TailSockets {
       cursor = last === undefined ? cursor : { attempt: last.attempt, seq: last.seq };
       more = page.more && last !== undefined;
     }
-    if (OVER.includes(run.status)) closeSocket(socket, CLOSE.over, "the run is over");
+    if (OVER.includes(run.status)) end(socket);
     return response;
   }
 
@@ -54,8 +54,7 @@ export class TailSockets {
   runChanged(run: RunView, n: number): void {
     this.#broadcast(n, { type: "run", run });
     if (!OVER.includes(run.status)) return;
-    for (const socket of this.#ctx.getWebSockets(tagOf(n)))
-      closeSocket(socket, CLOSE.over, "the run is over");
+    for (const socket of this.#ctx.getWebSockets(tagOf(n))) end(socket);
   }
 
   /** The run that this tail watched, when it was a tail. */
@@ -67,6 +66,11 @@ export class TailSockets {
   #broadcast(n: number, frame: TailDown): void {
     for (const socket of this.#ctx.getWebSockets(tagOf(n))) send(socket, frame);
   }
+}
+
+function end(socket: WebSocket): void {
+  send(socket, { type: "end" });
+  closeSocket(socket, CLOSE.over, "the run is over");
 }
 
 function send(socket: WebSocket, frame: TailDown): void {

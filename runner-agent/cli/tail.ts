@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket, type RawData } from "ws";
-import { EdgeAnswerError, EdgeUnreachableError } from "../../client/edge-errors.ts";
+import { EdgeUnreachableError } from "../../client/edge-errors.ts";
 import {
   connectionReason,
   errorFromAnswer,
@@ -15,7 +15,6 @@ import {
 import { OUTPUT_MAX_BYTES, PING_INTERVAL_MS } from "../../contract/limits.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
 import { MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
-import { isOver } from "./run-outcome.ts";
 
 export interface TailOptions {
   url: string;
@@ -29,8 +28,6 @@ export interface TailOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
-/** The edge closes so when the run is over and its output is sent. */
-const CLOSE_NORMAL = 1000;
 const SERVER_ERROR = 500;
 const REFUSAL_MAX_CHARS = 64 * 1024;
 
@@ -39,17 +36,17 @@ const REFUSAL_MAX_CHARS = 64 * 1024;
  * refuses for good, EdgeUnreachableError when it was never reached or stays away.
  */
 export async function followRun(options: TailOptions): Promise<void> {
-  const state = { cursor: options.after, failures: 0, reached: false, over: false };
+  const state = { cursor: options.after, failures: 0, reached: false };
   for (;;) {
     const end = await oneConnection(options, state.cursor, (frame) => {
       state.reached = true;
       if (frame.type === "output") {
         state.failures = 0;
         state.cursor = frame.chunks.at(-1)?.cursor ?? state.cursor;
-      } else if (frame.type === "run") state.over = isOver(frame.run);
+      }
       options.onFrame(frame);
     });
-    if (end.normal && state.over) return;
+    if (end.over) return;
     state.failures += 1;
     if (!state.reached || state.failures > MAX_FAILURES) throw end.error;
     const delayMs = retryDelayMs(state.failures, Math.random());
@@ -59,8 +56,8 @@ export async function followRun(options: TailOptions): Promise<void> {
 }
 
 interface ConnectionEnd {
-  /** Closed by the edge in the ordinary way. */
-  normal: boolean;
+  /** The run is over and everything was received. */
+  over: boolean;
   /** What to say when it should have gone on. */
   error: EdgeUnreachableError;
 }
@@ -81,6 +78,7 @@ async function oneConnection(
   });
   const { promise, resolve, reject } = Promise.withResolvers<ConnectionEnd>();
   let reason = "the connection was closed";
+  let over = false;
   let pinging: NodeJS.Timeout | undefined;
 
   socket.on("open", () => {
@@ -89,8 +87,12 @@ async function oneConnection(
   socket.on("message", (data) => {
     try {
       const frame = parseFrame(data);
-      if (frame.type === "error") throw errorFromFrame(path, frame);
-      onFrame(frame);
+      if (frame.type !== "end") onFrame(frame);
+      else {
+        over = true;
+        // Not waiting for the edge's own close: a local workerd holds it back for seconds.
+        socket.terminate();
+      }
     } catch (error) {
       reject(error instanceof Error ? error : new Error(String(error)));
       socket.terminate();
@@ -105,7 +107,7 @@ async function oneConnection(
     response.on("close", () => {
       const refusal = errorFromAnswer(`GET ${path}`, response.statusCode ?? SERVER_ERROR, text);
       if (refusal.retryable)
-        resolve({ normal: false, error: new EdgeUnreachableError(base, refusal.message, refusal) });
+        resolve({ over: false, error: new EdgeUnreachableError(base, refusal.message, refusal) });
       else reject(refusal);
       request.destroy();
       socket.terminate();
@@ -116,7 +118,7 @@ async function oneConnection(
   });
   socket.on("close", (code) => {
     clearInterval(pinging);
-    resolve({ normal: code === CLOSE_NORMAL, error: new EdgeUnreachableError(base, `${reason} (${code})`) });
+    resolve({ over, error: new EdgeUnreachableError(base, `${reason} (${code})`) });
   });
   return promise;
 }
@@ -141,14 +143,4 @@ function keepAlive(socket: WebSocket): NodeJS.Timeout {
 function parseFrame(data: RawData): TailDown {
   const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer);
   return JSON.parse(bytes.toString("utf8")) as TailDown;
-}
-
-function errorFromFrame(path: string, frame: Extract<TailDown, { type: "error" }>): EdgeAnswerError {
-  const { code, message } = frame;
-  return new EdgeAnswerError({
-    call: `GET ${path}`,
-    status: SERVER_ERROR,
-    code,
-    message,
-  });
 }

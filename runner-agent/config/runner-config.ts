@@ -14,8 +14,8 @@ import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
 
 /** Runs at a time where the configuration says nothing: steps of one checkout do not expect company. */
 export const CAPACITY_DEFAULT_RUNS = 1;
-export const RUNNER_NAME_MAX_CHARS = 64;
-export const RUNNER_LABELS_MAX = 64;
+const RUNNER_NAME_MAX_CHARS = 64;
+const RUNNER_LABELS_MAX = 64;
 const PASSED_VARIABLES_MAX = 256;
 
 const closed = { additionalProperties: false } as const;

@@ -178,7 +178,7 @@ function readStat(pid: number): ProcessStat | undefined {
     file = openSync(`/proc/${pid}/stat`, "r");
     const text = statBytes.toString("latin1", 0, readSync(file, statBytes, 0, STAT_MAX_BYTES, 0));
     // The name comes second, in parentheses, and may contain anything.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ", 20);
     const [state, , group, session] = fields;
     if (state === "Z" || state === "X" || (Number(fields[6]) & KERNEL_THREAD) !== 0) return undefined;
     return { group: Number(group), session: Number(session), startTicks: Number(fields[19]) };
@@ -189,7 +189,7 @@ function readStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** Undefined variables of a process of somebody else, or one that has gone meanwhile: nothing to be found there. */
+/** Of another user's process, or of one that has gone meanwhile: nothing that could be found, but not empty either. */
 const UNREADABLE = Buffer.from("\0");
 
 function readEnvironment(pid: number): Buffer {

@@ -21,11 +21,23 @@ export interface RedactionStream {
   end(): string;
 }
 
+/** All steps of an agent have the same secrets, and a long key makes many forms. */
+const automatons = new WeakMap<readonly Secret[], SecretAutomaton>();
+
+function automatonFor(secrets: readonly Secret[]): SecretAutomaton {
+  const known = automatons.get(secrets);
+  if (known !== undefined) return known;
+  const made = new SecretAutomaton(new Set(secrets.flatMap((secret) => secretForms(secret.value))));
+  automatons.set(secrets, made);
+  return made;
+}
+
 export class Redactor {
   readonly #automaton: SecretAutomaton;
 
+  /** @param secrets must not change afterwards: the same array is taken for the same secrets */
   constructor(secrets: readonly Secret[]) {
-    this.#automaton = new SecretAutomaton(new Set(secrets.flatMap((secret) => secretForms(secret.value))));
+    this.#automaton = automatonFor(secrets);
   }
 
   stream(): RedactionStream {

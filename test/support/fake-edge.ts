@@ -257,6 +257,7 @@ function playTail(
   }
   const [run] = nextRuns();
   if (run !== undefined) say({ type: "run", run });
+  socket.send(JSON.stringify({ type: "end" } satisfies TailDown));
   socket.close(1000);
 }
 

@@ -4,10 +4,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
 
-/** A new folder, as an absolute path without symbolic links. Only within a test. */
-export async function temporaryFolder(): Promise<string> {
+/** Runs something when a test is over (`onTestFinished`), or a whole suite (`afterAll`). */
+export type AtEnd = (clean: () => Promise<void>) => void;
+
+/** A new folder, as an absolute path without symbolic links. */
+export async function temporaryFolder(atEnd: AtEnd = onTestFinished): Promise<string> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "codex-flow-test-")));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  atEnd(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text as readAll } from "node:stream/consumers";
+import { build } from "esbuild";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -278,4 +279,19 @@ describe("a url that cannot be used", () => {
       }),
     );
   });
+});
+
+test("the client needs nothing but what a browser has", async () => {
+  const entry = new URL("../../client/http.ts", import.meta.url).pathname;
+  const { outputFiles, metafile } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "browser",
+    logLevel: "silent",
+  });
+  expect(outputFiles).toHaveLength(1);
+  expect(Object.keys(metafile.inputs).filter((path) => path.includes("node_modules"))).toEqual([]);
 });

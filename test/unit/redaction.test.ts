@@ -24,7 +24,10 @@ const scene = fc.array(secret, { minLength: 1, maxLength: 4 }).chain((secrets) =
     secrets: fc.constant(secrets),
     text: fc
       .array(
-        fc.oneof(filler, fc.constantFrom(...secrets.flatMap(secretForms), ...secrets.map((one) => one.slice(0, -1)))),
+        fc.oneof(
+          filler,
+          fc.constantFrom(...secrets.flatMap(secretForms), ...secrets.map((one) => one.slice(0, -1))),
+        ),
         { maxLength: 12 },
       )
       .map((parts) => parts.join("")),
@@ -44,7 +47,7 @@ describe("a stream", () => {
         const redactor = redactorOf(...secrets);
         expect(streamed(redactor, cutAt(text, cuts))).toBe(redactor.text(text));
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 
@@ -52,9 +55,9 @@ describe("a stream", () => {
     fc.assert(
       fc.property(scene, ({ secrets, text }) => {
         const out = redactorOf(...secrets).text(text);
-        for (const form of secrets.flatMap(secretForms)) expect(out).not.toContain(form);
+        expect(secrets.flatMap(secretForms).filter((form) => out.includes(form))).toEqual([]);
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 
@@ -70,10 +73,18 @@ describe("a stream", () => {
             begins.add(at);
           }
         const rest = [...covered.keys()].filter((at) => covered[at] === 0).map((at) => text.charAt(at));
-        expect(redactorOf(...secrets).text(text).replaceAll(REDACTED, "")).toBe(rest.join(""));
-        expect(redactorOf(...secrets).text(text).includes(REDACTED)).toBe(begins.size > 0);
+        expect(
+          redactorOf(...secrets)
+            .text(text)
+            .replaceAll(REDACTED, ""),
+        ).toBe(rest.join(""));
+        expect(
+          redactorOf(...secrets)
+            .text(text)
+            .includes(REDACTED),
+        ).toBe(begins.size > 0);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -94,19 +105,26 @@ describe("a stream", () => {
 });
 
 describe("the forms of a secret", () => {
-  const bytes = fc.string({ unit: "grapheme", minLength: SECRET_MIN_CHARS, maxLength: 30 }).filter((text) => text.trim().length >= SECRET_MIN_CHARS);
+  const bytes = fc
+    .string({ unit: "grapheme", minLength: SECRET_MIN_CHARS, maxLength: 30 })
+    .filter((text) => text.trim().length >= SECRET_MIN_CHARS);
 
   test("base64 of anything that contains it shows no character that is the secret's alone", () => {
     fc.assert(
-      fc.property(bytes, fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), (value, before, behind) => {
-        const kept = value.trim();
-        const encoded = Buffer.from(`${before}${kept}${behind}`).toString("base64");
-        const out = redactorOf(value).text(encoded);
-        expect(out).toContain(REDACTED);
-        const first = Math.ceil((Buffer.byteLength(before) * 8) / 6);
-        const own = Math.floor((Buffer.byteLength(before + kept) * 8) / 6) - first;
-        expect(out.length).toBeLessThanOrEqual(encoded.length - own + REDACTED.length);
-      }),
+      fc.property(
+        bytes,
+        fc.string({ maxLength: 5 }),
+        fc.string({ maxLength: 5 }),
+        (value, before, behind) => {
+          const kept = value.trim();
+          const encoded = Buffer.from(`${before}${kept}${behind}`).toString("base64");
+          const out = redactorOf(value).text(encoded);
+          expect(out).toContain(REDACTED);
+          const first = Math.ceil((Buffer.byteLength(before) * 8) / 6);
+          const own = Math.floor((Buffer.byteLength(before + kept) * 8) / 6) - first;
+          expect(out.length).toBeLessThanOrEqual(encoded.length - own + REDACTED.length);
+        },
+      ),
     );
   });
 
@@ -136,7 +154,11 @@ describe("the forms of a secret", () => {
 
 describe("a result", () => {
   test("keeps its status and its shape", () => {
-    const result = { status: "completed", next: [{ id: "x-completed", ok: true, n: null }], other: 1.5 } as const;
+    const result = {
+      status: "completed",
+      next: [{ id: "x-completed", ok: true, n: null }],
+      other: 1.5,
+    } as const;
     expect(redactorOf("completed").result({ ...result, next: [...result.next] })).toEqual({
       status: "completed",
       next: [{ id: `x-${REDACTED}`, ok: true, n: null }],

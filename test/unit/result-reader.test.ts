@@ -13,7 +13,16 @@ function expected(text: string): unknown[] {
   });
 }
 
-const part = fc.constantFrom("FLOW_RESULT ", "FLOW_RESULT", "FLOW_", "RESULT ", "\n", '{"status":"completed"}', "x", " ");
+const part = fc.constantFrom(
+  "FLOW_RESULT ",
+  "FLOW_RESULT",
+  "FLOW_",
+  "RESULT ",
+  "\n",
+  '{"status":"completed"}',
+  "x",
+  " ",
+);
 
 test("a stream cut anywhere gives what its lines say, each where it is complete", () => {
   fc.assert(

@@ -75,7 +75,10 @@ describe("runner.toml", () => {
 });
 
 describe("what a step may see", () => {
-  const config = parseRunnerConfig(`[env]\npass = ["TOKEN", "REGION", "AGENT_TOKEN", "HOME", "ABSENT"]\nplain = ["REGION"]`, FILE);
+  const config = parseRunnerConfig(
+    `[env]\npass = ["TOKEN", "REGION", "AGENT_TOKEN", "HOME", "ABSENT"]\nplain = ["REGION"]`,
+    FILE,
+  );
   const agent = { name: "runner token", value: "the-agent's-own" };
   const environment = {
     PATH: "/bin",

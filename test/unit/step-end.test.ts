@@ -113,8 +113,8 @@ describe("invariant 9: the terminal event wins over the process", () => {
 
   test("silence does not end it before its grace does", async () => {
     const { end } = await run(say(`{"status":"completed"}`) + HANG, {
-      silence_ms: 300,
-      clocks: { ...SHORT, resultGraceMs: 600 },
+      silence_ms: 800,
+      clocks: { ...SHORT, resultGraceMs: 1200 },
     });
     expect(end.reason).toBe("reaped");
   });
@@ -168,21 +168,23 @@ describe("invariant 11: the runner's clocks", () => {
   test("any output on either stream breaks the silence", async () => {
     const source = `
       let n = 0;
-      setInterval(() => { process.stderr.write("."); n += 1; if (n === 12) process.exit(0); }, 50);
+      setInterval(() => { process.stderr.write("."); n += 1; if (n === 24) process.exit(0); }, 50);
     `;
-    const { end } = await run(source, { silence_ms: 400 });
+    const { end } = await run(source, { silence_ms: 800 });
     expect(end).toMatchObject({ reason: "exited", exit: { code: 0 } });
   });
 
   test("silence is not counted while nobody reads", async () => {
-    const { step, says } = await launch(`console.log("up"); process.on("SIGTERM", () => process.exit(4)); ${HANG}`, {
-      silence_ms: 250,
-      timeout_ms: 1000,
-    });
+    const { step, says } = await launch(
+      `console.log("up"); process.on("SIGTERM", () => process.exit(4)); ${HANG}`,
+      {
+        silence_ms: 800,
+      },
+    );
     await says("stdout", "up");
     step.pause();
     const waiting = step.ended.then((end) => end.reason);
-    expect(await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 600, "paused"))])).toBe(
+    expect(await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 1200, "paused"))])).toBe(
       "paused",
     );
     step.resume();
@@ -260,7 +262,10 @@ describe("invariant 10: a kill is proved", () => {
   test("ending one attempt leaves the next attempt of the same run alone", async () => {
     const runId = await freshRunId();
     const first = await launch(`console.log("up"); ${HANG}`, { runId, attempt: 1 });
-    const second = await launch(`console.log("up"); process.stdin.on("end", () => undefined); ${HANG}`, { runId, attempt: 2 });
+    const second = await launch(`console.log("up"); process.stdin.on("end", () => undefined); ${HANG}`, {
+      runId,
+      attempt: 2,
+    });
     await Promise.all([first.says("stdout", "up"), second.says("stdout", "up")]);
     first.step.cancel("canceled");
     expect((await first.step.ended).tree).toEqual(GONE);

@@ -36,6 +36,8 @@ export interface StepOptions {
   /** Beside the script. */
   files?: Record<string, string>;
   events?: Partial<StepEvents>;
+  /** False: what was told is forgotten, for a step that tells very much. */
+  keep?: boolean;
 }
 
 export interface ToldStep {
@@ -106,7 +108,7 @@ export function launchRequest(request: StepRequest, options: StepOptions = {}): 
   const told: ToldStep["told"] = [];
   const waiting = new Set<() => void>();
   const tell = (entry: ToldStep["told"][number]): void => {
-    told.push(entry);
+    if (options.keep !== false) told.push(entry);
     for (const look of waiting) look();
   };
   const results: FlowResult[] = [];

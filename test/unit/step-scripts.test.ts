@@ -122,6 +122,17 @@ describe.each(RUNNERS)("%s", (runner) => {
     expect(results).toEqual([]);
   });
 
+  test("a module-style step may redirect its console and get an event of a megabyte", async () => {
+    const source = `
+      console.log = () => undefined;
+      export default ({ flow }) => ({ status: "completed", length: flow.event.payload.length });
+    `;
+    const event = { payload: "x".repeat(1_000_000) };
+    expect((await run(source, { runner, event })).results).toEqual([
+      { status: "completed", length: 1_000_000 },
+    ]);
+  });
+
   test("what a step forks is not a step", async () => {
     const source = `
       import { fork } from "node:child_process";

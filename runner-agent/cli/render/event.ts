@@ -88,7 +88,7 @@ export function renderDispatched({ colors }: Style, answer: DispatchAnswer): str
   const id = colors.bold(visible(answer.eventId));
   return answer.status === "duplicate"
     ? `${colors.yellow("duplicate")}  ${id} was stored before, with ${countText(answer.runIds.length, "run")}`
-    : `${colors.green("accepted")}  ${id} started ${countText(answer.matched, "run")}`;
+    : `${colors.green("accepted")}  ${id} ${answer.matched === 0 ? "matches no deployed step" : `started ${countText(answer.matched, "run")}`}`;
 }
 
 /** The same with its runs, and how to go on. */

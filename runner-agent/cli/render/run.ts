@@ -149,7 +149,7 @@ function attemptsText(style: Style, attempts: readonly AttemptView[]): string {
     exitText(attempt),
     attemptSentence(style, attempt),
   ]);
-  return indent(table(style, ["#", "status", "runner", "started", "took", "exit", "remarks"], rows));
+  return indent(table(style, ["#", "status", "runner", "started", "took", "exit", "remarks"], rows, "wrap"));
 }
 
 function exitText(attempt: AttemptView): string {
@@ -163,7 +163,7 @@ function attemptSentence(style: Style, attempt: AttemptView): string {
     attempt.error === undefined ? "" : visible(withCode(attempt.error, attempt.errorCode)),
     attempt.leaseExpiresAt === undefined
       ? ""
-      : `runner not seen; lost at ${timeText(style, new Date(attempt.leaseExpiresAt).toISOString())}`,
+      : `runner not seen; lost ${timeText(style, new Date(attempt.leaseExpiresAt).toISOString())}`,
     attempt.tree === undefined || attempt.tree.empty
       ? ""
       : `still running: ${survivorsText(style, attempt.tree.survivors)}`,
@@ -181,7 +181,9 @@ function chainedText(style: Style, run: RunView): string {
     visible(event.eventId ?? ""),
     visible(event.reason ?? (event.runIds ?? []).join(" ")),
   ]);
-  return rows.length === 0 ? "" : indent(table(style, ["#", "state", "event", "runs or reason"], rows));
+  return rows.length === 0
+    ? ""
+    : indent(table(style, ["#", "state", "event", "runs or reason"], rows, "wrap"));
 }
 
 /** How far a request to stop a run has come. */

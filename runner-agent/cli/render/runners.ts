@@ -41,5 +41,7 @@ export function waitingText(style: Style, waiting: readonly WaitingRunView[]): s
     timeText(style, run.queuedAt),
     visible(run.reason.message),
   ]);
-  return indent(table(style, ["run", "flow/step", "attempt", "pool", "waits since", "because"], rows));
+  return indent(
+    table(style, ["run", "flow/step", "attempt", "pool", "waits since", "because"], rows, "wrap"),
+  );
 }

@@ -4,8 +4,8 @@ import Table from "cli-table3";
 import type { Style } from "./text.ts";
 
 const GAP = 2;
-/** The last column keeps at least this much, however narrow the terminal. */
-const LAST_COLUMN_MIN_CHARS = 20;
+/** The last column keeps at least this much, however narrow the terminal: a run id must stay whole. */
+const LAST_COLUMN_MIN_CHARS = 32;
 const NO_BORDERS = {
   top: "",
   "top-mid": "",
@@ -24,11 +24,20 @@ const NO_BORDERS = {
   middle: "",
 };
 
-/** Rows of equal length under their heads. On a terminal the last column is cut so that a row stays one line. */
-export function table(style: Style, head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+/**
+ * Rows of equal length under their heads. On a terminal too narrow for them the last column is cut, so that a row
+ * stays one line, or goes on below itself.
+ */
+export function table(
+  style: Style,
+  head: readonly string[],
+  rows: ReadonlyArray<readonly string[]>,
+  overflow: "cut" | "wrap" = "cut",
+): string {
   const made = new Table({
     chars: NO_BORDERS,
     style: { "padding-left": 0, "padding-right": GAP, head: [], border: [] },
+    wordWrap: overflow === "wrap",
     colWidths: style.terminal ? columnWidths(style.width, head, rows) : [],
   });
   made.push(

@@ -53,3 +53,14 @@ const requiresTag: CompiledCheck = (payload) => {
 };
 
 export const validators: Record<string, CompiledCheck> = { "release/rebase": requiresTag };
+
+let deployed = 0;
+
+/** A step that only one test knows, with an event type and a pool of its own, so that no test meets another's runs. */
+export function deployStep(more: Partial<FlowStep> = {}): { name: string; type: string; pool: string } {
+  deployed += 1;
+  const name = `own${deployed}`;
+  const own = { name, type: more.trigger?.type ?? `own.${deployed}`, pool: more.pool ?? `pool${deployed}` };
+  flows[1]?.steps.push(step(name, own.type, { ...more, pool: own.pool }));
+  return own;
+}

@@ -1,0 +1,268 @@
+/**
+ * A runner that does what it is told: it speaks the frames of contract/runner-link over real sockets and runs nothing.
+ * A test awaits the frames it expects; a socket that closes instead fails the wait at once.
+ *
+ * Every socket opened here is closed, and its close awaited, at the end of the test (`closeSockets`): one that is
+ * still closing when a file ends keeps vitest from ever ending.
+ */
+import { abortAllDurableObjects } from "cloudflare:test";
+import { exports } from "cloudflare:workers";
+import { expect } from "vitest";
+import type { Flow } from "../../../contract/flow-manifest.ts";
+import { PROTOCOL_VERSION } from "../../../contract/limits.ts";
+import type {
+  ControlDown,
+  ControlUp,
+  HelloFrame,
+  OutputChunk,
+  RunDown,
+  RunUp,
+  TailDown,
+} from "../../../contract/runner-link.ts";
+import { TOKENS } from "./api.ts";
+import { flows } from "./flow-catalog.ts";
+
+type Frame = { type: string };
+type Of<Down extends Frame, Type extends Down["type"]> = Extract<Down, { type: Type }>;
+
+const open = new Set<Socket<Frame>>();
+
+/** One socket to the edge and the frames that came over it. */
+export class Socket<Down extends Frame> {
+  readonly closed: Promise<{ code: number; reason: string }>;
+  readonly #socket: WebSocket;
+  readonly #frames: Down[] = [];
+  readonly #closedAt: { code: number; reason: string }[] = [];
+  #wake: () => void = () => undefined;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    this.closed = new Promise((resolve) => {
+      socket.addEventListener("close", ({ code, reason }) => {
+        this.#closedAt.push({ code, reason });
+        open.delete(this);
+        resolve({ code, reason });
+        this.#wake();
+      });
+    });
+    socket.addEventListener("message", ({ data }) => {
+      this.#frames.push(JSON.parse(String(data)) as Down);
+      this.#wake();
+    });
+    socket.accept();
+    open.add(this);
+  }
+
+  static async to<Down extends Frame>(path: string, token: string = TOKENS.runner): Promise<Socket<Down>> {
+    const answer = await exports.default.fetch(`https://edge${path}`, {
+      headers: { upgrade: "websocket", authorization: `Bearer ${token}` },
+    });
+    const socket = answer.webSocket;
+    if (socket === null) throw new Error(`${path} opened no socket: ${answer.status} ${await answer.text()}`);
+    return new Socket<Down>(socket);
+  }
+
+  sendRaw(data: string | ArrayBuffer): void {
+    this.#socket.send(data);
+  }
+
+  /** The next frame of this type; frames of other types stay for later. */
+  async next<Type extends Down["type"]>(
+    type: Type,
+    fits: (frame: Of<Down, Type>) => boolean = () => true,
+  ): Promise<Of<Down, Type>> {
+    const isIt = (frame: Down): frame is Of<Down, Type> =>
+      frame.type === type && fits(frame as Of<Down, Type>);
+    for (;;) {
+      const at = this.#frames.findIndex(isIt);
+      const found = this.#frames[at];
+      if (found !== undefined && isIt(found)) {
+        this.#frames.splice(at, 1);
+        return found;
+      }
+      const end = this.#closedAt[0];
+      if (end !== undefined) throw new Error(`closed (${end.code} ${end.reason}) before a frame ${type} came`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Frames of this type that have come and were not taken. */
+  pending<Type extends Down["type"]>(type: Type): Of<Down, Type>[] {
+    return this.#frames.filter((frame): frame is Of<Down, Type> => frame.type === type);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closedAt.length === 0) this.#socket.close(1000, "the test ends it");
+    await this.closed;
+  }
+}
+
+/** Ends what a test has opened. */
+export async function closeSockets(): Promise<void> {
+  await Promise.all([...open].map((socket) => socket.close()));
+}
+
+/** For `afterAll`: nothing of this file may keep vitest alive. */
+export async function endObjects(): Promise<void> {
+  await closeSockets();
+  await abortAllDurableObjects();
+}
+
+function digests(deployed: Flow[]): HelloFrame["flows"] {
+  return deployed.map(({ name, version, digest }) => ({ name, version, digest }));
+}
+
+export class FakeRunner {
+  readonly id: string;
+  readonly control: Socket<ControlDown>;
+
+  constructor(id: string, control: Socket<ControlDown>) {
+    this.id = id;
+    this.control = control;
+  }
+
+  /** Connects to a pool and is welcome there. */
+  static async connect(pool: string, more: Partial<HelloFrame> = {}): Promise<FakeRunner> {
+    const control = await Socket.to<ControlDown>(`/runners/connect?pool=${pool}`);
+    const runnerId = more.runnerId ?? `runner-${crypto.randomUUID()}`;
+    const runner = new FakeRunner(runnerId, control);
+    runner.hello({ ...more, runnerId });
+    await control.next("welcome");
+    return runner;
+  }
+
+  hello(more: Partial<HelloFrame> = {}): void {
+    this.tell({
+      type: "hello",
+      protocol: PROTOCOL_VERSION,
+      runnerId: this.id,
+      name: `name of ${this.id}`.slice(0, 64),
+      version: "0.0.0-test",
+      labels: [],
+      capacity: 1,
+      flows: digests(flows),
+      active: [],
+      ...more,
+    });
+  }
+
+  tell(frame: ControlUp): void {
+    this.control.sendRaw(JSON.stringify(frame));
+  }
+
+  /** Waits for the offer of a run and accepts it. */
+  async take(runId: string): Promise<{ runId: string; attempt: number }> {
+    const { attempt } = await this.control.next("offer", (offer) => offer.runId === runId);
+    this.tell({ type: "accept", runId, attempt });
+    return { runId, attempt };
+  }
+
+  decline(runId: string, attempt: number, reason: Extract<ControlUp, { type: "decline" }>["reason"]): void {
+    this.tell({ type: "decline", runId, attempt, reason });
+  }
+
+  /** Takes the offer of a run and claims it. */
+  async start(runId: string): Promise<RunLink> {
+    const { attempt } = await this.take(runId);
+    return RunLink.claim(runId, attempt, this.id);
+  }
+
+  /** Takes a run and ends it with a result. */
+  async complete(runId: string, result: Record<string, unknown> & { status: "completed" }): Promise<void> {
+    const link = await this.start(runId);
+    await link.complete(result);
+    await link.close();
+  }
+}
+
+/** The run socket of one attempt. */
+export class RunLink extends Socket<RunDown> {
+  lease = "";
+  attempt = 0;
+  seq = 0;
+
+  static async attach(runId: string): Promise<RunLink> {
+    const answer = await exports.default.fetch(`https://edge/runs/${runId}/attach`, {
+      headers: { upgrade: "websocket", authorization: `Bearer ${TOKENS.runner}` },
+    });
+    if (answer.webSocket === null) throw new Error(`no run socket: ${answer.status} ${await answer.text()}`);
+    return new RunLink(answer.webSocket);
+  }
+
+  static async claim(runId: string, attempt: number, runnerId: string): Promise<RunLink> {
+    const link = await RunLink.attach(runId);
+    link.attempt = attempt;
+    link.tell({ type: "claim", attempt, runnerId, runnerName: runnerId });
+    link.lease = (await link.next("claimed")).lease;
+    return link;
+  }
+
+  static async resume(
+    runId: string,
+    attempt: number,
+    lease: string,
+  ): Promise<{ link: RunLink; resumed: Extract<RunDown, { type: "resumed" }> }> {
+    const link = await RunLink.attach(runId);
+    Object.assign(link, { attempt, lease });
+    link.tell({ type: "resume", attempt, lease });
+    const resumed = await link.next("resumed");
+    link.seq = resumed.ackedSeq;
+    return { link, resumed };
+  }
+
+  tell(frame: RunUp): void {
+    this.sendRaw(JSON.stringify(frame));
+  }
+
+  /** Sends lines as one frame of output and waits for its acknowledgement. */
+  async print(...lines: string[]): Promise<void> {
+    this.tell({ type: "output", chunks: lines.map((text) => this.chunk(text)) });
+    await this.acked(this.seq);
+  }
+
+  /** The next chunk of this attempt. */
+  chunk(text: string, stream: OutputChunk["stream"] = "stdout"): OutputChunk {
+    this.seq += 1;
+    return { seq: this.seq, stream, text, at: Date.now() };
+  }
+
+  async acked(seq: number): Promise<void> {
+    await this.next("ack", (ack) => ack.seq >= seq);
+  }
+
+  async result(result: Record<string, unknown> & { status: Extract<RunUp, { type: "result" }>["result"]["status"] }): Promise<void> {
+    this.seq += 1;
+    this.tell({ type: "result", seq: this.seq, result });
+    await this.acked(this.seq);
+  }
+
+  async end(more: Partial<Extract<RunUp, { type: "end" }>> = {}): Promise<void> {
+    this.seq += 1;
+    this.tell({
+      type: "end",
+      seq: this.seq,
+      reason: "exited",
+      exit: { code: 0, signal: null },
+      tree: { empty: true, survivors: [] },
+      ...more,
+    });
+    await this.acked(this.seq);
+  }
+
+  async complete(result: Parameters<RunLink["result"]>[0] = { status: "completed" }): Promise<void> {
+    await this.result(result);
+    await this.end();
+  }
+}
+
+/** The tail of a run, as whoever watches sees it. */
+export async function watch(runId: string, after = ""): Promise<Socket<TailDown>> {
+  return Socket.to<TailDown>(`/runs/${runId}/tail?after=${after}`, TOKENS.read);
+}
+
+/** The frame that a socket must not have got, once everything before it has arrived. */
+export function expectNone<Down extends Frame>(socket: Socket<Down>, type: Down["type"]): void {
+  expect(socket.pending(type)).toEqual([]);
+}
