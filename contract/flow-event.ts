@@ -45,9 +45,10 @@ export interface Lineage {
   depth: number;
 }
 
-/** Fills what the sender may leave out: the payload, and the time of receipt. */
+/** Fills what the sender may leave out: the payload (null is one), and the time of receipt. */
 export function normalizeEvent(input: FlowEventInput, receivedAt: string): FlowEvent {
-  return { ...input, receivedAt: input.receivedAt ?? receivedAt, payload: input.payload ?? {} };
+  const { payload = {} } = input;
+  return { ...input, receivedAt: input.receivedAt ?? receivedAt, payload };
 }
 
 /**

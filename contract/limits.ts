@@ -24,6 +24,8 @@ export const REQUEST_MAX_BYTES = 64 * KIB;
 
 /** A FLOW_RESULT as one JSON text; more ends the run as failed, naming this bound. */
 export const RESULT_MAX_BYTES = 256 * KIB;
+/** A result that decides nothing any more (its attempt was tried again, or it came late); more is cut, and says so. */
+export const EVIDENCE_MAX_CHARS = 16 * KIB;
 /** Stored output of one run, all attempts together; what comes after is counted and dropped, and the run says so. */
 export const OUTPUT_MAX_BYTES = 16 * MIB;
 /** One chunk of output in a frame: what the runner cuts its stream into. */

@@ -17,6 +17,7 @@ import { runId } from "./ids.ts";
 import {
   CHAIN_MAX_DEPTH,
   CHAIN_MAX_EVENTS,
+  EVIDENCE_MAX_CHARS,
   LOST_AFTER_MS,
   RETRY_BACKOFF_MAX_MS,
   WALL_MARGIN_MS,
@@ -35,6 +36,9 @@ import type {
 
 /** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
 export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as const;
+
+/** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
+const HANDOVER_GRACE_MS = 10_000;
 
 export function resendAfterMs(sends: number): number {
   return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];
@@ -194,9 +198,16 @@ export function recordResult(
     return withEvidence(run, {
       ...attempt,
       ackedSeq: seq,
-      late: { ...attempt.late, receivedAt: now, result },
+      late: { ...attempt.late, receivedAt: now, result: asEvidence(result) },
     });
   return changed(run, now, { attempts: withAttempt(run, { ...attempt, ackedSeq: seq, result }) });
+}
+
+/** A result that decides nothing any more. All of them have to fit into the run's document together. */
+function asEvidence(result: FlowResult): FlowResult {
+  if (JSON.stringify(result).length <= EVIDENCE_MAX_CHARS) return result;
+  const message = (result.message ?? "").slice(0, EVIDENCE_MAX_CHARS / 2);
+  return { status: result.status, message: `${message} (cut: larger than ${EVIDENCE_MAX_CHARS} characters)` };
 }
 
 /** Evidence stays out of `rev` and `updatedAt`: it changes nothing that a projection shows. */
@@ -254,11 +265,26 @@ function mayRetry(run: RunRecord, outcome: Outcome): boolean {
   );
 }
 
+/** The next attempt's result is the one that counts; of this one's, evidence remains. */
+function superseded(run: RunRecord): AttemptRecord[] {
+  return run.attempts.map((attempt) =>
+    attempt.result === undefined ? attempt : { ...attempt, result: asEvidence(attempt.result) },
+  );
+}
+
 /** The wait for a runner, and with it the queue clock, begins when the backoff is over (invariant 11). */
 function requeued(run: RunRecord, { now, random }: EndOptions): RunRecord {
   const doubled = run.policy.retry.backoffMs * 2 ** (run.attempts.length - 1);
   const notBefore = now + Math.round(Math.min(doubled, RETRY_BACKOFF_MAX_MS) * (0.75 + random / 2));
-  return { ...run, status: "queued", queuedAt: notBefore, notBefore, sendAt: notBefore, sends: 0 };
+  return {
+    ...run,
+    attempts: superseded(run),
+    status: "queued",
+    queuedAt: notBefore,
+    notBefore,
+    sendAt: notBefore,
+    sends: 0,
+  };
 }
 
 const PROCESS_OF: Record<Exclude<AttemptStatus, "running">, ProcessStatus> = {
@@ -399,7 +425,10 @@ export function tick(run: RunRecord, lastSeen: number | undefined, options: EndO
   if (since === undefined || (lastSeen === undefined && now >= since + 2 * LOST_AFTER_MS))
     return unseenFrom(run, live, now);
   if (now < since + LOST_AFTER_MS) return run;
-  const error = { code: "lost", message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s` };
+  const error = {
+    code: "lost",
+    message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`,
+  };
   return endAttempt(run, live.number, undefined, { reason: "abandoned", error }, options);
 }
 
@@ -422,7 +451,8 @@ export function nextDue(run: RunRecord, lastSeen: number | undefined, now: numbe
   if (live === undefined)
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
   if (lastSeen === undefined) return (live.unseenSince ?? now) + LOST_AFTER_MS;
-  return Math.min(wallDeadline(run, live), lastSeen + LOST_AFTER_MS);
+  const wall = wallDeadline(run, live);
+  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS);
 }
 
 /** What was owed to the queue has been sent again. */

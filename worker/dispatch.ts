@@ -40,7 +40,11 @@ export async function dispatchEvent(
 ): Promise<DispatchOutcome> {
   const key = await eventKey(event.id);
   const identity = await sha256Hex(eventIdentity(event));
+  const object = env.EVENTS.getByName(key);
   if (matches.length === 0) {
+    // The id may be one that has matched: then this is its duplicate, and a conflict if it differs.
+    const known = await object.recognize(identity);
+    if (known !== undefined) return { ...known, eventId: event.id, matched: 0 };
     const answer = await env.LEDGERS.getByName(ledgerName(env, dayOf(Date.now()), key)).recordUnmatched(
       key,
       event,
@@ -48,7 +52,7 @@ export async function dispatchEvent(
     );
     return { ...answer, eventId: event.id, matched: 0, runs: [] };
   }
-  const answer = await env.EVENTS.getByName(key).ingest({ key, event, identity, matches, lineage, origin });
+  const answer = await object.ingest({ key, event, identity, matches, lineage, origin });
   return {
     status: answer.status,
     conflict: answer.conflict,

@@ -112,7 +112,7 @@ export class FlowEventObject extends DurableObject<Env> {
   async ingest(request: IngestRequest): Promise<IngestAnswer> {
     const now = Date.now();
     const stored = this.#storage.readEvent();
-    if (stored !== undefined) return this.#duplicate(stored, request, now);
+    if (stored !== undefined) return this.#duplicate(stored, request.identity, now);
     const event: StoredEvent = {
       v: 1,
       key: request.key,
@@ -127,14 +127,21 @@ export class FlowEventObject extends DurableObject<Env> {
     return { status: "accepted", conflict: false, runs: runs.map(runView) };
   }
 
-  #duplicate(stored: StoredEvent, request: IngestRequest, now: number): IngestAnswer {
-    const conflict = stored.identity !== request.identity;
+  /** The answer to an id that this object already owns; undefined when it owns none. That look writes nothing. */
+  recognize(identity: string): IngestAnswer | undefined {
+    const stored = this.#storage.readEvent();
+    return stored && this.#duplicate(stored, identity, Date.now());
+  }
+
+  #duplicate(stored: StoredEvent, identity: string, now: number): IngestAnswer {
+    const conflict = stored.identity !== identity;
     if (conflict)
       this.#storage.writeEvent({
         ...stored,
         conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: now },
       });
-    const runs = this.#storage.readRuns().filter((run) => run.replayOf === undefined);
+    // The runs that it started when it came: later ones are replays, of a step that is new since, too.
+    const runs = this.#storage.readRuns().slice(0, stored.matched);
     return { status: "duplicate", conflict, runs: runs.map(runView) };
   }
 
