@@ -36,7 +36,16 @@ async function startProgram() {
     console.error("fix: run npm run build in the project");
     process.exit(2);
   }
+  quietSqlite();
   await import(program.href);
+}
+
+/** Node 22 says at every start that node:sqlite may change one day; nobody who runs an agent can act on it. */
+function quietSqlite() {
+  const emitWarning = process.emitWarning.bind(process);
+  process.emitWarning = (warning, ...rest) => {
+    if (!String(warning).startsWith("SQLite is an experimental feature")) emitWarning(warning, ...rest);
+  };
 }
 
 function bundledNode() {

@@ -44,7 +44,7 @@ export function readResultLine(line: string): ResultLine {
 }
 
 function readResultJson(text: string): ResultLine {
-  if (text.length > RESULT_MAX_BYTES)
+  if (text.length > RESULT_MAX_BYTES || new TextEncoder().encode(text).length > RESULT_MAX_BYTES)
     return { kind: "invalid", message: `FLOW_RESULT is larger than ${RESULT_MAX_BYTES} bytes` };
   try {
     return checkResult(JSON.parse(text));

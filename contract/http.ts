@@ -5,7 +5,7 @@
 import Type, { type TSchema } from "typebox";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
-import { EventView, OutputChunkView, RunView } from "./run-view.ts";
+import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
 /** What a token may do. `admin` holds them all. */
 export const SCOPES = ["events:write", "runs:read", "runs:write", "runner", "admin"] as const;
@@ -119,7 +119,7 @@ export interface HttpRoute {
 
 const eventPage = Type.Object({ events: Type.Array(EventView), nextCursor: Type.Optional(Type.String()) });
 const runPage = Type.Object({
-  runs: Type.Array(RunView),
+  runs: Type.Array(RunSummaryView),
   eventId: Type.Optional(Type.String()),
   nextCursor: Type.Optional(Type.String()),
 });

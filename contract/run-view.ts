@@ -213,7 +213,8 @@ function attemptView(run: string, attempt: AttemptRecord): AttemptView {
   };
 }
 
-/** A run as the day's ledger lists it: the view without attempts and output. */
+/** A run as the day's ledger lists it: the view without attempts, chained events and output. */
+export const RunSummaryView = Type.Omit(RunView, ["attempts", "output", "chained"], { $id: "RunSummary" });
 export type RunSummary = Omit<RunView, "attempts" | "output" | "chained">;
 
 export function runSummary(run: RunRecord): RunSummary {

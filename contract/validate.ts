@@ -51,13 +51,13 @@ function checked<T>(check: CompiledCheck, value: unknown): Checked<T> {
 
 export function checkFlowEvent(value: unknown): Checked<FlowEventInput> {
   const outcome = checked<FlowEventInput>(compiled.FlowEventInput, value);
-  if (outcome.ok && deeperThan(value, EVENT_MAX_DEPTH))
-    return {
-      ok: false,
-      faults: [{ path: "/payload", message: `is nested deeper than ${EVENT_MAX_DEPTH} levels` }],
-    };
-  return outcome;
+  if (!outcome.ok) return outcome;
+  // Half a surrogate pair is no text: ids that differ only there would share one key, and no URL could name them.
+  if (!outcome.value.id.isWellFormed()) return fault("/id", "must be well-formed Unicode");
+  return deeperThan(value, EVENT_MAX_DEPTH) ? fault("/payload", TOO_DEEP) : outcome;
 }
+
+const TOO_DEEP = `is nested deeper than ${EVENT_MAX_DEPTH} levels`;
 
 function deeperThan(value: unknown, levels: number): boolean {
   if (value === null || typeof value !== "object") return false;
@@ -101,7 +101,10 @@ export function readControlFrame(data: string | ArrayBuffer): Checked<ControlUp>
 }
 /** Reads a frame from a runner's run socket. */
 export function readRunFrame(data: string | ArrayBuffer): Checked<RunUp> {
-  return readFrame<RunUp>(runChecks, data);
+  const read = readFrame<RunUp>(runChecks, data);
+  return read.ok && read.value.type === "result" && deeperThan(read.value.result, EVENT_MAX_DEPTH)
+    ? fault("/result", TOO_DEEP)
+    : read;
 }
 
 function readFrame<T>(checks: Record<string, CompiledCheck>, data: string | ArrayBuffer): Checked<T> {

@@ -71,7 +71,7 @@ async function sendChained(env: Env, message: ChainedMessage): Promise<void> {
     const checked = due === undefined ? undefined : checkFlowEvent(due.event);
     if (due !== undefined && checked?.ok === true) {
       const event = normalizeEvent(checked.value, iso(Date.now()));
-      const outcome = await dispatchEvent(env, event, due.lineage, "next");
+      const outcome = await dispatchEvent(env, event, { lineage: due.lineage, origin: "next" });
       await parent.chainedSent(
         parsed.n,
         index,

@@ -30,13 +30,21 @@ function matchedStep({ flow, step }: StepMatch): MatchedStep {
   return { flow: { name: flow.name, version: flow.version, digest: flow.digest }, step };
 }
 
+/** How an event came here. */
+export interface Dispatch {
+  lineage: Lineage;
+  origin: "event" | "replay" | "next";
+  /** Steps to start; absent: all that the event matches. */
+  matches?: MatchedStep[];
+  /** Receipt of an event that has been here before, epoch ms; absent: now. */
+  createdAt?: number;
+}
+
 /** Stores the event where it belongs and answers when that is committed (invariants 1 and 2). */
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
-  lineage: Lineage,
-  origin: "event" | "replay" | "next",
-  matches: MatchedStep[] = matchedSteps(event),
+  { lineage, origin, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
 ): Promise<DispatchOutcome> {
   const key = await eventKey(event.id);
   const identity = await sha256Hex(eventIdentity(event));
@@ -45,14 +53,11 @@ export async function dispatchEvent(
     // The id may be one that has matched: then this is its duplicate, and a conflict if it differs.
     const known = await object.recognize(identity);
     if (known !== undefined) return { ...known, eventId: event.id, matched: 0 };
-    const answer = await env.LEDGERS.getByName(ledgerName(env, dayOf(Date.now()), key)).recordUnmatched(
-      key,
-      event,
-      identity,
-    );
+    const ledger = env.LEDGERS.getByName(ledgerName(env, dayOf(createdAt), key));
+    const answer = await ledger.recordUnmatched({ key, event, identity, lineage });
     return { ...answer, eventId: event.id, matched: 0, runs: [] };
   }
-  const answer = await object.ingest({ key, event, identity, matches, lineage, origin });
+  const answer = await object.ingest({ key, event, identity, matches, lineage, origin, createdAt });
   return {
     status: answer.status,
     conflict: answer.conflict,

@@ -7,7 +7,6 @@
  * too. When its retention ends the whole day goes at once.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { EventView, RunSummary } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
 import { listedEvent, type EventSummary } from "../flow-event/view.ts";
@@ -40,34 +39,26 @@ export class DayLedger extends DurableObject<Env> {
 
   /** Takes over what an event object shows of itself. The same call again changes nothing (invariant 6). */
   async project({ event, runs }: Projection): Promise<void> {
-    const first = this.#storage.empty;
     this.ctx.storage.transactionSync(() => {
       if (event !== undefined) this.#storage.putEvent(event);
       for (const run of runs) this.#storage.putRun(run);
     });
-    if (first) await this.#armExpiry();
+    await this.#armExpiry();
   }
 
   /** Keeps an event that matched nothing; committed when this returns (invariant 1). */
   async recordUnmatched(
-    key: string,
-    event: FlowEvent,
-    identity: string,
+    given: Omit<UnmatchedEvent, "createdMs">,
   ): Promise<{ status: "accepted" | "duplicate"; conflict: boolean }> {
+    const { key, event, identity, lineage } = given;
     const known = this.#storage.unmatched(key);
     if (known !== undefined) return { status: "duplicate", conflict: known.identity !== identity };
-    const first = this.#storage.empty;
     const createdMs = Date.now();
-    const view = listedEvent({
-      event,
-      createdAt: createdMs,
-      matched: 0,
-      lineage: { rootId: event.id, depth: 0 },
-    });
+    const view = listedEvent({ event, createdAt: createdMs, matched: 0, lineage });
     this.ctx.storage.transactionSync(() => {
-      this.#storage.putUnmatched({ key, createdMs, event, identity }, view);
+      this.#storage.putUnmatched({ ...given, createdMs }, view);
     });
-    if (first) await this.#armExpiry();
+    await this.#armExpiry();
     return { status: "accepted", conflict: false };
   }
 

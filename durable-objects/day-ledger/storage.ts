@@ -4,7 +4,7 @@
  * Both lists are ordered by their primary key, (time, id), so that a page needs no index and costs the same however
  * many rows the day has. Only unmatched events also get a row by key: they have no object of their own to be found by.
  */
-import type { FlowEvent } from "../../contract/flow-event.ts";
+import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import type { EventView, RunSummary } from "../../contract/run-view.ts";
 import type { EventSummary } from "../flow-event/view.ts";
 import { SqlSchema } from "../kit/migrations.ts";
@@ -45,6 +45,7 @@ export interface UnmatchedEvent {
   createdMs: number;
   event: FlowEvent;
   identity: string;
+  lineage: Lineage;
 }
 
 const BEYOND: ListPosition = { ms: Number.MAX_SAFE_INTEGER, id: "" };
@@ -98,7 +99,7 @@ export class LedgerStorage {
     );
   }
 
-  putUnmatched({ key, createdMs, event, identity }: UnmatchedEvent, view: EventView): void {
+  putUnmatched({ key, createdMs, ...whole }: UnmatchedEvent, view: EventView): void {
     this.#schema.ensure();
     const { sql } = this.#storage;
     sql.exec("INSERT INTO unmatched VALUES (?, ?)", key, createdMs);
@@ -106,10 +107,10 @@ export class LedgerStorage {
       "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
       createdMs,
       key,
-      event.type,
-      event.source ?? null,
+      view.type,
+      view.source ?? null,
       JSON.stringify(view),
-      JSON.stringify({ event, identity }),
+      JSON.stringify(whole),
     );
   }
 
@@ -120,8 +121,7 @@ export class LedgerStorage {
     const row = this.#storage.sql
       .exec<{ whole: string }>("SELECT whole FROM event WHERE created_ms = ? AND key = ?", createdMs, key)
       .one();
-    const { event, identity } = JSON.parse(row.whole) as { event: FlowEvent; identity: string };
-    return { key, createdMs, event, identity };
+    return { key, createdMs, ...(JSON.parse(row.whole) as Omit<UnmatchedEvent, "key" | "createdMs">) };
   }
 
   #unmatchedAt(key: string): number | undefined {

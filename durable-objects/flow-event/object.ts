@@ -58,6 +58,8 @@ export interface IngestRequest {
   matches: MatchedStep[];
   lineage: Lineage;
   origin: "event" | "replay" | "next";
+  /** Receipt at the edge, epoch ms. */
+  createdAt: number;
 }
 
 export interface IngestAnswer {
@@ -88,6 +90,8 @@ export class FlowEventObject extends DurableObject<Env> {
   /** Effects that a commit owes and that no drain has taken yet. */
   #owed: OwedEffect[] = [];
   #draining = false;
+  /** Whether this instance has brought the event's own row into its day's ledger. */
+  #listed = false;
   #waiters = new Set<() => void>();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -118,7 +122,7 @@ export class FlowEventObject extends DurableObject<Env> {
       key: request.key,
       event: request.event,
       identity: request.identity,
-      createdAt: now,
+      createdAt: request.createdAt,
       matched: request.matches.length,
       runCount: 0,
       lineage: request.lineage,
@@ -493,22 +497,25 @@ export class FlowEventObject extends DurableObject<Env> {
     });
   }
 
-  /** One call for each day concerned: the event on the day of its receipt, a run on the day of its creation. */
+  /**
+   * One call for each day concerned: the event on the day of its receipt, a run on the day of its creation. The event
+   * goes with the first call of this instance, which cannot know whether a crash has cut off the one before it.
+   */
   #projectEffects(stored: StoredEvent, runs: RunRecord[]): Effect[] {
     if (runs.length === 0) return [];
-    const days = new Map<number, RunRecord[]>();
+    const eventDay = dayOf(stored.createdAt);
+    const days = new Map<number, RunRecord[]>(this.#listed ? [] : [[eventDay, []]]);
     for (const run of runs) days.set(dayOf(run.createdAt), [...(days.get(dayOf(run.createdAt)) ?? []), run]);
     return [...days].map(([day, itsRuns]) => ({
       key: `project ${stored.key}`,
-      perform: async () =>
-        this.env.LEDGERS.getByName(ledgerName(this.env, day, stored.key)).project({
-          // The event's own row is written once, with the first state of a run that began with it.
-          event:
-            day === dayOf(stored.createdAt) && itsRuns.some((run) => run.rev === 1 || run.status === "queued")
-              ? storedSummary(stored)
-              : undefined,
+      perform: async () => {
+        const event = day === eventDay && !this.#listed ? storedSummary(stored) : undefined;
+        await this.env.LEDGERS.getByName(ledgerName(this.env, day, stored.key)).project({
+          event,
           runs: itsRuns.map((run) => ({ rev: run.rev, createdMs: run.createdAt, summary: runSummary(run) })),
-        }),
+        });
+        if (event !== undefined) this.#listed = true;
+      },
     }));
   }
 }

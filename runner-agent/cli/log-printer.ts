@@ -20,6 +20,7 @@ export function createLogPrinter(output: Output): LogPrinter {
   const { out, err } = output;
   const outIsTerminal = output.style().terminal;
   const { terminal: errIsTerminal, colors } = output.noteStyle();
+  const results = new ResultLines();
   let attempt: number | undefined;
   /** Whether something on the screen waits for the end of its line. */
   let lineOpen = false;
@@ -34,7 +35,8 @@ export function createLogPrinter(output: Output): LogPrinter {
     chunk(chunk) {
       if (attempt !== undefined && attempt !== chunk.attempt) remark(`attempt ${chunk.attempt}`);
       attempt = chunk.attempt;
-      if (chunk.kind === "stdout") out.write(outIsTerminal ? outputText(chunk.text) : chunk.text);
+      if (chunk.kind === "stdout")
+        out.write(outIsTerminal ? outputText(results.shorten(chunk.text)) : chunk.text);
       else if (chunk.kind === "stderr")
         err.write(errIsTerminal ? colors.red(outputText(chunk.text)) : chunk.text);
       else {
@@ -44,4 +46,36 @@ export function createLogPrinter(output: Output): LogPrinter {
       if (chunk.text !== "") lineOpen = !chunk.text.endsWith("\n");
     },
   };
+}
+
+const RESULT_MARK = "FLOW_RESULT ";
+/** What a terminal is shown of a FLOW_RESULT line: the result itself follows the log, in words. */
+const RESULT_SHOWN_CHARS = 160;
+
+/** Cuts long FLOW_RESULT lines short, also when they come in pieces. */
+class ResultLines {
+  /** The line that is being printed: how much of it, and whether it is a result. */
+  #printed = 0;
+  #start = "";
+
+  shorten(text: string): string {
+    return text
+      .split(/(?<=\n)/)
+      .map((piece) => this.#piece(piece))
+      .join("");
+  }
+
+  #piece(piece: string): string {
+    if (this.#start.length < RESULT_MARK.length) this.#start += piece.slice(0, RESULT_MARK.length);
+    const left = RESULT_SHOWN_CHARS - this.#printed;
+    const cut = this.#start.startsWith(RESULT_MARK) && piece.length > left;
+    this.#printed += piece.length;
+    const ended = piece.endsWith("\n");
+    if (ended) {
+      this.#printed = 0;
+      this.#start = "";
+    }
+    if (!cut) return piece;
+    return `${left > 0 ? `${piece.slice(0, left)} …` : ""}${ended ? "\n" : ""}`;
+  }
 }

@@ -9,6 +9,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { createEdgeClient } from "../../client/http.ts";
 import { endLeftovers, rememberProcesses, startProcess, type DevProcess } from "./processes.ts";
 import { devSecrets, type DevSecrets } from "./secrets.ts";
 import { writeDevConfig } from "./wrangler-config.ts";
@@ -74,11 +75,18 @@ export async function startSetup(options: SetupOptions): Promise<Setup> {
     const edge = await start(
       startEdge({ project, state, workspace, config, catalog, port, line: options.line }),
     );
-    await ready(url, edge);
-    if (options.runner)
-      await start(
-        startRunner({ project, state, workspace, url, token: secrets.tokens.runner, line: options.line }),
+    const client = createEdgeClient({ url, token: secrets.tokens.read });
+    await ready(edge, async () => {
+      await client.health();
+      return true;
+    });
+    if (options.runner) {
+      const token = secrets.tokens.runner;
+      const runner = await start(startRunner({ project, state, workspace, url, token, line: options.line }));
+      await ready(runner, async () =>
+        (await client.listRunners()).runners.some(({ state }) => state === "connected"),
       );
+    }
   } catch (error) {
     await stop();
     throw error;
@@ -153,16 +161,14 @@ function startRunner(given: {
   });
 }
 
-async function ready(url: string, edge: DevProcess): Promise<void> {
-  const ended = edge.over.then(({ words }) => ({ words }));
+/** Waits until `there` says so; throws when the process ends first, or takes too long. */
+async function ready(waited: DevProcess, there: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  for (;;) {
-    const died = await Promise.race([ended, sleep(LOOK_AGAIN_MS, undefined)]);
-    if (died !== undefined) throw new SetupError(`the edge did not start:\n${died.words}`);
-    const answer = await fetch(`${url}/healthz`).catch(() => undefined);
-    if (answer?.ok === true) return;
+  while (!(await there().catch(() => false))) {
+    const died = await Promise.race([waited.over, sleep(LOOK_AGAIN_MS, undefined)]);
+    if (died !== undefined) throw new SetupError(`the ${waited.name} did not start:\n${died.words}`);
     if (performance.now() > deadline)
-      throw new SetupError(`the edge did not answer at ${url} within ${READY_TIMEOUT_MS / 1000} s`);
+      throw new SetupError(`the ${waited.name} was not there within ${READY_TIMEOUT_MS / 1000} s`);
   }
 }
 

@@ -2,8 +2,9 @@
  * The journal: what this box owes the edge, on disk before it is sent (invariant 8).
  *
  * J1. An attempt is written down with its lease before its step starts, so that no start is ever forgotten.
- * J2. Output, results and the end get consecutive sequence numbers here, once; they are sent in this order, again and
- *     again if need be, until the edge has acknowledged them.
+ * J2. Output, results and the end get consecutive sequence numbers here, once, each in the statement that writes it, so
+ *     that no crash leaves a gap; they are sent in this order, again and again if need be, until the edge has
+ *     acknowledged them.
  * J3. What is acknowledged is deleted. An attempt whose end is acknowledged is gone.
  * J4. One agent a journal: a second one is refused, also by a crash's leftovers, never by a stale file.
  */
@@ -40,17 +41,17 @@ export class JournalInUseError extends Error {
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS attempt (
-    run_id TEXT, attempt INTEGER, lease TEXT NOT NULL, last_seq INTEGER NOT NULL, acked_seq INTEGER NOT NULL,
+    run_id TEXT, attempt INTEGER, lease TEXT NOT NULL, acked_seq INTEGER NOT NULL,
     PRIMARY KEY (run_id, attempt)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS entry (
-    run_id TEXT, attempt INTEGER, seq INTEGER, kind TEXT NOT NULL, stream TEXT, at INTEGER, body TEXT NOT NULL,
+    run_id TEXT, attempt INTEGER, seq INTEGER, kind TEXT NOT NULL, stream TEXT, at INTEGER, body BLOB NOT NULL,
     PRIMARY KEY (run_id, attempt, seq)) WITHOUT ROWID;
 `;
 
 export class Journal {
   readonly #db: DatabaseSync;
   readonly #statements: Record<
-    "nextSeq" | "insert" | "pending" | "ack" | "deleteAcked" | "begin" | "finish" | "finishEntries" | "last",
+    "append" | "pending" | "ack" | "deleteAcked" | "begin" | "finish" | "finishEntries" | "last",
     StatementSync
   >;
 
@@ -71,16 +72,17 @@ export class Journal {
     }
     const prepare = (sql: string): StatementSync => this.#db.prepare(sql);
     this.#statements = {
-      nextSeq: prepare(
-        "UPDATE attempt SET last_seq = last_seq + 1 WHERE run_id = ? AND attempt = ? RETURNING last_seq",
+      append: prepare(
+        `INSERT INTO entry SELECT a.run_id, a.attempt, 1 + MAX(a.acked_seq, COALESCE(
+           (SELECT MAX(e.seq) FROM entry e WHERE e.run_id = a.run_id AND e.attempt = a.attempt), 0)),
+           ?, ?, ?, ? FROM attempt a WHERE a.run_id = ? AND a.attempt = ?`,
       ),
-      insert: prepare("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)"),
       pending: prepare(
         "SELECT seq, kind, stream, at, body FROM entry WHERE run_id = ? AND attempt = ? AND seq > ? ORDER BY seq LIMIT ?",
       ),
       ack: prepare("UPDATE attempt SET acked_seq = MAX(acked_seq, ?) WHERE run_id = ? AND attempt = ?"),
       deleteAcked: prepare("DELETE FROM entry WHERE run_id = ? AND attempt = ? AND seq <= ?"),
-      begin: prepare("INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, 0, 0)"),
+      begin: prepare("INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, 0)"),
       finish: prepare("DELETE FROM attempt WHERE run_id = ? AND attempt = ?"),
       finishEntries: prepare("DELETE FROM entry WHERE run_id = ? AND attempt = ?"),
       last: prepare("SELECT kind, seq FROM entry WHERE run_id = ? AND attempt = ? ORDER BY seq DESC LIMIT 1"),
@@ -132,16 +134,16 @@ export class Journal {
     stream: string | null = null,
     at: number | null = null,
   ): void {
-    const row = this.#statements.nextSeq.get(runId, attempt);
-    if (row === undefined) return; // Handed over already: nothing of it is wanted any more.
-    this.#statements.insert.run(runId, attempt, Number(row["last_seq"]), kind, stream, at, body);
+    // Inserts nothing for an attempt that was handed over already: nothing of it is wanted any more.
+    // Bytes, since a text would be read back only up to its first NUL character.
+    this.#statements.append.run(kind, stream, at, Buffer.from(body), runId, attempt);
   }
 
   /** Entries behind a sequence number, oldest first. */
   pending({ runId, attempt }: JournaledAttempt, afterSeq: number, limit: number): JournalEntry[] {
     return this.#statements.pending.all(runId, attempt, afterSeq, limit).map((row): JournalEntry => {
       const seq = Number(row["seq"]);
-      const body = String(row["body"]);
+      const body = Buffer.from(row["body"] as Uint8Array).toString();
       if (row["kind"] === "output")
         return {
           kind: "output",

@@ -56,8 +56,9 @@ export class ControlLink {
       },
       lost: options.lost,
       refused: (status) => {
-        // A token that has worked may be on its way back (a rotation, a deploy); one that never did is wrong.
-        if ((status === 401 || status === 403) && !this.#welcomedOnce)
+        // What has worked may be on its way back (a rotation, a deploy); what never did is wrong.
+        if (this.#welcomedOnce) return;
+        if (status === 401 || status === 403)
           options.rejected(`the edge refuses this token (${status}): give a runner token with --token`);
         else if (status === 400 || status === 404)
           options.rejected(`the edge answers ${status} at ${options.url}: check --url and --pool`);

@@ -147,6 +147,8 @@ export class RunLink {
         return;
       case "follow":
         this.#followed = frame.on;
+        // What waits was given its time at the other pace.
+        this.#unschedule();
         if (this.#waitingBytes > 0) this.#schedule();
         return;
       case "refused":
@@ -207,10 +209,14 @@ export class RunLink {
     );
   }
 
-  /** Sends what the journal holds behind what was sent, as far as the window allows. */
-  #send(): void {
+  #unschedule(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Sends what the journal holds behind what was sent, as far as the window allows. */
+  #send(): void {
+    this.#unschedule();
     this.#waitingBytes = 0;
     while (this.#ready && !this.#finished && this.#inFlight() < IN_FLIGHT_MAX_BYTES) {
       const entries = this.#options.journal.pending(this.#of(), this.#sentSeq, READ_ENTRIES);

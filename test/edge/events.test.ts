@@ -58,7 +58,12 @@ describe("accepted", () => {
     const id = freshId();
     await send({ id, type, source: "probe", occurredAt: "2026-01-01T00:00:00Z", tenant: { a: [1, null] } });
     const { event } = await eventOf(id);
-    expect(event).toMatchObject({ source: "probe", occurredAt: "2026-01-01T00:00:00Z", payload: {}, matched: 1 });
+    expect(event).toMatchObject({
+      source: "probe",
+      occurredAt: "2026-01-01T00:00:00Z",
+      payload: {},
+      matched: 1,
+    });
     expect(event.raw).toMatchObject({ tenant: { a: [1, null] }, receivedAt: event.receivedAt });
   });
 
@@ -185,7 +190,9 @@ describe("dry_run", () => {
     expect(answer).toEqual({
       eventId: id,
       matches: [{ flow: "release", step: "notify", pool: "other" }],
-      misses: [{ flow: "release", step: "rebase", errors: [{ path: "/payload/tag", message: "is required" }] }],
+      misses: [
+        { flow: "release", step: "rebase", errors: [{ path: "/payload/tag", message: "is required" }] },
+      ],
     });
     await expectError(call("GET", `/events/${encodeURIComponent(id)}`), 404);
     expect(await stored(await eventStub(id))).toEqual({ keys: [], tables: [] });
@@ -211,12 +218,15 @@ describe("wait", () => {
     expect(answer.runs[0]?.status).toBe("queued");
   });
 
-  test.each(["soon", "-1", "NaN", "Infinity"])("wait=%s is a bad request, and stores nothing", async (wait) => {
-    const body = { id: freshId(), type: "lab.one" };
-    const error = await expectError(call("POST", `/events?wait=${wait}`, { body }), 400);
-    expect(error.details).toEqual([expect.objectContaining({ path: "?wait" })]);
-    await expectError(call("GET", `/events/${encodeURIComponent(body.id)}`), 404);
-  });
+  test.each(["soon", "-1", "NaN", "Infinity"])(
+    "wait=%s is a bad request, and stores nothing",
+    async (wait) => {
+      const body = { id: freshId(), type: "lab.one" };
+      const error = await expectError(call("POST", `/events?wait=${wait}`, { body }), 400);
+      expect(error.details).toEqual([expect.objectContaining({ path: "?wait" })]);
+      await expectError(call("GET", `/events/${encodeURIComponent(body.id)}`), 404);
+    },
+  );
 });
 
 describe("bad input (invariant 13)", () => {

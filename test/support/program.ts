@@ -160,6 +160,11 @@ export class Edge {
     for (const group of groups) killGroup(group);
   }
 
+  /** kill -9 of the launcher alone: wrangler, workerd and the runner live on, with nobody to end them. */
+  async killLauncher(): Promise<void> {
+    await this.#daemon.kill();
+  }
+
   /** Starts again on the same state and port. */
   async restart(): Promise<void> {
     const port = Number(new URL(this.info.url).port);

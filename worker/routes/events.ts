@@ -67,7 +67,7 @@ async function receive(context: Context<AppContext>): Promise<Response> {
   if (dryRun !== undefined && dryRun !== "0" && dryRun !== "false") return dryRunAnswer(context, event);
   return answer(
     context,
-    await dispatchEvent(context.env, event, { rootId: event.id, depth: 0 }, "event"),
+    await dispatchEvent(context.env, event, { lineage: { rootId: event.id, depth: 0 }, origin: "event" }),
     timeoutMs,
   );
 }
@@ -112,7 +112,7 @@ async function replay(
   if (stored === undefined) {
     const unmatched = await findUnmatched(env, key);
     if (unmatched === undefined) throw unknownEvent(id);
-    return replayUnmatched(env, unmatched.event, only);
+    return replayUnmatched(env, unmatched, only);
   }
   const matches = matchedSteps(stored, only);
   const replayed = await object.replay(matches);
@@ -125,15 +125,18 @@ async function replay(
   return accepted(id, replayed.runs);
 }
 
-/** An event that had matched nothing gets its object now, if a flow has been deployed for it meanwhile. */
+/**
+ * An event that had matched nothing gets its object now, if a flow has been deployed for it meanwhile. It stays an
+ * event of the day on which it came: its row in that day's ledger is replaced, not doubled.
+ */
 async function replayUnmatched(
   env: Env,
-  event: FlowEvent,
+  { event, lineage, createdMs }: UnmatchedEvent,
   only: { flow?: string | undefined; step?: string | undefined },
 ): Promise<DispatchOutcome> {
   const matches = matchedSteps(event, only);
   if (matches.length === 0) return accepted(event.id, []);
-  return dispatchEvent(env, event, { rootId: event.id, depth: 0 }, "replay", matches);
+  return dispatchEvent(env, event, { lineage, origin: "replay", matches, createdAt: createdMs });
 }
 
 function accepted(eventId: string, runs: RunView[]): DispatchOutcome {
@@ -159,6 +162,6 @@ async function findUnmatched(env: Env, key: string): Promise<UnmatchedEvent | un
   return undefined;
 }
 
-function unmatchedView({ event, createdMs }: UnmatchedEvent): EventView {
-  return eventView({ event, createdAt: createdMs, matched: 0, lineage: { rootId: event.id, depth: 0 } });
+function unmatchedView({ event, createdMs, lineage }: UnmatchedEvent): EventView {
+  return eventView({ event, createdAt: createdMs, matched: 0, lineage });
 }

@@ -130,12 +130,22 @@ function resultText(style: Style, run: RunView): string {
   ]);
 }
 
+/** Lines of one artifact that a person is shown; --json has all of them. */
+const ARTIFACT_LINES_MAX = 24;
+
 function artifactsText(artifacts: Record<string, unknown>): string {
   return Object.entries(artifacts)
     .map(
-      ([name, value]) => `${visible(name)}: ${typeof value === "string" ? visible(value) : jsonText(value)}`,
+      ([name, value]) => `${visible(name)}: ${typeof value === "string" ? visible(value) : excerpt(value)}`,
     )
     .join("\n");
+}
+
+function excerpt(value: unknown): string {
+  const lines = jsonText(value).split("\n");
+  if (lines.length <= ARTIFACT_LINES_MAX) return lines.join("\n");
+  const left = lines.length - ARTIFACT_LINES_MAX;
+  return [...lines.slice(0, ARTIFACT_LINES_MAX), `… and ${left} more lines (--json shows them)`].join("\n");
 }
 
 function attemptsText(style: Style, attempts: readonly AttemptView[]): string {

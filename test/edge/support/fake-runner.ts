@@ -5,7 +5,7 @@
  * Every socket opened here is closed, and its close awaited, at the end of the test (`closeSockets`): one that is
  * still closing when a file ends keeps vitest from ever ending.
  */
-import { abortAllDurableObjects } from "cloudflare:test";
+import { reset } from "cloudflare:test";
 import { exports } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { Flow } from "../../../contract/flow-manifest.ts";
@@ -17,10 +17,11 @@ import type {
   OutputChunk,
   RunDown,
   RunUp,
+  StepContext,
   TailDown,
 } from "../../../contract/runner-link.ts";
-import { TOKENS } from "./api.ts";
-import { flows } from "./flow-catalog.ts";
+import { startRun, TOKENS, untilWaiting } from "./api.ts";
+import { deployStep, flows } from "./flow-catalog.ts";
 
 type Frame = { type: string };
 type Of<Down extends Frame, Type extends Down["type"]> = Extract<Down, { type: Type }>;
@@ -81,7 +82,8 @@ export class Socket<Down extends Frame> {
         return found;
       }
       const end = this.#closedAt[0];
-      if (end !== undefined) throw new Error(`closed (${end.code} ${end.reason}) before a frame ${type} came`);
+      if (end !== undefined)
+        throw new Error(`closed (${end.code} ${end.reason}) before a frame ${type} came`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -104,10 +106,15 @@ export async function closeSockets(): Promise<void> {
   await Promise.all([...open].map((socket) => socket.close()));
 }
 
-/** For `afterAll`: nothing of this file may keep vitest alive. */
+/**
+ * For `afterAll`: nothing of this file may still be at work when vitest takes the Worker down. What the queue carries
+ * arrives before the last message does; then every object goes, with its alarm.
+ */
 export async function endObjects(): Promise<void> {
   await closeSockets();
-  await abortAllDurableObjects();
+  const last = deployStep();
+  await untilWaiting(last.pool, (await startRun(last.type)).runId);
+  await reset();
 }
 
 function digests(deployed: Flow[]): HelloFrame["flows"] {
@@ -179,6 +186,7 @@ export class FakeRunner {
 
 /** The run socket of one attempt. */
 export class RunLink extends Socket<RunDown> {
+  #context: StepContext | undefined;
   lease = "";
   attempt = 0;
   seq = 0;
@@ -195,7 +203,9 @@ export class RunLink extends Socket<RunDown> {
     const link = await RunLink.attach(runId);
     link.attempt = attempt;
     link.tell({ type: "claim", attempt, runnerId, runnerName: runnerId });
-    link.lease = (await link.next("claimed")).lease;
+    const { lease, context } = await link.next("claimed");
+    link.lease = lease;
+    link.#context = context;
     return link;
   }
 
@@ -210,6 +220,12 @@ export class RunLink extends Socket<RunDown> {
     const resumed = await link.next("resumed");
     link.seq = resumed.ackedSeq;
     return { link, resumed };
+  }
+
+  /** What the step was given with the claim. */
+  get context(): StepContext {
+    if (this.#context === undefined) throw new Error("this socket has claimed nothing");
+    return this.#context;
   }
 
   tell(frame: RunUp): void {
@@ -232,7 +248,9 @@ export class RunLink extends Socket<RunDown> {
     await this.next("ack", (ack) => ack.seq >= seq);
   }
 
-  async result(result: Record<string, unknown> & { status: Extract<RunUp, { type: "result" }>["result"]["status"] }): Promise<void> {
+  async result(
+    result: Record<string, unknown> & { status: Extract<RunUp, { type: "result" }>["result"]["status"] },
+  ): Promise<void> {
     this.seq += 1;
     this.tell({ type: "result", seq: this.seq, result });
     await this.acked(this.seq);
