@@ -4,6 +4,7 @@
  */
 import type { FlowDigest } from "../contract/runner-link.ts";
 import { PackageWatch } from "../catalog/digest.ts";
+import { discoverPackages } from "../catalog/discover.ts";
 import { describeFault } from "../catalog/fault.ts";
 import { loadCatalog, type LoadedPackage } from "../catalog/load.ts";
 
@@ -11,6 +12,8 @@ export class FlowCheckout {
   readonly #workspace: string;
   readonly #watch = new PackageWatch();
   #packages: LoadedPackage[] = [];
+  /** Folders and digests of all packages, broken ones too, as they were loaded. */
+  #loaded = "";
   /** Faults of broken packages, one line each. */
   faults: string[] = [];
 
@@ -24,13 +27,24 @@ export class FlowCheckout {
     return checkout;
   }
 
-  /** Reads the packages again. Returns whether anything changed that the edge should hear of. */
+  /** Reads the packages again if a file of them has changed. Returns whether the edge should hear of it. */
   async reload(): Promise<boolean> {
+    const state = await this.#stateOfFiles();
+    if (state === this.#loaded) return false;
+    this.#loaded = state;
     const before = JSON.stringify(this.digests());
     const { packages, faults } = await loadCatalog(this.#workspace);
     this.#packages = packages;
     this.faults = faults.map((fault) => describeFault(fault));
     return JSON.stringify(this.digests()) !== before;
+  }
+
+  async #stateOfFiles(): Promise<string> {
+    const folders = await discoverPackages(this.#workspace);
+    const digests = await Promise.all(
+      folders.map(({ root }) => this.#watch.digest(root).catch(() => "unreadable")),
+    );
+    return JSON.stringify(folders.map(({ root }, index) => [root, digests[index]]));
   }
 
   digests(): FlowDigest[] {

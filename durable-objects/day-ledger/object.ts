@@ -81,7 +81,7 @@ export class DayLedger extends DurableObject<Env> {
       return;
     }
     await this.ctx.storage.deleteAlarm();
-    await this.ctx.storage.deleteAll();
+    await this.#storage.deleteAll();
   }
 
   async #armExpiry(): Promise<void> {

@@ -63,6 +63,10 @@ export class LedgerStorage {
     return !this.#schema.exists;
   }
 
+  async deleteAll(): Promise<void> {
+    await this.#schema.deleteAll();
+  }
+
   putEvent({ key, createdMs, view }: EventSummary): void {
     this.#schema.ensure();
     const { sql } = this.#storage;
@@ -125,7 +129,10 @@ export class LedgerStorage {
   }
 
   #unmatchedAt(key: string): number | undefined {
-    for (const row of this.#storage.sql.exec<{ created_ms: number }>("SELECT created_ms FROM unmatched WHERE key = ?", key))
+    for (const row of this.#storage.sql.exec<{ created_ms: number }>(
+      "SELECT created_ms FROM unmatched WHERE key = ?",
+      key,
+    ))
       return row.created_ms;
     return undefined;
   }

@@ -75,11 +75,12 @@ export interface OutputPage {
   output: OutputChunkView[];
   complete: boolean;
 }
-/** Where the object sees an attempt: what the pool reconciles its own view with. */
+/** What a pool should hold of a run: what it reconciles its own view with. */
 export type AttemptPosition =
   | { kind: "waiting"; attempt: number }
   | { kind: "running"; attempt: number; runnerId: string }
-  | { kind: "over" };
+  /** The run is over, or backs off and will be sent when it is due. */
+  | { kind: "nothing" };
 
 export class FlowEventObject extends DurableObject<Env> {
   readonly #storage: EventStorage;
@@ -287,12 +288,13 @@ export class FlowEventObject extends DurableObject<Env> {
 
   attemptPosition(n: number): AttemptPosition {
     const run = this.#storage.readRun(n);
-    if (run === undefined) return { kind: "over" };
+    if (run === undefined) return { kind: "nothing" };
     const waits = waitingAttempt(run);
-    if (waits !== undefined) return { kind: "waiting", attempt: waits };
+    if (waits !== undefined)
+      return run.notBefore > Date.now() ? { kind: "nothing" } : { kind: "waiting", attempt: waits };
     const live = liveAttempt(run);
     return live === undefined
-      ? { kind: "over" }
+      ? { kind: "nothing" }
       : { kind: "running", attempt: live.number, runnerId: live.runnerId };
   }
 

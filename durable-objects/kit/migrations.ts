@@ -32,4 +32,11 @@ export class SqlSchema {
     });
     this.#version = this.#migrations.length;
   }
+
+  /** Everything goes, the tables too; the next write makes them again. */
+  async deleteAll(): Promise<void> {
+    const deleted = this.#storage.deleteAll();
+    this.#version = 0;
+    await deleted;
+  }
 }

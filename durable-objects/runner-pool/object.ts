@@ -379,7 +379,7 @@ export class RunnerPool extends DurableObject<Env> {
     const position = await this.env.EVENTS.getByName(parsed.eventKey).attemptPosition(parsed.n);
     const now = this.#storage.runs.get(runId);
     if (now !== before) return; // It has moved on while we asked.
-    if (position.kind === "over") this.#storage.deleteRun(runId);
+    if (position.kind === "nothing") this.#storage.deleteRun(runId);
     else if (position.kind === "waiting")
       this.#storage.putRun({ route: { ...before.route, attempt: position.attempt } });
     else if (position.runnerId !== before.runnerId || position.attempt !== before.route.attempt)
