@@ -1,6 +1,6 @@
 /**
- * The HTTP interface as data: one entry a route, from which the Worker takes its scopes and bounds and the build
- * makes the OpenAPI document. Field names follow the ancestor's client.
+ * The HTTP interface as data: one entry a route, from which the build makes the OpenAPI document, and by which the
+ * tests measure the Worker: its scopes and its answers. Field names follow the ancestor's client.
  */
 import Type, { type TSchema } from "typebox";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
@@ -240,7 +240,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     method: "get",
     path: "/openapi.json",
     summary: "This document",
-    scopes: ["runs:read"],
+    scopes: ["runs:read", "events:write", "runner"],
     success: { status: 200 },
   },
   {

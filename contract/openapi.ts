@@ -75,7 +75,10 @@ function operation(route: HttpRoute, registry: SchemaRegistry): Record<string, u
     security:
       route.scopes.length === 0
         ? []
-        : [{ bearer: route.scopes }, ...(route.signed === true ? [{ signature: [] }] : [])],
+        : [
+            ...route.scopes.map((scope) => ({ bearer: [scope] })),
+            ...(route.signed === true ? [{ signature: [] }] : []),
+          ],
     responses: {
       [String(route.success.status)]: {
         description: route.success.status === 101 ? "The socket is open" : "Done",

@@ -55,6 +55,7 @@ export class Attempt {
     this.runId = given.runId;
     this.number = given.attempt;
     this.#lease = given.lease;
+    this.#ended = given.lease !== undefined;
     this.over = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -87,6 +88,11 @@ export class Attempt {
 
   get id(): string {
     return attemptId(this.runId, this.number);
+  }
+
+  /** Its step is over; what is left to do is to hand it over. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Ends the step; what it has printed and how it ended is still handed over. Idempotent. */

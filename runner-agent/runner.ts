@@ -35,6 +35,7 @@ export class RejectedError extends Error {
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #host: AttemptHost;
+  /** By attempt id. */
   readonly #attempts = new Map<string, Attempt>();
   /** Offers whose package is being looked at; they count as taken (A1). */
   readonly #considered = new Set<string>();
@@ -116,23 +117,24 @@ export class Runner {
 
   async #offered(offer: Offer): Promise<void> {
     const { checkout } = this.#options;
-    const known = this.#attempts.get(offer.runId);
-    if (known !== undefined) {
-      if (known.number === offer.attempt) this.#control?.accept(offer);
-      else this.#control?.decline(offer, "busy");
+    const id = attemptId(offer.runId, offer.attempt);
+    if (this.#considered.has(id)) return;
+    if (this.#attempts.has(id)) {
+      // The pool has not heard of the first acceptance.
+      this.#control?.accept(offer);
       return;
     }
     if (this.#draining) {
       this.#control?.decline(offer, "draining");
       return;
     }
-    if (this.#attempts.size + this.#considered.size >= this.#options.identity.capacity) {
+    if (this.#busy() >= this.#options.identity.capacity) {
       this.#control?.decline(offer, "busy");
       return;
     }
-    this.#considered.add(offer.runId);
+    this.#considered.add(id);
     const looked = await checkout.find(offer.flow);
-    this.#considered.delete(offer.runId);
+    this.#considered.delete(id);
     if ("found" in looked) {
       this.#control?.accept(offer);
       this.#own(new Attempt(this.#host, { runId: offer.runId, attempt: offer.attempt }));
@@ -143,10 +145,18 @@ export class Runner {
     this.#control?.decline(offer, "digest_differs");
   }
 
+  /**
+   * Steps that run or are about to. One that has ended and is being handed over holds no place: the edge may know of
+   * its end, and offer the next run, before its acknowledgement is here.
+   */
+  #busy(): number {
+    return this.#considered.size + [...this.#attempts.values()].filter((attempt) => !attempt.ended).length;
+  }
+
   #own(attempt: Attempt): void {
-    this.#attempts.set(attempt.runId, attempt);
+    this.#attempts.set(attempt.id, attempt);
     void attempt.over.then((fate) => {
-      this.#attempts.delete(attempt.runId);
+      this.#attempts.delete(attempt.id);
       if (fate.kind === "refused") {
         this.#host.log("warn", `claim refused: ${fate.message}`, { run: attempt.runId, code: fate.code });
         this.#control?.decline({ runId: attempt.runId, attempt: attempt.number }, "stale");

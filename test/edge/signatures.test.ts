@@ -1,8 +1,10 @@
 /** Signed events: the ancestor's HMAC header and Standard Webhooks. A signature opens POST /events and nothing else. */
-import { Webhook } from "standardwebhooks";
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { Webhook } from "standardwebhooks";
 import { afterAll, describe, expect, test } from "vitest";
 import { WEBHOOK_TOLERANCE_MS } from "../../contract/limits.ts";
+import worker from "../../worker/index.ts";
 import { call, eventStub, expectError, freshId, stored, TOKENS } from "./support/api.ts";
 import { endObjects } from "./support/fake-runner.ts";
 
@@ -18,9 +20,10 @@ function newEvent(): string {
 }
 
 async function signature(secret: string, body: string): Promise<string> {
-  const bytes = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
-  const key = await crypto.subtle.importKey("raw", bytes(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes(body)));
+  const encoder = new TextEncoder();
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(body)));
   return `sha256=${[...mac].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
@@ -50,7 +53,6 @@ describe("x-flow-signature-256", () => {
     const right = await signature(newSecret, body);
     const wrong = [
       await signature("another secret", body),
-      await signature("", body),
       await signature(`${oldSecret},${newSecret}`, body),
       await signature(newSecret, `${body} `),
       right.toUpperCase(),
@@ -120,7 +122,19 @@ describe("Standard Webhooks", () => {
     for (const given of ["", "v1", "v1,", text.replace("v1,", ""), text.replace("v1,", "v2,"), text.slice(0, -2)])
       await expectRefused(body, { ...right, "webhook-signature": given });
     await expectRefused(body, { ...right, "webhook-id": "msg_2" });
-    await expectRefused(body, { ...right, "webhook-timestamp": String(Math.floor(Date.now() / 1000) - 1) });
+    const earlier = Number(right["webhook-timestamp"]) - 1;
+    await expectRefused(body, { ...right, "webhook-timestamp": String(earlier) });
+  });
+
+  test("a secret that is only the prefix opens nothing", async () => {
+    const body = newEvent();
+    const request = new Request<unknown, IncomingRequestCfProperties>("https://edge/events", {
+      method: "POST",
+      headers: standard(body),
+      body,
+    });
+    const settings = { ...env, WEBHOOK_SECRETS: "whsec_" };
+    await expectError(worker.fetch(request, settings, createExecutionContext()), 401);
   });
 
   test("a part that is missing is named", async () => {

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RESULT_STATUSES } from "../../contract/flow-result.ts";
-import { LOST_AFTER_MS, RETRY_MAX_ATTEMPTS, WALL_MARGIN_MS } from "../../contract/limits.ts";
+import { LOST_AFTER_MS, PING_INTERVAL_MS, WALL_MARGIN_MS } from "../../contract/limits.ts";
 import {
   claim,
   deadLetter,
@@ -254,7 +254,7 @@ test("an alarm set to what is due makes progress each time, until the run ends o
 
 test("with a runner that stays connected, the alarm ends at the wall clock", () => {
   fc.assert(
-    fc.property(policy, fc.integer({ min: 1, max: LOST_AFTER_MS - 1 }), (given, pingAgeMs) => {
+    fc.property(policy, fc.integer({ min: 0, max: PING_INTERVAL_MS }), (given, pingAgeMs) => {
       const waiting = waitingRun({ ...given, retry: { ...given.retry, attempts: 1 } });
       const by = { attempt: 1, runnerId: "r1", runnerName: "box", lease: "lease" };
       const outcome = claim(waiting, by, BEGIN_MS);
@@ -269,7 +269,6 @@ test("with a runner that stays connected, the alarm ends at the wall clock", () 
       }
       expect(now).toBe(BEGIN_MS + given.timeoutMs + WALL_MARGIN_MS);
       expect(run.attempts[0]?.status).toBe("timeout");
-      expect(RETRY_MAX_ATTEMPTS).toBeGreaterThanOrEqual(given.retry.attempts);
     }),
   );
 });

@@ -80,5 +80,6 @@ async function verifyStandardWebhook(
 /** Standard Webhooks secrets are base64 behind `whsec_`; one that is not is taken as it stands. */
 function webhookKey(secret: string): Uint8Array {
   const encoded = secret.startsWith(STANDARD_PREFIX) ? secret.slice(STANDARD_PREFIX.length) : secret;
-  return fromBase64(encoded) ?? new TextEncoder().encode(secret);
+  const key = fromBase64(encoded);
+  return key === undefined || key.length === 0 ? new TextEncoder().encode(secret) : key;
 }
