@@ -1,5 +1,5 @@
 /** The development set-up and the demo, as a newcomer starts them: through npm. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -7,20 +7,14 @@ import { execa } from "execa";
 import { expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, type DevAnnouncement } from "../support/program.ts";
+import { processesWith } from "../support/run-processes.ts";
 import { storyWorkspace } from "../support/story-workspace.ts";
 import { until } from "../support/until.ts";
 
 const project = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Processes that name a folder in their arguments. */
 function processesNaming(folder: string): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(folder);
-    } catch {
-      return false;
-    }
-  });
+  return processesWith("cmdline", folder);
 }
 
 test("npm run dev --json prints one line when it is ready; SIGTERM to the npm process ends everything that it started", async () => {

@@ -1,6 +1,5 @@
 /** The road of one event over the real parts: `wrangler dev`, a runner agent, steps, the command line, every route. */
 import { createHmac } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -8,6 +7,7 @@ import type { RunView } from "../../contract/run-view.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
+import { processesOfRun } from "../support/run-processes.ts";
 import { storyWorkspace, WORK_LINES, type StoryWorkspace } from "../support/story-workspace.ts";
 import { until } from "../support/until.ts";
 
@@ -162,7 +162,7 @@ describe("cancel", () => {
     const { runIds } = await edge.client().dispatch({ id: "road:deaf", type: "story.deaf" });
     const id = runIds[0] ?? "";
     await until(async () => ((await edge.client().getOutput(id)).output.length > 0 ? true : undefined));
-    expect(processesOf(id).length).toBeGreaterThanOrEqual(2);
+    expect(processesOfRun(id).length).toBeGreaterThanOrEqual(2);
     expect((await edge.client().cancel(id, { by: "ada" })).cancel).toMatchObject({
       state: "cancel_requested",
       by: "ada",
@@ -173,7 +173,7 @@ describe("cancel", () => {
       cancel: { state: "canceled" },
       attempts: [{ status: "canceled", tree: { empty: true, survivors: [] } }],
     });
-    expect(processesOf(id)).toEqual([]);
+    expect(processesOfRun(id)).toEqual([]);
     await expect(edge.client().cancel("run_0000000000000000_1")).rejects.toMatchObject({ status: 404 });
   });
 
@@ -188,20 +188,6 @@ describe("cancel", () => {
     }
   });
 });
-
-/** Processes whose environment bears a run id. */
-function processesOf(id: string): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return (
-        /^\d+$/.test(pid) &&
-        readFileSync(`/proc/${pid}/environ`, "latin1").includes(`CODEX_FLOW_RUN_ID=${id}`)
-      );
-    } catch {
-      return false;
-    }
-  });
-}
 
 describe("the command line", () => {
   test("dispatch --wait, runs show, runs logs, runners, status, each as JSON too", async () => {

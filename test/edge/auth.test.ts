@@ -21,7 +21,10 @@ const SCOPES_OF: Record<keyof typeof TOKENS, readonly Scope[]> = {
 
 /** A path of the route that leads to nothing, so that only the right to ask is at stake. */
 function pathOf(route: HttpRoute): string {
-  return route.path.replace("{id}", route.path.startsWith("/runs") ? "run_0000000000000000_1" : freshId("none"));
+  return route.path.replace(
+    "{id}",
+    route.path.startsWith("/runs") ? "run_0000000000000000_1" : freshId("none"),
+  );
 }
 
 const describedRoutes = HTTP_ROUTES.map((route) => [`${route.method} ${route.path}`, route] as const);
@@ -52,7 +55,13 @@ describe("scopes", () => {
       path: "authorization",
       message: "is required",
     });
-    for (const token of ["", "x", `${TOKENS.admin}x`, TOKENS.admin.slice(1), "test-admin-token,test-admin-token-new"])
+    for (const token of [
+      "",
+      "x",
+      `${TOKENS.admin}x`,
+      TOKENS.admin.slice(1),
+      "test-admin-token,test-admin-token-new",
+    ])
       await expectError(call(method, pathOf(route), { token }), 401);
   });
 
@@ -103,7 +112,11 @@ describe("invariant 14: closed by default", () => {
 
   async function ask(setting: string | undefined, request: Request): Promise<Response> {
     const settings: Env = { ...env, ...Object.fromEntries(SECRETS.map((name) => [name, setting])) };
-    return worker.fetch(request as Request<unknown, IncomingRequestCfProperties>, settings, createExecutionContext());
+    return worker.fetch(
+      request as Request<unknown, IncomingRequestCfProperties>,
+      settings,
+      createExecutionContext(),
+    );
   }
 
   const nothings: [string, string | undefined][] = [
@@ -124,7 +137,10 @@ describe("invariant 14: closed by default", () => {
     for (const [, route] of guarded)
       for (const headers of credentials)
         await expectError(
-          ask(setting, new Request(`https://edge${pathOf(route)}`, { method: route.method.toUpperCase(), headers })),
+          ask(
+            setting,
+            new Request(`https://edge${pathOf(route)}`, { method: route.method.toUpperCase(), headers }),
+          ),
           401,
         );
     expect((await ask(setting, new Request("https://edge/healthz"))).status).toBe(200);
@@ -134,7 +150,11 @@ describe("invariant 14: closed by default", () => {
     const signed: Record<string, string>[] = [
       { "x-flow-signature-256": "sha256=" },
       { "x-patch-flow-signature-256": "" },
-      { "webhook-id": "m", "webhook-timestamp": String(Math.floor(Date.now() / 1000)), "webhook-signature": "v1," },
+      {
+        "webhook-id": "m",
+        "webhook-timestamp": String(Math.floor(Date.now() / 1000)),
+        "webhook-signature": "v1,",
+      },
     ];
     for (const headers of signed)
       await expectError(
@@ -181,7 +201,12 @@ describe("every answer", () => {
   });
 
   test("HEAD answers as GET does, without a body", async () => {
-    for (const [path, status] of [["/healthz", 200], ["/flows", 200], ["/nope", 404], ["/runs/x", 404]] as const) {
+    for (const [path, status] of [
+      ["/healthz", 200],
+      ["/flows", 200],
+      ["/nope", 404],
+      ["/runs/x", 404],
+    ] as const) {
       const answer = await call("HEAD", path);
       expect(answer.status).toBe(status);
       expect(await answer.text()).toBe("");

@@ -109,7 +109,11 @@ describe("pages", () => {
 
   test("are not shifted by an event that comes in between", async () => {
     const type = freshId("pages");
-    const seeded = [await seedEvent(noon(3), type), await seedEvent(noon(2), type), await seedEvent(noon(1), type)];
+    const seeded = [
+      await seedEvent(noon(3), type),
+      await seedEvent(noon(2), type),
+      await seedEvent(noon(1), type),
+    ];
     const first = await events({ type, limit: "1" });
     expect(first.events.map((event) => event.id)).toEqual([seeded[2]?.id]);
     await send({ id: freshId(), type });
@@ -232,12 +236,16 @@ describe("a look leaves nothing behind", () => {
     await expectError(call("POST", `/runs/run_${eventKey}_2/cancel`), 404);
   });
 
-  test.each(["run_x_1", "run_0000000000000000_0", "run_0000000000000000", "x", "RUN_0000000000000000_1", "%2F"])(
-    "a text that is no run id: %s",
-    async (id) => {
-      await expectError(call("GET", `/runs/${id}`), 404);
-    },
-  );
+  test.each([
+    "run_x_1",
+    "run_0000000000000000_0",
+    "run_0000000000000000",
+    "x",
+    "RUN_0000000000000000_1",
+    "%2F",
+  ])("a text that is no run id: %s", async (id) => {
+    await expectError(call("GET", `/runs/${id}`), 404);
+  });
 });
 
 describe("retention", () => {

@@ -6,7 +6,19 @@ import { eventKey } from "../../contract/ids.ts";
 import { REQUEST_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import type { EventView } from "../../contract/run-view.ts";
 import { dayOf, ledgerName, previousDay } from "../../durable-objects/day-ledger/naming.ts";
-import { call, eventOf, expectError, freshId, get, ledgerStub, replay, runOf, send, startRun, until } from "./support/api.ts";
+import {
+  call,
+  eventOf,
+  expectError,
+  freshId,
+  get,
+  ledgerStub,
+  replay,
+  runOf,
+  send,
+  startRun,
+  until,
+} from "./support/api.ts";
 import { closeSockets, endObjects, FakeRunner } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 

@@ -27,7 +27,11 @@ async function signature(secret: string, body: string): Promise<string> {
   return `sha256=${[...mac].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-async function post(body: string, headers: Record<string, string>, token: string | null = null): Promise<Response> {
+async function post(
+  body: string,
+  headers: Record<string, string>,
+  token: string | null = null,
+): Promise<Response> {
   return call("POST", "/events", { token, headers, body });
 }
 
@@ -88,7 +92,10 @@ describe("x-flow-signature-256", () => {
   });
 });
 
-function standard(body: string, given: { id?: string; at?: Date; secret?: string } = {}): Record<string, string> {
+function standard(
+  body: string,
+  given: { id?: string; at?: Date; secret?: string } = {},
+): Record<string, string> {
   const { id = "msg_1", at = new Date(), secret = webhookSecret } = given;
   return {
     "webhook-id": id,
@@ -119,7 +126,14 @@ describe("Standard Webhooks", () => {
     const text = right["webhook-signature"] ?? "";
     await expectRefused(body, standard(body, { secret: otherSecret }));
     await expectRefused(body, standard(`${body} `));
-    for (const given of ["", "v1", "v1,", text.replace("v1,", ""), text.replace("v1,", "v2,"), text.slice(0, -2)])
+    for (const given of [
+      "",
+      "v1",
+      "v1,",
+      text.replace("v1,", ""),
+      text.replace("v1,", "v2,"),
+      text.slice(0, -2),
+    ])
       await expectRefused(body, { ...right, "webhook-signature": given });
     await expectRefused(body, { ...right, "webhook-id": "msg_2" });
     const earlier = Number(right["webhook-timestamp"]) - 1;
@@ -154,10 +168,13 @@ describe("Standard Webhooks", () => {
     expect(error.details).toMatchObject([{ path: "webhook-timestamp" }]);
   });
 
-  test.each(["", "soon", "-1", "1e9", "99999999999999", "1.5"])("a timestamp that is none: %s", async (timestamp) => {
-    const body = newEvent();
-    await expectRefused(body, { ...standard(body), "webhook-timestamp": timestamp });
-  });
+  test.each(["", "soon", "-1", "1e9", "99999999999999", "1.5"])(
+    "a timestamp that is none: %s",
+    async (timestamp) => {
+      const body = newEvent();
+      await expectRefused(body, { ...standard(body), "webhook-timestamp": timestamp });
+    },
+  );
 
   test("a timestamp within the tolerance is accepted, on either side", async () => {
     for (const offset of [-WEBHOOK_TOLERANCE_MS + 20_000, WEBHOOK_TOLERANCE_MS - 20_000]) {

@@ -22,7 +22,13 @@ export async function seedEvent(createdMs: number, type: string, source?: string
   const id = freshId("seed");
   const key = await eventKey(id);
   const view = listedEvent({
-    event: { id, type, ...(source === undefined ? {} : { source }), receivedAt: "2026-01-01T00:00:00Z", payload: {} },
+    event: {
+      id,
+      type,
+      ...(source === undefined ? {} : { source }),
+      receivedAt: "2026-01-01T00:00:00Z",
+      payload: {},
+    },
     createdAt: createdMs,
     matched: 1,
     lineage: { rootId: id, depth: 0 },
