@@ -115,11 +115,15 @@ export interface HttpRoute {
   body?: TSchema;
   /** Success: status and body; a socket has none. */
   success: { status: number; schema?: TSchema };
+  /** Another success, and when it comes. */
+  alternative?: { status: number; schema: TSchema; description: string };
 }
 
 const eventPage = Type.Object({ events: Type.Array(EventView), nextCursor: Type.Optional(Type.String()) });
 const runPage = Type.Object({
-  runs: Type.Array(RunSummaryView),
+  runs: Type.Array(Type.Union([RunView, RunSummaryView]), {
+    description: "Summaries; with eventId, the runs of that event with their attempts",
+  }),
   eventId: Type.Optional(Type.String()),
   nextCursor: Type.Optional(Type.String()),
 });
@@ -139,6 +143,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     },
     body: FlowEventInput,
     success: { status: 202, schema: DispatchAnswer },
+    alternative: { status: 200, schema: DryRunAnswer, description: "With dry_run; nothing is stored" },
   },
   {
     method: "get",

@@ -84,6 +84,14 @@ function operation(route: HttpRoute, registry: SchemaRegistry): Record<string, u
         description: route.success.status === 101 ? "The socket is open" : "Done",
         ...(route.success.schema === undefined ? {} : { content: content(route.success.schema) }),
       },
+      ...(route.alternative === undefined
+        ? {}
+        : {
+            [String(route.alternative.status)]: {
+              description: route.alternative.description,
+              content: content(route.alternative.schema),
+            },
+          }),
       ...Object.fromEntries(
         errors.map(([status, description]) => [
           status,

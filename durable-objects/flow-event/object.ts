@@ -82,6 +82,9 @@ export type AttemptPosition =
   /** The run is over, or backs off and will be sent when it is due. */
   | { kind: "nothing" };
 
+/** How long after a commit the alarm tells again what may still be owed, should a crash cut the telling off. */
+const TELL_AGAIN_MS = 60_000;
+
 export class FlowEventObject extends DurableObject<Env> {
   readonly #storage: EventStorage;
   readonly #alarm: AlarmSchedule;
@@ -375,6 +378,9 @@ export class FlowEventObject extends DurableObject<Env> {
   async #delete(): Promise<void> {
     for (const socket of this.ctx.getWebSockets())
       closeSocket(socket, CLOSE.over, "the event has reached its retention");
+    // The id may be sent again: that is a new event, which owes nothing of this one and is not listed yet.
+    this.#owed = [];
+    this.#listed = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -386,6 +392,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = this.#storage.readRuns();
     const over = runs.every((run) => isTerminal(run.status));
     const dues = runs.flatMap((run) => nextDue(run, this.#runSockets.lastSeen(run), now) ?? []);
+    if (this.#draining || this.#owed.length > 0) dues.push(now + TELL_AGAIN_MS);
     return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
   }
 
@@ -445,10 +452,10 @@ export class FlowEventObject extends DurableObject<Env> {
         await this.#alarm.wakeBy(Date.now() + retryAfterMs);
         return;
       }
-      await this.#rest();
     } finally {
       this.#draining = false;
     }
+    await this.#rest();
   }
 
   /** All is told and nothing runs: the next thing that happens here by itself is the deletion. */

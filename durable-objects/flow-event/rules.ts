@@ -92,7 +92,8 @@ export function acceptOutput(
     if (chunk.seq !== expected) return { gap: expected };
     expected += 1;
     const size = new TextEncoder().encode(chunk.text).length;
-    if (usedByOtherAttempts + bytes + size > OUTPUT_MAX_BYTES) {
+    // After the first one dropped also what would still fit: what is kept is the beginning, without a hole.
+    if (dropped > 0 || usedByOtherAttempts + bytes + size > OUTPUT_MAX_BYTES) {
       dropped += size;
       continue;
     }

@@ -7,7 +7,7 @@
  * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
  */
 import { newLease } from "../../contract/ids.ts";
-import { PROTOCOL_VERSION } from "../../contract/limits.ts";
+import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import {
   claim,
   endAttempt,
@@ -110,6 +110,15 @@ export class RunSockets {
   ): Promise<void> {
     const now = Date.now();
     const event = this.#storage.readEvent();
+    // Its output stands in rows of its own: a runner that has sent some has begun, and must resume, not begin again.
+    if (this.#storage.readProgress(run.n, frame.attempt).ackedSeq > 0) {
+      this.#refuse(
+        socket,
+        "not_claimable",
+        `attempt ${frame.attempt} of run ${run.id} has begun: resume it with its lease`,
+      );
+      return;
+    }
     const outcome = claim(run, { ...frame, lease: newLease() }, now);
     if (event === undefined || outcome.kind === "refused") {
       const why =
@@ -177,7 +186,16 @@ export class RunSockets {
   }
 
   #output(socket: WebSocket, run: RunRecord, attempt: number, chunks: OutputChunk[]): void {
-    const others = run.attempts.filter((known) => known.number < attempt);
+    const bytes = chunks.reduce((sum, chunk) => sum + Buffer.byteLength(chunk.text), 0);
+    if (bytes > OUTPUT_FRAME_MAX_BYTES) {
+      this.#reject(
+        socket,
+        "bad_frame",
+        `${bytes} bytes of output are more than a frame may hold (${OUTPUT_FRAME_MAX_BYTES})`,
+      );
+      return;
+    }
+    const others = run.attempts.filter((known) => known.number !== attempt);
     const used = others.reduce(
       (sum, known) => sum + this.#storage.readProgress(run.n, known.number).bytes,
       0,

@@ -61,8 +61,13 @@ export interface PoolView {
   }[];
 }
 
-/** How often held runs are compared with their event objects, should a `settle` ever have been missed. */
+/**
+ * How often runs that have been here for so long are compared with their event objects, should a `settle` have been
+ * missed or have come before the message of the queue that it settles.
+ */
 const SWEEP_INTERVAL_MS = 600_000;
+/** Runs compared in one sweep; of more, another part each time. */
+const SWEEP_MAX_RUNS = 200;
 /** A runner that declined although it had room, or could not be reached, is left alone for this long. */
 const COOL_DOWN_MS = 2_000;
 /** A runner that has been away for this long is forgotten. */
@@ -92,34 +97,33 @@ export class RunnerPool extends DurableObject<Env> {
   async enqueue(routes: RunRoute[]): Promise<{ refused: string[] }> {
     const now = Date.now();
     const refused: string[] = [];
+    const doubtful: string[] = [];
     for (const route of routes) {
       const known = this.#storage.runs.get(route.runId);
-      if (known !== undefined && !this.#isNews(known, route, now)) continue;
       if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS) refused.push(route.runId);
-      else this.#storage.putRun({ route });
+      else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
+      else if (route.attempt === known.route.attempt && this.#isOverdue(known, now))
+        doubtful.push(route.runId);
     }
+    await this.#reconcileAll(doubtful);
     this.#offerWork();
     await this.#armSweep();
     return { refused };
   }
 
   /**
-   * A later attempt is news. So is the same one when an offer should long have been answered: the event object sends
-   * it again because nobody has claimed it.
+   * Held, and its offer should long have been answered: a message for it says that nobody has claimed it, or it is one
+   * that the queue brings late or twice. The event object knows which.
    */
-  #isNews(known: PoolRun, route: RunRoute, now: number): boolean {
-    if (route.attempt !== known.route.attempt) return route.attempt > known.route.attempt;
-    return (
-      known.heldAt !== undefined && !this.#offers.has(route.runId) && now - known.heldAt > OFFER_TIMEOUT_MS
-    );
+  #isOverdue({ route, heldAt }: PoolRun, now: number): boolean {
+    return heldAt !== undefined && !this.#offers.has(route.runId) && now - heldAt > OFFER_TIMEOUT_MS;
   }
 
   /** An attempt is over (or the run, while it waited): its place and its concurrency key are free. */
   settle(runId: string, attempt: number): void {
     const known = this.#storage.runs.get(runId);
     if (known === undefined || known.route.attempt > attempt) return;
-    this.#withdraw(runId);
-    this.#storage.deleteRun(runId);
+    this.#drop(runId);
     this.#offerWork();
   }
 
@@ -200,7 +204,7 @@ export class RunnerPool extends DurableObject<Env> {
     }
     switch (frame.type) {
       case "accept":
-        this.#clearOffer(frame.runId);
+        if (this.#heldBy(runnerId, frame) !== undefined) this.#clearOffer(frame.runId);
         return;
       case "decline":
         await this.#declined(runnerId, frame);
@@ -215,9 +219,10 @@ export class RunnerPool extends DurableObject<Env> {
         this.#storage.putRunner({ ...runner, draining: true });
         return;
       case "goodbye":
+        this.#takeBackOffers(runnerId);
         this.#storage.deleteRunner(runnerId);
         closeSocket(socket, CLOSE.over, "goodbye");
-        return;
+        break;
     }
     this.#offerWork();
   }
@@ -231,6 +236,8 @@ export class RunnerPool extends DurableObject<Env> {
       );
       return;
     }
+    const now = Date.now();
+    this.#forgetOldRunners(now);
     if (!this.#storage.runners.has(frame.runnerId) && this.#storage.runners.size >= RUNNERS_PER_POOL_MAX) {
       this.#reject(
         socket,
@@ -239,7 +246,6 @@ export class RunnerPool extends DurableObject<Env> {
       );
       return;
     }
-    const now = Date.now();
     for (const other of this.#socketsOf(frame.runnerId))
       if (other !== socket) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
     const attachment: Attachment = { openedAt: now, runnerId: frame.runnerId };
@@ -264,13 +270,12 @@ export class RunnerPool extends DurableObject<Env> {
       pingIntervalMs: PING_INTERVAL_MS,
       lostAfterMs: LOST_AFTER_MS,
     });
-    this.#forgetOldRunners(now);
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
     const active = new Set(frame.active.map((run) => run.runId));
     const doubtful = [...this.#storage.runs.values()].filter(
       (run) => run.runnerId === runnerId && !active.has(run.route.runId),
     );
-    await Promise.all(doubtful.map((run) => this.#reconcile(run.route.runId)));
+    await this.#reconcileAll(doubtful.map((run) => run.route.runId));
     this.#offerWork();
   }
 
@@ -281,22 +286,31 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   async #declined(runnerId: string, frame: Extract<ControlUp, { type: "decline" }>): Promise<void> {
-    const run = this.#storage.runs.get(frame.runId);
-    this.#clearOffer(frame.runId);
-    if (run?.runnerId !== runnerId || run.route.attempt !== frame.attempt) return;
+    const run = this.#heldBy(runnerId, frame);
+    if (run === undefined) return;
     if (frame.reason === "stale") {
       await this.#reconcile(frame.runId);
       return;
     }
-    if (frame.reason !== "digest_differs") this.#coolDown(runnerId);
-    this.#storage.putRun({ route: run.route });
+    // A checkout that differs has been told before the decline, and then the runner fits other runs as well as ever.
+    const { flow } = run.route;
+    const known = this.#storage.runners.get(runnerId)?.flows ?? [];
+    const seemsToFit = known.some(({ name, digest }) => name === flow.name && digest === flow.digest);
+    if (frame.reason !== "digest_differs" || seemsToFit) this.#coolDown(runnerId);
+    this.#putBack(run.route);
+  }
+
+  /** The run that an answer is about, if this runner holds that very attempt. */
+  #heldBy(runnerId: string, { runId, attempt }: { runId: string; attempt: number }): PoolRun | undefined {
+    const run = this.#storage.runs.get(runId);
+    return run?.runnerId === runnerId && run.route.attempt === attempt ? run : undefined;
   }
 
   /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
   #coolDown(runnerId: string): void {
     this.#coolUntil.set(runnerId, Date.now() + COOL_DOWN_MS);
     setTimeout(() => {
-      this.#coolUntil.delete(runnerId);
+      if ((this.#coolUntil.get(runnerId) ?? 0) <= Date.now()) this.#coolUntil.delete(runnerId);
       this.#offerWork();
     }, COOL_DOWN_MS);
   }
@@ -317,14 +331,25 @@ export class RunnerPool extends DurableObject<Env> {
     const runner = runnerId === undefined ? undefined : this.#storage.runners.get(runnerId);
     if (runner === undefined || this.#socketsOf(runner.runnerId).some((other) => other !== socket)) return;
     this.#storage.putRunner({ ...runner, leftAt: Date.now() });
-    for (const run of [...this.#storage.runs.values()])
-      if (run.runnerId === runner.runnerId && this.#offers.has(run.route.runId)) this.#takeBack(run);
+    this.#takeBackOffers(runner.runnerId);
     this.#offerWork();
   }
 
-  #takeBack(run: PoolRun): void {
-    this.#clearOffer(run.route.runId);
-    this.#storage.putRun({ route: run.route });
+  #takeBackOffers(runnerId: string): void {
+    for (const run of [...this.#storage.runs.values()])
+      if (run.runnerId === runnerId && this.#offers.has(run.route.runId)) this.#putBack(run.route);
+  }
+
+  /** Into the backlog, held by nobody. */
+  #putBack(route: RunRoute): void {
+    this.#clearOffer(route.runId);
+    this.#storage.putRun({ route });
+  }
+
+  /** Nothing waits or runs here under this id. One that was on offer: the runner will find its claim refused. */
+  #drop(runId: string): void {
+    this.#clearOffer(runId);
+    this.#storage.deleteRun(runId);
   }
 
   #offerWork(): void {
@@ -356,7 +381,7 @@ export class RunnerPool extends DurableObject<Env> {
     const run = this.#storage.runs.get(runId);
     if (run?.runnerId !== runnerId) return;
     this.#coolDown(runnerId);
-    this.#storage.putRun({ route: run.route });
+    this.#putBack(run.route);
     this.#offerWork();
   }
 
@@ -364,11 +389,6 @@ export class RunnerPool extends DurableObject<Env> {
     const timer = this.#offers.get(runId);
     if (timer !== undefined) clearTimeout(timer);
     this.#offers.delete(runId);
-  }
-
-  /** A settled run may still be on offer: the runner will find its claim refused. */
-  #withdraw(runId: string): void {
-    this.#clearOffer(runId);
   }
 
   /** Brings this pool's view of a run in line with its event object, the only one that knows. */
@@ -379,25 +399,31 @@ export class RunnerPool extends DurableObject<Env> {
     const position = await this.env.EVENTS.getByName(parsed.eventKey).attemptPosition(parsed.n);
     const now = this.#storage.runs.get(runId);
     if (now !== before) return; // It has moved on while we asked.
-    if (position.kind === "nothing") this.#storage.deleteRun(runId);
-    else if (position.kind === "waiting")
-      this.#storage.putRun({ route: { ...before.route, attempt: position.attempt } });
-    else if (position.runnerId !== before.runnerId || position.attempt !== before.route.attempt)
-      this.#storage.putRun({
-        route: { ...before.route, attempt: position.attempt },
-        runnerId: position.runnerId,
-        heldAt: Date.now(),
-      });
+    if (position.kind === "nothing") {
+      this.#drop(runId);
+      return;
+    }
+    const { attempt } = position;
+    const runnerId = position.kind === "running" ? position.runnerId : undefined;
+    this.#clearOffer(runId);
+    if (attempt === before.route.attempt && runnerId === before.runnerId) return;
+    const route = { ...before.route, attempt };
+    this.#storage.putRun(runnerId === undefined ? { route } : { route, runnerId, heldAt: Date.now() });
+  }
+
+  /** One whose event object does not answer stays as it is, and holds up nothing else. */
+  async #reconcileAll(runIds: string[]): Promise<void> {
+    await Promise.allSettled(runIds.map((runId) => this.#reconcile(runId)));
   }
 
   override async alarm(): Promise<void> {
     this.#alarm.fired();
     try {
-      const now = Date.now();
+      const before = Date.now() - SWEEP_INTERVAL_MS;
       const old = [...this.#storage.runs.values()].filter(
-        (run) => run.heldAt !== undefined && now - run.heldAt > SWEEP_INTERVAL_MS,
+        ({ heldAt, route }) => (heldAt ?? route.queuedAt) < before,
       );
-      await Promise.all(old.map((run) => this.#reconcile(run.route.runId)));
+      await this.#reconcileAll(part(old, SWEEP_MAX_RUNS).map((run) => run.route.runId));
       this.#offerWork();
     } finally {
       await this.#armSweep();
@@ -465,4 +491,10 @@ export class RunnerPool extends DurableObject<Env> {
 
 function attachmentOf(socket: WebSocket): Attachment {
   return socket.deserializeAttachment() as Attachment;
+}
+
+/** So many of all, beginning anywhere. */
+function part<T>(all: T[], most: number): T[] {
+  const from = all.length <= most ? 0 : Math.floor(Math.random() * all.length);
+  return [...all.slice(from), ...all.slice(0, from)].slice(0, most);
 }

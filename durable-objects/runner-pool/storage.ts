@@ -1,6 +1,7 @@
 /**
  * What a pool keeps: the runs that wait here or are held by a runner, and the runners it has met. A copy of all of it
- * lives in memory, so that a decision reads no rows; every change is written through.
+ * lives in memory, so that a decision reads no rows; every change is written through, the rows first: what could not be
+ * written must not be remembered, or its next message would be taken for known and acknowledged unstored.
  */
 import type { FlowDigest, RunRoute } from "../../contract/runner-link.ts";
 import { SqlSchema } from "../kit/migrations.ts";
@@ -66,10 +67,6 @@ export class PoolStorage {
   putRun(run: PoolRun): void {
     this.#schema.ensure();
     const { route } = run;
-    const before = this.runs.get(route.runId);
-    if (before !== undefined && before.runnerId === undefined) this.#leaveBacklog(before.route);
-    this.runs.set(route.runId, run);
-    if (run.runnerId === undefined) this.#joinBacklog(route);
     this.#sql.exec(
       "INSERT INTO run VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET runner_id = excluded.runner_id, held_at = excluded.held_at, route = excluded.route",
       route.runId,
@@ -77,28 +74,34 @@ export class PoolStorage {
       run.heldAt ?? null,
       JSON.stringify(route),
     );
+    const before = this.runs.get(route.runId);
+    if (before !== undefined && before.runnerId === undefined) this.#leaveBacklog(before.route);
+    this.runs.set(route.runId, run);
+    if (run.runnerId === undefined) this.#joinBacklog(route);
   }
 
   deleteRun(runId: string): void {
     const before = this.runs.get(runId);
     if (before === undefined) return;
+    this.#sql.exec("DELETE FROM run WHERE run_id = ?", runId);
     if (before.runnerId === undefined) this.#leaveBacklog(before.route);
     this.runs.delete(runId);
-    this.#sql.exec("DELETE FROM run WHERE run_id = ?", runId);
   }
 
   putRunner(runner: KnownRunner): void {
     this.#schema.ensure();
-    this.runners.set(runner.runnerId, runner);
     this.#sql.exec(
       "INSERT INTO runner VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc",
       runner.runnerId,
       JSON.stringify(runner),
     );
+    this.runners.set(runner.runnerId, runner);
   }
 
   deleteRunner(runnerId: string): void {
-    if (this.runners.delete(runnerId)) this.#sql.exec("DELETE FROM runner WHERE runner_id = ?", runnerId);
+    if (!this.runners.has(runnerId)) return;
+    this.#sql.exec("DELETE FROM runner WHERE runner_id = ?", runnerId);
+    this.runners.delete(runnerId);
   }
 
   #joinBacklog(route: RunRoute): void {

@@ -46,6 +46,8 @@ export function createOutput(options: OutputOptions): Output {
     terminal: stream.isTTY === true,
     width: stream.columns ?? DEFAULT_COLUMNS,
     now: Date.now(),
+    // npm says so to what npx starts.
+    launcher: options.environment["npm_command"] === "exec" ? "npx " : "",
   });
   return {
     json,

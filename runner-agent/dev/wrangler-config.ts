@@ -3,7 +3,7 @@
  * flows and the generated secrets. Derived anew at each start, so that there is one source.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parse } from "smol-toml";
 import { FLOW_ROOTS } from "../../catalog/discover.ts";
 import type { DevSecrets } from "./secrets.ts";
@@ -41,10 +41,11 @@ export async function writeDevConfig(
     build: {
       ...base.build,
       cwd: project,
+      // wrangler takes them relative to the configuration, absolute ones too.
       watch_dir: [
         ...base.build.watch_dir.filter((folder) => folder !== "flows").map((folder) => join(project, folder)),
         ...FLOW_ROOTS.map((root) => join(workspace, root)),
-      ],
+      ].map((folder) => relative(state, folder)),
     },
     vars: {
       ...base.vars,

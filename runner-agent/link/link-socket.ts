@@ -25,7 +25,7 @@ export interface LinkSocketOptions {
   token: string;
   opened(): void;
   frame(frame: unknown): void;
-  /** The connection was lost, or could not be made; another try follows. */
+  /** The connection was lost, or could not be made: once an outage. Tries follow until it is there again. */
   lost(why: string): void;
   /** The edge answered the upgrade with this HTTP status instead of a socket. Another try follows unless it is closed. */
   refused(status: number): void;
@@ -37,6 +37,7 @@ export class LinkSocket {
   #ping: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
   #closed = false;
+  #outage = false;
 
   constructor(options: LinkSocketOptions) {
     this.#options = options;
@@ -51,6 +52,7 @@ export class LinkSocket {
       maxEnqueuedMessages: 0,
     });
     this.#socket.addEventListener("open", () => {
+      this.#outage = false;
       this.#startHeartbeat();
       if (!this.#closed) options.opened();
     });
@@ -59,12 +61,18 @@ export class LinkSocket {
     });
     this.#socket.addEventListener("close", (event) => {
       this.#stopHeartbeat();
-      if (!this.#closed)
-        options.lost(event.reason === "" ? `closed with ${event.code}` : `${event.reason} (${event.code})`);
+      this.#lost(event.reason === "" ? `closed with ${event.code}` : `${event.reason} (${event.code})`);
     });
     this.#socket.addEventListener("error", (event) => {
-      if (!this.#closed) options.lost(event.message);
+      this.#lost(event.message);
     });
+  }
+
+  /** Told once an outage, however many tries it takes. */
+  #lost(why: string): void {
+    if (this.#closed || this.#outage) return;
+    this.#outage = true;
+    this.#options.lost(why);
   }
 
   get connected(): boolean {

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { expect, onTestFinished, test } from "vitest";
+import { scaffoldFlow } from "../../catalog/scaffold.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, type DevAnnouncement } from "../support/program.ts";
 import { processesWith } from "../support/run-processes.ts";
@@ -52,6 +53,20 @@ test("after kill -9 of the launcher alone, the same state goes on and the left-o
   const { runs } = await first.client().getEvent("dev:1");
   expect(runs.map((run) => run.id)).toEqual(sent.runIds);
   expect(processesNaming(state).filter((pid) => leftOver.includes(pid))).toEqual([]);
+});
+
+test("a flow package that is added while everything runs is deployed and run, without a restart", async () => {
+  const state = await temporaryFolder();
+  const workspace = await storyWorkspace();
+  const edge = await Edge.start({ state, workspace: workspace.root, runner: true });
+  onTestFinished(() => edge.stop());
+  await scaffoldFlow(workspace.root, "newcomer");
+  await until(async () =>
+    (await edge.client().listFlows()).some((flow) => flow.name === "newcomer") ? true : undefined,
+  );
+  const event = { id: "dev:new", type: "newcomer.requested", payload: { name: "world" } };
+  const sent = await edge.client().dispatch(event, { wait: true });
+  expect(sent.runs).toMatchObject([{ flowName: "newcomer", status: "completed" }]);
 });
 
 test("npm run demo: the real Codex CLI writes its bindings, and nothing is left running", async () => {

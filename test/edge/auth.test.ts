@@ -6,7 +6,8 @@ import { HTTP_ROUTES, type HttpRoute, type Scope } from "../../contract/http.ts"
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
 import { call, eventStub, expectError, freshId, send, stored, TOKENS } from "./support/api.ts";
-import { closeSockets, endObjects } from "./support/fake-runner.ts";
+import { closeSockets } from "./support/socket.ts";
+import { endObjects } from "./support/tidy.ts";
 
 afterEach(closeSockets);
 afterAll(endObjects);

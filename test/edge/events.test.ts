@@ -25,7 +25,9 @@ import {
   until,
   type DispatchBody,
 } from "./support/api.ts";
-import { closeSockets, endObjects, FakeRunner } from "./support/fake-runner.ts";
+import { FakeRunner } from "./support/fake-runner.ts";
+import { closeSockets } from "./support/socket.ts";
+import { endObjects } from "./support/tidy.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 
 afterEach(closeSockets);

@@ -20,7 +20,9 @@ import {
   stored,
   until,
 } from "./support/api.ts";
-import { closeSockets, endObjects, FakeRunner } from "./support/fake-runner.ts";
+import { FakeRunner } from "./support/fake-runner.ts";
+import { closeSockets } from "./support/socket.ts";
+import { endObjects } from "./support/tidy.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { DAY_MS, seedEvent, seedRun, type SeededEvent } from "./support/ledgers.ts";
 

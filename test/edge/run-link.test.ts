@@ -2,7 +2,9 @@
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import { crash, outputOf, runOf, runStub, startRun, untilStatus } from "./support/api.ts";
-import { closeSockets, endObjects, FakeRunner, RunLink } from "./support/fake-runner.ts";
+import { FakeRunner, RunLink } from "./support/fake-runner.ts";
+import { closeSockets } from "./support/socket.ts";
+import { endObjects } from "./support/tidy.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 
 afterEach(closeSockets);
@@ -14,6 +16,12 @@ async function claimed(
 ): Promise<{ runId: string; link: RunLink }> {
   const { runId } = await startRun(deployStep(more).type);
   return { runId, link: await RunLink.claim(runId, 1, "runner-a") };
+}
+
+function binary(text: string): ArrayBuffer {
+  const bytes = new Uint8Array(text.length);
+  new TextEncoder().encodeInto(text, bytes);
+  return bytes.buffer;
 }
 
 async function texts(runId: string): Promise<string[]> {
@@ -71,8 +79,8 @@ describe("the whole road", () => {
 
   test("heartbeats are answered", async () => {
     const { link } = await claimed();
-    link.sendRaw("ping");
-    expect(await link.pong()).toBe("pong");
+    await link.ping();
+    await link.ping();
   });
 });
 
@@ -200,9 +208,7 @@ describe("resume (invariant 8)", () => {
     const { runId, link } = await claimed();
     await link.print("1");
     send(link);
-    const error = await link.next("error");
-    expect(error).toMatchObject({ code: "gap" });
-    expect(error.message).toContain("2");
+    expect(await link.next("error")).toMatchObject({ code: "gap" });
     expect(await link.closed).toEqual({ code: 4400, reason: "gap" });
     expect((await RunLink.resume(runId, 1, link.lease)).resumed).toMatchObject({ live: true, ackedSeq: 1 });
     expect(await texts(runId)).toEqual(["1"]);
@@ -282,7 +288,7 @@ describe("the end (invariant 9)", () => {
 describe("bad frames", () => {
   const bad: [string, string | ArrayBuffer][] = [
     ["no JSON", "{"],
-    ["a binary frame", new TextEncoder().encode('{"type":"end","seq":1,"reason":"exited"}').buffer],
+    ["a binary frame", binary('{"type":"end","seq":1,"reason":"exited"}')],
     ["no object", "7"],
     ["an unknown type", JSON.stringify({ type: "finish" })],
     ["a type of every object", JSON.stringify({ type: "toString" })],

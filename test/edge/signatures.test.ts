@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { WEBHOOK_TOLERANCE_MS } from "../../contract/limits.ts";
 import worker from "../../worker/index.ts";
 import { call, eventStub, expectError, freshId, stored, TOKENS } from "./support/api.ts";
-import { endObjects } from "./support/fake-runner.ts";
+import { endObjects } from "./support/tidy.ts";
 
 afterAll(endObjects);
 

@@ -15,9 +15,7 @@ function keyByDefinition(eventId: string): string {
 }
 
 const n = fc.integer({ min: 1, max: 999_999 });
-const key = fc
-  .array(fc.constantFrom(...ALPHABET), { minLength: 16, maxLength: 16 })
-  .map((chars) => chars.join(""));
+const key = fc.stringMatching(/^[0-9a-hjkmnp-tv-z]{16}$/);
 
 describe("the key of an event", () => {
   test("is the first 80 bits of sha256 in Crockford's base32", async () => {

@@ -39,7 +39,7 @@ test.each([
 
 test("junk is no cursor, and never a number that is none", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(..."0123456789.-+e ") }), (text) => {
+    fc.property(fc.stringMatching(/^[-+0-9.e ]*$/), (text) => {
       const cursor = parseCursor(text);
       if (cursor === undefined) return;
       expect(Number.isSafeInteger(cursor.attempt) && cursor.attempt >= 0).toBe(true);

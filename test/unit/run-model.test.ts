@@ -93,7 +93,7 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
   fc.record({ kind: fc.constant("deadLetter"), attempt }),
   fc.record({ kind: fc.constant("resent") }),
   fc.record({ kind: fc.constant("chained"), index: fc.nat(3) }),
-) as fc.Arbitrary<Fact>;
+);
 
 const policy = fc.record({
   timeoutMs: fc.integer({ min: 1, max: 10 * LOST_AFTER_MS }),

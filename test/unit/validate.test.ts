@@ -1,6 +1,7 @@
 /** Everything that comes from outside: taken, or refused with its faults; never an exception (invariant 13). */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { FlowResult } from "../../contract/flow-result.ts";
 import {
   EVENT_ID_MAX_CHARS,
   EVENT_MAX_DEPTH,
@@ -43,11 +44,12 @@ const CONTROL_FRAMES: ControlUp[] = [
   { type: "drain" },
   { type: "goodbye" },
 ];
+const RESULT: FlowResult = { status: "completed", extra: { kept: true } };
 const RUN_FRAMES: RunUp[] = [
   { type: "claim", attempt: 1, runnerId: "runner_1", runnerName: "box" },
   { type: "resume", attempt: 1, lease: "lease_1" },
   { type: "output", chunks: [{ seq: 1, stream: "stdout", text: "\u0000\ud800", at: 1 }] },
-  { type: "result", seq: 2, result: { status: "completed", extra: { kept: true } } },
+  { type: "result", seq: 2, result: RESULT },
   { type: "canceling", survivors: [1, 2] },
   {
     type: "end",
@@ -211,15 +213,13 @@ interface Damage {
 /** The JSON text with one change at the n-th place that can be changed. */
 function damaged(text: string, { at, how, junk, key }: Damage): string {
   let place = 0;
-  return (
-    JSON.stringify(JSON.parse(text), (name, value: unknown) => {
-      if (name === "" || place++ !== at) return value;
-      if (how === "remove") return undefined;
-      if (how === "add" && value !== null && typeof value === "object" && !Array.isArray(value))
-        return { ...value, [key]: junk };
-      return junk;
-    }) ?? ""
-  );
+  return JSON.stringify(JSON.parse(text), (name, value: unknown) => {
+    if (name === "" || place++ !== at) return value;
+    if (how === "remove") return undefined;
+    if (how === "add" && value !== null && typeof value === "object" && !Array.isArray(value))
+      return { ...value, [key]: junk };
+    return junk;
+  });
 }
 
 describe("an event", () => {

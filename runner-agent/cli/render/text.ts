@@ -12,6 +12,8 @@ export interface Style {
   width: number;
   /** Epoch ms that relative times count from. */
   now: number;
+  /** What the user types before `codex-flow` to get it: "npx " where it was started so. */
+  launcher?: string | undefined;
 }
 
 const KIB = 1024;
@@ -178,7 +180,8 @@ export function nextSteps(
   style: Style,
   steps: ReadonlyArray<readonly [command: string, purpose: string]>,
 ): string {
-  const width = Math.max(0, ...steps.map(([command]) => command.length));
-  const lines = steps.map(([command, purpose]) => `  ${command.padEnd(width)}  ${style.colors.dim(purpose)}`);
+  const typed = steps.map(([command, purpose]) => [`${style.launcher ?? ""}${command}`, purpose] as const);
+  const width = Math.max(0, ...typed.map(([command]) => command.length));
+  const lines = typed.map(([command, purpose]) => `  ${command.padEnd(width)}  ${style.colors.dim(purpose)}`);
   return section(style, "next", lines.join("\n"));
 }

@@ -1,13 +1,6 @@
 /**
  * A runner that does what it is told: it speaks the frames of contract/runner-link over real sockets and runs nothing.
- * A test awaits the frames it expects; a socket that closes instead fails the wait at once.
- *
- * Every socket opened here is closed, and its close awaited, at the end of the test (`closeSockets`): one that is
- * still closing when a file ends keeps vitest from ever ending.
  */
-import { reset } from "cloudflare:test";
-import { exports } from "cloudflare:workers";
-import { expect } from "vitest";
 import type { Flow } from "../../../contract/flow-manifest.ts";
 import { PROTOCOL_VERSION } from "../../../contract/limits.ts";
 import type {
@@ -18,21 +11,9 @@ import type {
   RunDown,
   RunUp,
   StepContext,
-  TailDown,
 } from "../../../contract/runner-link.ts";
-import { startRun, TOKENS, untilWaiting } from "./api.ts";
-import { deployStep, flows } from "./flow-catalog.ts";
-
-/**
- * For `afterAll`: nothing of this file may still be at work when vitest takes the Worker down. What the queue carries
- * arrives before the last message does; then every object goes, with its alarm.
- */
-export async function endObjects(): Promise<void> {
-  await closeSockets();
-  const last = deployStep();
-  await untilWaiting(last.pool, (await startRun(last.type)).runId);
-  await reset();
-}
+import { flows } from "./flow-catalog.ts";
+import { openSocket, Socket } from "./socket.ts";
 
 function digests(deployed: Flow[]): HelloFrame["flows"] {
   return deployed.map(({ name, version, digest }) => ({ name, version, digest }));
@@ -109,11 +90,7 @@ export class RunLink extends Socket<RunDown> {
   seq = 0;
 
   static async attach(runId: string): Promise<RunLink> {
-    const answer = await exports.default.fetch(`https://edge/runs/${runId}/attach`, {
-      headers: { upgrade: "websocket", authorization: `Bearer ${TOKENS.runner}` },
-    });
-    if (answer.webSocket === null) throw new Error(`no run socket: ${answer.status} ${await answer.text()}`);
-    return new RunLink(answer.webSocket);
+    return new RunLink(await openSocket(`/runs/${runId}/attach`));
   }
 
   static async claim(runId: string, attempt: number, runnerId: string): Promise<RunLink> {
@@ -190,14 +167,4 @@ export class RunLink extends Socket<RunDown> {
     await this.result(result);
     await this.end();
   }
-}
-
-/** The tail of a run, as whoever watches sees it. */
-export async function watch(runId: string, after = ""): Promise<Socket<TailDown>> {
-  return Socket.to<TailDown>(`/runs/${runId}/tail?after=${after}`, TOKENS.read);
-}
-
-/** The frame that a socket must not have got, once everything before it has arrived. */
-export function expectNone<Down extends Frame>(socket: Socket<Down>, type: Down["type"]): void {
-  expect(socket.pending(type)).toEqual([]);
 }

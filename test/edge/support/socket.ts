@@ -7,11 +7,24 @@
  */
 import { exports } from "cloudflare:workers";
 import { PING, PONG } from "../../../contract/runner-link.ts";
+import { TOKENS } from "./api.ts";
 
-type Frame = { type: string };
+export interface Frame {
+  type: string;
+}
 type Of<Down extends Frame, Type extends Down["type"]> = Extract<Down, { type: Type }>;
 
 const open = new Set<Socket<Frame>>();
+
+/** Asks for an upgrade; with the runner's token when nothing else is said. */
+export async function openSocket(path: string, token: string = TOKENS.runner): Promise<WebSocket> {
+  const answer = await exports.default.fetch(`https://edge${path}`, {
+    headers: { upgrade: "websocket", authorization: `Bearer ${token}` },
+  });
+  if (answer.webSocket === null)
+    throw new Error(`${path} opened no socket: ${answer.status} ${await answer.text()}`);
+  return answer.webSocket;
+}
 
 /** One socket to the edge and the frames that came over it. */
 export class Socket<Down extends Frame> {
@@ -42,12 +55,7 @@ export class Socket<Down extends Frame> {
   }
 
   static async to<Down extends Frame>(path: string, token: string = TOKENS.runner): Promise<Socket<Down>> {
-    const answer = await exports.default.fetch(`https://edge${path}`, {
-      headers: { upgrade: "websocket", authorization: `Bearer ${token}` },
-    });
-    const socket = answer.webSocket;
-    if (socket === null) throw new Error(`${path} opened no socket: ${answer.status} ${await answer.text()}`);
-    return new Socket<Down>(socket);
+    return new Socket<Down>(await openSocket(path, token));
   }
 
   sendRaw(data: string | ArrayBuffer): void {
@@ -102,4 +110,3 @@ export class Socket<Down extends Frame> {
 export async function closeSockets(): Promise<void> {
   await Promise.all([...open].map((socket) => socket.close()));
 }
-

@@ -1,0 +1,385 @@
+/**
+ * What an event object owes the outside, and its one alarm (invariant 6): whatever a crash or a lost message has cut
+ * off is told again, and once all is told nothing wakes the object but its own end.
+ */
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { normalizeEvent } from "../../contract/flow-event.ts";
+import { eventKey } from "../../contract/ids.ts";
+import type { EventView, RunSummary } from "../../contract/run-view.ts";
+import { dayOf, ledgerName, retentionMs } from "../../durable-objects/day-ledger/naming.ts";
+import type { FlowEventObject, IngestRequest } from "../../durable-objects/flow-event/object.ts";
+import type { StoredEvent } from "../../durable-objects/flow-event/storage.ts";
+import { matchedSteps } from "../../worker/dispatch.ts";
+import {
+  armedAt,
+  call,
+  crash,
+  eventOf,
+  eventStub,
+  expectError,
+  fireAlarm,
+  freshId,
+  get,
+  ledgerStub,
+  poolOf,
+  poolStub,
+  replay,
+  rewriteRun,
+  runOf,
+  send,
+  startRun,
+  stored,
+  until,
+  untilWaiting,
+} from "./support/api.ts";
+import { FakeRunner } from "./support/fake-runner.ts";
+import { deployStep } from "./support/flow-catalog.ts";
+import { closeSockets } from "./support/socket.ts";
+import { endObjects } from "./support/tidy.ts";
+
+afterEach(closeSockets);
+afterAll(endObjects);
+
+const RETENTION_MS = retentionMs(env);
+
+async function todaysLedger(eventId: string): Promise<DurableObjectStub> {
+  return ledgerStub(ledgerName(env, dayOf(Date.now()), await eventKey(eventId)));
+}
+
+async function listedEvents(type: string): Promise<EventView[]> {
+  return (await get<{ events: EventView[] }>(`/events?type=${encodeURIComponent(type)}`)).events;
+}
+
+async function listedRun(runId: string): Promise<RunSummary | undefined> {
+  const { runs } = await get<{ runs: RunSummary[] }>("/runs?limit=500");
+  return runs.find((run) => run.id === runId);
+}
+
+async function untilListed(runId: string, status: RunSummary["status"]): Promise<void> {
+  await until(async () => {
+    expect((await listedRun(runId))?.status).toBe(status);
+  });
+}
+
+/** What the ledger was told of this event never came, or came to nothing. */
+async function forgetInLedger(eventId: string): Promise<void> {
+  const key = await eventKey(eventId);
+  await runInDurableObject(await todaysLedger(eventId), (_instance, { storage }) => {
+    storage.sql.exec("DELETE FROM event WHERE key = ?", key);
+    storage.sql.exec("DELETE FROM run WHERE run_id LIKE ?", `run_${key}_%`);
+  });
+}
+
+/** With a table out of its place, the ledger can take nothing. */
+async function renameInLedger(eventId: string, from: string, to: string): Promise<void> {
+  await runInDurableObject(await todaysLedger(eventId), (_instance, { storage }) => {
+    storage.sql.exec(`ALTER TABLE ${from} RENAME TO ${to}`);
+  });
+}
+
+/** What the queue brought to this pool never came, or came to nothing. */
+async function forgetInPool(pool: string): Promise<void> {
+  await runInDurableObject(poolStub(pool), (_instance, { storage }) => {
+    storage.sql.exec("DELETE FROM run");
+  });
+  await crash(poolStub(pool));
+}
+
+/** The object does something, and dies as soon as that is committed: who has been told of it is luck. */
+async function crashBehind(
+  eventId: string,
+  action: (object: Pick<FlowEventObject, "alarm" | "ingest">) => Promise<unknown>,
+): Promise<void> {
+  await runInDurableObject(await eventStub(eventId), async (instance, state) => {
+    await action(instance as Pick<FlowEventObject, "alarm" | "ingest"> & typeof instance);
+    await state.storage.sync();
+    state.abort("crash of the test");
+  }).catch(() => undefined);
+}
+
+/** Time passes until what the run owes the queue is due again. */
+async function sendIsDue(runId: string): Promise<void> {
+  await rewriteRun(runId, (run) => ({ ...run, sendAt: Date.now() }));
+}
+
+async function rewriteEvent(eventId: string, change: (event: StoredEvent) => StoredEvent): Promise<void> {
+  await runInDurableObject(await eventStub(eventId), (_instance, { storage }) => {
+    const event = storage.kv.get<StoredEvent>("event");
+    if (event === undefined) throw new Error(`${eventId} is not stored`);
+    storage.kv.put("event", change(event));
+  });
+}
+
+/** The event reaches the age at which it is deleted. */
+async function grownOld(eventId: string): Promise<void> {
+  await rewriteEvent(eventId, (event) => ({ ...event, createdAt: event.createdAt - RETENTION_MS }));
+}
+
+async function untilGone(runId: string): Promise<void> {
+  await until(async () => {
+    await expectError(call("GET", `/runs/${runId}`), 404);
+  });
+}
+
+async function ageOfDeletion(eventId: string): Promise<number> {
+  return Date.parse((await eventOf(eventId)).event.createdAt) + RETENTION_MS;
+}
+
+/** A run that has been taken and ended, and that everybody has been told of. */
+async function finishedRun(): Promise<{ eventId: string; runId: string; type: string; pool: string }> {
+  const { type, pool } = deployStep();
+  const runner = await FakeRunner.connect(pool);
+  const begun = await startRun(type);
+  await runner.complete(begun.runId, { status: "completed" });
+  await untilListed(begun.runId, "completed");
+  await until(async () => {
+    expect(await armedAt(await eventStub(begun.eventId))).toBe(await ageOfDeletion(begun.eventId));
+  });
+  return { ...begun, type, pool };
+}
+
+describe("invariant 6: what was lost is told again", () => {
+  test("a queue message", async () => {
+    const { type, pool } = deployStep();
+    const { eventId, runId } = await startRun(type);
+    await untilWaiting(pool, runId);
+    await forgetInPool(pool);
+    expect((await poolOf(pool)).waiting).toEqual([]);
+    expect((await runOf(runId)).waiting).toMatchObject({ code: "on_its_way" });
+
+    await sendIsDue(runId);
+    await fireAlarm(await eventStub(eventId));
+    await untilWaiting(pool, runId);
+    const runner = await FakeRunner.connect(pool);
+    await runner.complete(runId, { status: "completed" });
+  });
+
+  test("again and again, until somebody takes the run; it waits once all the same", async () => {
+    const { type, pool } = deployStep();
+    const { eventId, runId } = await startRun(type);
+    await untilWaiting(pool, runId);
+    const sends: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      await sendIsDue(runId);
+      await fireAlarm(await eventStub(eventId));
+      await rewriteRun(runId, (run) => {
+        sends.push(run.sends);
+        return run;
+      });
+    }
+    expect(sends).toEqual([2, 3, 4]);
+    expect((await poolOf(pool)).waiting.map((run) => run.runId)).toEqual([runId]);
+  });
+
+  test("everything that a crash right behind the commit cut off", async () => {
+    const { type, pool } = deployStep();
+    const id = freshId();
+    const event = normalizeEvent({ id, type }, new Date().toISOString());
+    const request: IngestRequest = {
+      key: await eventKey(id),
+      event,
+      identity: "identity",
+      matches: matchedSteps(event),
+      lineage: { rootId: id, depth: 0 },
+      origin: "event",
+      createdAt: Date.now(),
+    };
+    const runId = `run_${request.key}_1`;
+    await renameInLedger(id, "event", "away");
+    await crashBehind(id, (object) => object.ingest(request));
+    await renameInLedger(id, "away", "event");
+    expect(await armedAt(await eventStub(id))).not.toBeNull();
+
+    await sendIsDue(runId);
+    await fireAlarm(await eventStub(id));
+    await untilWaiting(pool, runId);
+    await untilListed(runId, "queued");
+    expect(await listedEvents(type)).toMatchObject([{ id, matched: 1 }]);
+  });
+
+  test("the end of a run, to its ledger and to its pool, whose place it still holds", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    const link = await runner.start(runId);
+    const held = await poolRow(pool, runId);
+    await link.complete();
+    await untilListed(runId, "completed");
+    await until(async () => {
+      expect((await poolOf(pool)).runners[0]?.active).toEqual([]);
+    });
+
+    await crash(await eventStub(eventId));
+    await forgetInLedger(eventId);
+    await restorePoolRow(pool, held);
+    expect((await poolOf(pool)).runners[0]?.active).toEqual([runId]);
+
+    await fireAlarm(await eventStub(eventId));
+    await untilListed(runId, "completed");
+    expect(await listedEvents(type)).toMatchObject([{ id: eventId }]);
+    await until(async () => {
+      expect((await poolOf(pool)).runners[0]?.active).toEqual([]);
+    });
+  });
+
+  test("what a ledger could not take, without waiting for the event's end", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await untilListed(runId, "running");
+    await renameInLedger(eventId, "run", "away");
+    await link.complete();
+    expect(await armedAt(await eventStub(eventId))).toBeLessThan(await ageOfDeletion(eventId));
+    await renameInLedger(eventId, "away", "run");
+    await runDurableObjectAlarm(await eventStub(eventId));
+    await untilListed(runId, "completed");
+  });
+
+  test("what a second crash cut off, in the middle of telling it again", async () => {
+    const { eventId, runId } = await finishedRun();
+    await crashBehind(eventId, (object) => object.alarm());
+    expect(await armedAt(await eventStub(eventId))).toBeLessThan(await ageOfDeletion(eventId));
+    await forgetInLedger(eventId);
+    await fireAlarm(await eventStub(eventId));
+    await untilListed(runId, "completed");
+  });
+});
+
+describe("the alarm", () => {
+  test("of an event whose runs are over and told is the one of its deletion", async () => {
+    const { eventId, runId } = await finishedRun();
+    const before = await runOf(runId);
+    await fireAlarm(await eventStub(eventId));
+    await until(async () => {
+      expect(await armedAt(await eventStub(eventId))).toBe(await ageOfDeletion(eventId));
+    });
+    expect(await runOf(runId)).toEqual(before);
+  });
+
+  test("wakes an object that lost it, as soon as anything looks at it", async () => {
+    const { type } = deployStep();
+    const { eventId } = await startRun(type);
+    await runInDurableObject(await eventStub(eventId), (_instance, { storage }) => storage.deleteAlarm());
+    await evictDurableObject(await eventStub(eventId));
+    await eventOf(eventId);
+    expect(await armedAt(await eventStub(eventId))).not.toBeNull();
+  });
+
+  test("is not set by a look at an id that nobody sent", async () => {
+    const object = await eventStub(freshId());
+    expect(await armedAt(object)).toBeNull();
+    await evictDurableObject(object);
+    expect(await armedAt(object)).toBeNull();
+  });
+
+  test("invariant 16: that comes early, or twice, changes nothing", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    await untilListed(runId, "queued");
+    const queued = await runOf(runId);
+    await fireAlarm(await eventStub(eventId));
+    await fireAlarm(await eventStub(eventId));
+    expect((await runOf(runId)).updatedAt).toBe(queued.updatedAt);
+    const link = await runner.start(runId);
+    await fireAlarm(await eventStub(eventId));
+    await fireAlarm(await eventStub(eventId));
+    await link.print("still alive");
+    await link.complete();
+    expect((await runOf(runId)).status).toBe("completed");
+  });
+});
+
+describe("at its retention age", () => {
+  test("an event deletes itself, and is unknown from then on", async () => {
+    const { eventId, runId } = await finishedRun();
+    await grownOld(eventId);
+    await fireAlarm(await eventStub(eventId));
+    expect(await stored(await eventStub(eventId))).toEqual({ keys: [], tables: [] });
+    expect(await armedAt(await eventStub(eventId))).toBeNull();
+    await expectError(call("GET", `/events/${encodeURIComponent(eventId)}`), 404);
+    for (const path of ["", "/output"]) await expectError(call("GET", `/runs/${runId}${path}`), 404);
+    await expectError(call("POST", `/runs/${runId}/cancel`, { body: {} }), 404);
+    const replayed = call("POST", `/events/${encodeURIComponent(eventId)}/replay`, { body: {} });
+    await expectError(replayed, 404);
+    expect(await get(`/runs?eventId=${encodeURIComponent(eventId)}`)).toEqual({ eventId, runs: [] });
+    expect(await armedAt(await eventStub(eventId))).toBeNull();
+  });
+
+  test("a runner that still holds a socket is sent away", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await link.complete();
+    await grownOld(eventId);
+    await fireAlarm(await eventStub(eventId));
+    expect((await link.closed).code).toBe(1000);
+  });
+
+  test("an event with a run that is not over stays until it is", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await grownOld(eventId);
+    await fireAlarm(await eventStub(eventId));
+    expect((await runOf(runId)).status).toBe("running");
+    await link.complete({ status: "completed", message: "at last" });
+    await untilGone(runId);
+    expect(await listedRun(runId)).toMatchObject({ status: "completed", result: { message: "at last" } });
+  });
+
+  test("its id is free again: a new event, listed on its own day", async () => {
+    const { eventId, type } = await finishedRun();
+    await grownOld(eventId);
+    await fireAlarm(await eventStub(eventId));
+    await forgetInLedger(eventId);
+    expect(await send({ id: eventId, type, payload: "anew" })).toMatchObject({
+      status: "accepted",
+      matched: 1,
+    });
+    await until(async () => {
+      expect(await listedEvents(type)).toMatchObject([{ id: eventId, payload: "anew" }]);
+    });
+    expect(await armedAt(await eventStub(eventId))).not.toBeNull();
+  });
+
+  test("a replay does not make it younger", async () => {
+    const { eventId } = await finishedRun();
+    await grownOld(eventId);
+    const [again = ""] = (await replay(eventId)).runIds;
+    await call("POST", `/runs/${again}/cancel`, { body: {} });
+    await untilGone(again);
+  });
+});
+
+/** A row of a pool's table of runs. */
+interface PoolRow extends Record<string, SqlStorageValue> {
+  run_id: string;
+  runner_id: string | null;
+  held_at: number | null;
+  route: string;
+}
+
+async function poolRow(pool: string, runId: string): Promise<PoolRow> {
+  return runInDurableObject(poolStub(pool), (_instance, { storage }) =>
+    storage.sql.exec<PoolRow>("SELECT * FROM run WHERE run_id = ?", runId).one(),
+  );
+}
+
+async function restorePoolRow(pool: string, row: PoolRow): Promise<void> {
+  await runInDurableObject(poolStub(pool), (_instance, { storage }) => {
+    storage.sql.exec(
+      "INSERT INTO run VALUES (?, ?, ?, ?)",
+      row.run_id,
+      row.runner_id,
+      row.held_at,
+      row.route,
+    );
+  });
+  await evictDurableObject(poolStub(pool));
+}

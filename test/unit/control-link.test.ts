@@ -1,0 +1,245 @@
+/** The control socket against a pool that drops, refuses and falls silent: it comes back for ever, or says why not. */
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { PING_INTERVAL_MS, PONG_TIMEOUT_MS, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import { ControlLink } from "../../runner-agent/link/control-link.ts";
+import { startFakePool, type FakePool } from "../support/fake-pool.ts";
+
+const IDENTITY = { runnerId: "runner_1", name: "box", version: "0.1.0", labels: ["linux"], capacity: 2 };
+const FLOWS = [{ name: "release", version: 1, digest: "sha256:1" }];
+const RUN = { runId: "run_0123456789abcdef_1", attempt: 1 };
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+interface ControlLife {
+  pool: FakePool;
+  link: ControlLink;
+  /** `welcomed`, `offered <run>`, `lost`, `rejected <message>`, in their order. */
+  told: string[];
+  active: Array<typeof RUN>;
+  draining: boolean;
+  until(isSo: () => boolean): Promise<void>;
+  /** Resolves when the link has told this so often. */
+  tells(what: string, times?: number): Promise<void>;
+}
+
+async function startLink(prepare: (pool: FakePool) => void = () => undefined): Promise<ControlLife> {
+  const pool = await startFakePool();
+  prepare(pool);
+  const { signal } = pool.server;
+  const told: string[] = [];
+  const tell = (what: string): void => {
+    told.push(what);
+    signal.notify();
+  };
+  const link = new ControlLink({
+    url: pool.server.url,
+    token: "token-of-the-test",
+    pool: "gpu & more",
+    identity: IDENTITY,
+    flows: () => FLOWS,
+    active: () => life.active,
+    draining: () => life.draining,
+    offered: (offer) => {
+      tell(`offered ${offer.runId}`);
+    },
+    welcomed: () => {
+      tell("welcomed");
+    },
+    lost: () => {
+      tell("lost");
+    },
+    rejected: (message) => {
+      // As the runner does: there is nothing more to try.
+      link.close();
+      tell(`rejected ${message}`);
+    },
+  });
+  onTestFinished(() => {
+    link.close();
+  });
+  const life: ControlLife = {
+    pool,
+    link,
+    told,
+    active: [],
+    draining: false,
+    until: (isSo) => signal.until(isSo),
+    tells: (what, times = 1) =>
+      signal.until(() => told.filter((one) => one.startsWith(what)).length >= times),
+  };
+  return life;
+}
+
+async function welcomedLink(): Promise<ControlLife> {
+  const life = await startLink();
+  await life.tells("welcomed");
+  return life;
+}
+
+describe("a hello", () => {
+  test("says who the runner is, what it has, and what it runs", async () => {
+    const { pool } = await welcomedLink();
+    expect(pool.faults).toEqual([]);
+    expect(pool.server.sockets[0]).toMatchObject({
+      url: "/runners/connect?pool=gpu%20%26%20more",
+      authorization: "Bearer token-of-the-test",
+    });
+    expect(pool.received).toEqual([
+      {
+        socket: 1,
+        frame: {
+          type: "hello",
+          protocol: PROTOCOL_VERSION,
+          ...IDENTITY,
+          flows: FLOWS,
+          active: [],
+          draining: false,
+        },
+      },
+    ]);
+  });
+
+  test("is said on every new connection, with what is true by then (invariant 16)", async () => {
+    const life = await welcomedLink();
+    life.active = [RUN];
+    life.pool.drop();
+    await life.tells("welcomed", 2);
+    life.draining = true;
+    life.pool.drop();
+    await life.tells("welcomed", 3);
+    expect(life.pool.received.map(({ socket }) => socket)).toEqual([1, 2, 3]);
+    expect(life.pool.received[1]?.frame).toMatchObject({ type: "hello", active: [RUN], draining: false });
+    expect(life.pool.received[2]?.frame).toMatchObject({ type: "hello", active: [RUN], draining: true });
+    expect(life.told).toEqual(["welcomed", "lost", "welcomed", "lost", "welcomed"]);
+  });
+});
+
+test("offers come in; answers, changes and the goodbye go out, in order", async () => {
+  const life = await welcomedLink();
+  const { pool, link } = life;
+  pool.say({
+    type: "offer",
+    ...RUN,
+    flow: { name: "release", version: 1, digest: "sha256:1" },
+    step: "rebase",
+  });
+  await life.tells(`offered ${RUN.runId}`);
+  link.accept(RUN);
+  link.decline(RUN, "digest_differs");
+  link.announceFlows([]);
+  link.announceDrain();
+  link.leave();
+  await life.until(() => pool.server.sockets[0]?.closed !== undefined);
+  expect(pool.faults).toEqual([]);
+  expect(pool.received.slice(1).map(({ frame }) => frame)).toEqual([
+    { type: "accept", ...RUN },
+    { type: "decline", ...RUN, reason: "digest_differs" },
+    { type: "flows", flows: [] },
+    { type: "drain" },
+    { type: "goodbye" },
+  ]);
+  expect(pool.server.sockets[0]?.closed?.code).toBe(1000);
+  expect(life.told).toEqual(["welcomed", `offered ${RUN.runId}`]);
+});
+
+describe("an edge that does not take the runner", () => {
+  test.each([
+    [401, "token"],
+    [403, "token"],
+    [404, "--url"],
+    [400, "--pool"],
+  ])("from the start (%i) is told once, with what to do", async (status, says) => {
+    const life = await startLink((pool) => {
+      pool.server.refuseWith = status;
+    });
+    await life.tells("rejected");
+    expect(life.told).toHaveLength(1);
+    expect(life.told[0]).toContain(says);
+    expect(life.pool.server.refusals).toBe(1);
+  });
+
+  test.each(["protocol", "bad_frame", "too_many_runners"])(
+    "for good (%s) is told in its words",
+    async (code) => {
+      const life = await startLink((pool) => {
+        pool.rejects = code;
+      });
+      await life.tells("rejected");
+      expect(life.told).toEqual([`rejected this pool says ${code}`]);
+    },
+  );
+
+  test("for a reason that may pass is asked again", async () => {
+    const life = await startLink((pool) => {
+      pool.rejects = "unknown_runner";
+    });
+    await life.until(() => life.pool.received.length === 1);
+    life.pool.rejects = undefined;
+    life.pool.drop();
+    await life.tells("welcomed");
+    expect(life.told).toEqual(["lost", "welcomed"]);
+  });
+
+  test.each([429, 500, 503])("for now (%i) is asked again", async (status) => {
+    const life = await startLink((pool) => {
+      pool.server.refuseWith = status;
+    });
+    await life.until(() => life.pool.server.refusals === 1);
+    life.pool.server.refuseWith = undefined;
+    await life.tells("welcomed");
+    expect(life.told.filter((what) => what.startsWith("rejected"))).toEqual([]);
+  });
+
+  test.each([401, 404])("after it has taken it (%i: a rotation, a deploy) is asked again", async (status) => {
+    const life = await welcomedLink();
+    life.pool.server.refuseWith = status;
+    life.pool.drop();
+    await life.until(() => life.pool.server.refusals === 1);
+    life.pool.server.refuseWith = undefined;
+    await life.tells("welcomed", 2);
+    expect(life.told.filter((what) => what.startsWith("rejected"))).toEqual([]);
+  });
+});
+
+describe("a heartbeat", () => {
+  /** From here on only the test moves the clock; the network goes its own way. */
+  async function quietLink(): Promise<ControlLife> {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    const life = await startLink();
+    await vi.advanceTimersByTimeAsync(0);
+    await life.tells("welcomed");
+    return life;
+  }
+
+  test("that is answered keeps the connection, for as long as one likes", async () => {
+    const life = await quietLink();
+    const [socket] = life.pool.server.sockets;
+    for (let n = 1; n <= 5; n += 1) {
+      await vi.advanceTimersByTimeAsync(PING_INTERVAL_MS);
+      await life.until(() => socket?.pings === n);
+      // The answer stands before this frame, so it has been read when this has.
+      life.pool.say({ type: "offer", ...RUN, flow: { name: "f", version: 1, digest: "d" }, step: "s" });
+      await life.tells("offered", n);
+    }
+    expect(life.pool.server.sockets).toHaveLength(1);
+    expect(life.told.filter((what) => what === "lost")).toEqual([]);
+  });
+
+  test("that nobody answers ends the connection, and a new one says hello", async () => {
+    const life = await quietLink();
+    life.pool.server.answersPings = false;
+    await vi.advanceTimersByTimeAsync(PING_INTERVAL_MS);
+    await life.until(() => life.pool.server.sockets[0]?.pings === 1);
+    expect(life.told).toEqual(["welcomed"]);
+    await vi.advanceTimersByTimeAsync(PONG_TIMEOUT_MS);
+    expect(life.told).toEqual(["welcomed", "lost"]);
+    await vi.advanceTimersByTimeAsync(1);
+    await life.tells("welcomed", 2);
+    expect(life.pool.received.map(({ socket, frame }) => [socket, frame.type])).toEqual([
+      [1, "hello"],
+      [2, "hello"],
+    ]);
+  });
+});
