@@ -7,7 +7,7 @@ import { eventKey } from "../contract/ids.ts";
 import { matchEvent, type StepFilter, type StepMatch } from "../contract/matching.ts";
 import type { RunView } from "../contract/run-view.ts";
 import { dayOf, ledgerName } from "../durable-objects/day-ledger/naming.ts";
-import type { MatchedStep } from "../durable-objects/flow-event/object.ts";
+import type { MatchedStep } from "../durable-objects/flow-event/calls.ts";
 import { sha256Hex } from "./auth/secrets.ts";
 import { catalog } from "./catalog/catalog.ts";
 import type { Env } from "./env.ts";

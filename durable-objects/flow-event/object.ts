@@ -9,11 +9,9 @@
 import { DurableObject } from "cloudflare:workers";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
-import { dayOf, ledgerName, retentionMs } from "../day-ledger/naming.ts";
+import { retentionMs } from "../day-ledger/naming.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
-import { Outbox, type Effect } from "../kit/outbox.ts";
 import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
-import type { Flow, FlowStep } from "../../contract/flow-manifest.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import {
@@ -30,57 +28,23 @@ import {
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
-import {
-  runSummary,
-  runView,
-  type EventView,
-  type OutputChunkView,
-  type RunView,
-} from "../../contract/run-view.ts";
+import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
-import { effectsOfChange, effectsOfState, retentionDue, routeOf, type OwedEffect } from "./rules.ts";
+import { effectsOfChange, effectsOfState, retentionDue } from "./rules.ts";
+import type {
+  MatchedStep,
+  IngestRequest,
+  IngestAnswer,
+  CancelAnswer,
+  ReplayAnswer,
+  OutputPage,
+  AttemptPosition,
+} from "./calls.ts";
+import { EventOutbox } from "./event-outbox.ts";
 import { EventStorage, type StoredEvent } from "./storage.ts";
 import { RunSockets } from "./run-sockets.ts";
 import { TailSockets } from "./tail-sockets.ts";
-import { eventView, storedSummary } from "./view.ts";
-
-/** A step that an event starts. */
-export interface MatchedStep {
-  flow: Pick<Flow, "name" | "version" | "digest">;
-  step: FlowStep;
-}
-
-export interface IngestRequest {
-  key: string;
-  event: FlowEvent;
-  /** sha256 of the event's identity. */
-  identity: string;
-  matches: MatchedStep[];
-  lineage: Lineage;
-  origin: "event" | "replay" | "next";
-  /** Receipt at the edge, epoch ms. */
-  createdAt: number;
-}
-
-export interface IngestAnswer {
-  status: "accepted" | "duplicate";
-  conflict: boolean;
-  runs: RunView[];
-}
-
-export type CancelAnswer =
-  { kind: "run"; run: RunView } | { kind: "unknown" } | { kind: "over"; run: RunView };
-export type ReplayAnswer = { kind: "runs"; runs: RunView[] } | { kind: "unknown" } | { kind: "full" };
-export interface OutputPage {
-  output: OutputChunkView[];
-  complete: boolean;
-}
-/** What a pool should hold of a run: what it reconciles its own view with. */
-export type AttemptPosition =
-  | { kind: "waiting"; attempt: number }
-  | { kind: "running"; attempt: number; runnerId: string }
-  /** The run is over, or backs off and will be sent when it is due. */
-  | { kind: "nothing" };
+import { eventView } from "./view.ts";
 
 /** How long after a commit the alarm tells again what may still be owed, should a crash cut the telling off. */
 const TELL_AGAIN_MS = 60_000;
@@ -88,21 +52,16 @@ const TELL_AGAIN_MS = 60_000;
 export class FlowEventObject extends DurableObject<Env> {
   readonly #storage: EventStorage;
   readonly #alarm: AlarmSchedule;
-  readonly #outbox: Outbox;
+  readonly #outbox: EventOutbox;
   readonly #runSockets: RunSockets;
   readonly #tails: TailSockets;
-  /** Effects that a commit owes and that no drain has taken yet. */
-  #owed: OwedEffect[] = [];
-  #draining = false;
-  /** Whether this instance has brought the event's own row into its day's ledger. */
-  #listed = false;
   #waiters = new Set<() => void>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#storage = new EventStorage(ctx.storage);
     this.#alarm = new AlarmSchedule(ctx.storage);
-    this.#outbox = new Outbox(`event ${ctx.id.name ?? ctx.id.toString()}`);
+    this.#outbox = new EventOutbox(env, this.#storage, `event ${ctx.id.name ?? ctx.id.toString()}`);
     this.#tails = new TailSockets(ctx, this.#storage);
     this.#runSockets = new RunSockets(ctx, this.#storage, this.#tails, {
       commit: (run, before) => this.#commit([{ run, before }]),
@@ -362,7 +321,7 @@ export class FlowEventObject extends DurableObject<Env> {
       const run = tick(before, this.#runSockets.lastSeen(before), this.#endOptions(now));
       const effects = effectsOfState(run, now);
       const sends = effects.some((effect) => effect.kind === "send" || effect.kind === "chain");
-      this.#owed.push(...effects);
+      this.#outbox.owe(effects);
       return { before, run: sends ? resent(run, now) : run };
     });
     for (const { before, run } of changes)
@@ -379,8 +338,7 @@ export class FlowEventObject extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets())
       closeSocket(socket, CLOSE.over, "the event has reached its retention");
     // The id may be sent again: that is a new event, which owes nothing of this one and is not listed yet.
-    this.#owed = [];
-    this.#listed = false;
+    this.#outbox.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -392,7 +350,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = this.#storage.readRuns();
     const over = runs.every((run) => isTerminal(run.status));
     const dues = runs.flatMap((run) => nextDue(run, this.#runSockets.lastSeen(run), now) ?? []);
-    if (this.#draining || this.#owed.length > 0) dues.push(now + TELL_AGAIN_MS);
+    if (this.#outbox.pending) dues.push(now + TELL_AGAIN_MS);
     return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
   }
 
@@ -419,14 +377,14 @@ export class FlowEventObject extends DurableObject<Env> {
       for (const { run } of records) this.#storage.writeRun(run);
     });
     for (const { run, before } of records) {
-      this.#owed.push(...effectsOfChange(before, run, now));
+      this.#outbox.owe(effectsOfChange(before, run, now));
       if (before !== undefined && before.rev !== run.rev)
         this.#tails.runChanged(this.#withProgress(run), run.n);
     }
     for (const waiter of [...this.#waiters]) waiter();
     // In the same turn as the writes, so that it commits with them.
     await this.#alarm.wakeBy(this.#nextDue(now));
-    if (this.#owed.length > 0) this.ctx.waitUntil(this.#drain());
+    if (this.#outbox.pending) this.ctx.waitUntil(this.#tell());
   }
 
   /** When an attempt is over, the counters of its output move from its rows into the record. */
@@ -437,25 +395,11 @@ export class FlowEventObject extends DurableObject<Env> {
     return { ...run, outputBytes: run.outputBytes + bytes, outputDropped: run.outputDropped + dropped };
   }
 
-  /** Performs what is owed, one round at a time, until nothing is left or a round failed. */
-  async #drain(): Promise<void> {
-    if (this.#draining) return;
-    this.#draining = true;
-    try {
-      while (this.#owed.length > 0) {
-        const round = this.#owed;
-        this.#owed = [];
-        const retryAfterMs = await this.#outbox.drain(this.#effects(round));
-        if (retryAfterMs === undefined) continue;
-        // Kept in memory for the next round; after a crash the alarm computes it again from what is stored.
-        this.#owed.unshift(...round);
-        await this.#alarm.wakeBy(Date.now() + retryAfterMs);
-        return;
-      }
-    } finally {
-      this.#draining = false;
-    }
-    await this.#rest();
+  /** Tells everybody what is owed; what could not be told wakes this object again. */
+  async #tell(): Promise<void> {
+    const retryAfterMs = await this.#outbox.drain();
+    if (retryAfterMs !== undefined) await this.#alarm.wakeBy(Date.now() + retryAfterMs);
+    else if (!this.#outbox.pending) await this.#rest();
   }
 
   /** All is told and nothing runs: the next thing that happens here by itself is the deletion. */
@@ -464,67 +408,5 @@ export class FlowEventObject extends DurableObject<Env> {
     if (stored === undefined) return;
     const due = this.#nextDue(Date.now());
     if (due !== undefined && due === stored.createdAt + retentionMs(this.env)) await this.#alarm.moveTo(due);
-  }
-
-  #effects(owed: OwedEffect[]): Effect[] {
-    const stored = this.#storage.readEvent();
-    if (stored === undefined) return [];
-    const runs = new Map(this.#storage.readRuns().map((run) => [run.n, run]));
-    const of = (kind: OwedEffect["kind"]): RunRecord[] =>
-      [...new Set(owed.flatMap((effect) => (effect.kind === kind ? [effect.n] : [])))].flatMap(
-        (n) => runs.get(n) ?? [],
-      );
-    return [
-      ...this.#sendEffects(of("send"), of("chain")),
-      ...this.#settleEffects(owed, runs),
-      ...this.#projectEffects(stored, of("project")),
-    ];
-  }
-
-  #sendEffects(waiting: RunRecord[], chaining: RunRecord[]): Effect[] {
-    const messages = [
-      ...waiting.flatMap((run) => {
-        const attempt = waitingAttempt(run);
-        return attempt === undefined ? [] : [{ kind: "run" as const, route: routeOf(run, attempt) }];
-      }),
-      ...chaining.flatMap((run) =>
-        (run.chained ?? [])
-          .filter((entry) => entry.state === "owed")
-          .map((entry) => ({ kind: "chained" as const, runId: run.id, index: entry.index })),
-      ),
-    ];
-    if (messages.length === 0) return [];
-    return [{ key: "send", perform: () => this.env.RUN_QUEUE.sendBatch(messages.map((body) => ({ body }))) }];
-  }
-
-  #settleEffects(owed: OwedEffect[], runs: Map<number, RunRecord>): Effect[] {
-    return owed.flatMap((effect) => {
-      const run = effect.kind === "settle" ? runs.get(effect.n) : undefined;
-      if (effect.kind !== "settle" || run === undefined) return [];
-      const pool = this.env.POOLS.getByName(run.pool);
-      return [{ key: `settle ${run.id}`, perform: async () => pool.settle(run.id, effect.attempt) }];
-    });
-  }
-
-  /**
-   * One call for each day concerned: the event on the day of its receipt, a run on the day of its creation. The event
-   * goes with the first call of this instance, which cannot know whether a crash has cut off the one before it.
-   */
-  #projectEffects(stored: StoredEvent, runs: RunRecord[]): Effect[] {
-    if (runs.length === 0) return [];
-    const eventDay = dayOf(stored.createdAt);
-    const days = new Map<number, RunRecord[]>(this.#listed ? [] : [[eventDay, []]]);
-    for (const run of runs) days.set(dayOf(run.createdAt), [...(days.get(dayOf(run.createdAt)) ?? []), run]);
-    return [...days].map(([day, itsRuns]) => ({
-      key: `project ${stored.key}`,
-      perform: async () => {
-        const event = day === eventDay && !this.#listed ? storedSummary(stored) : undefined;
-        await this.env.LEDGERS.getByName(ledgerName(this.env, day, stored.key)).project({
-          event,
-          runs: itsRuns.map((run) => ({ rev: run.rev, createdMs: run.createdAt, summary: runSummary(run) })),
-        });
-        if (event !== undefined) this.#listed = true;
-      },
-    }));
   }
 }

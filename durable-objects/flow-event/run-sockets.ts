@@ -186,7 +186,7 @@ export class RunSockets {
   }
 
   #output(socket: WebSocket, run: RunRecord, attempt: number, chunks: OutputChunk[]): void {
-    const bytes = chunks.reduce((sum, chunk) => sum + Buffer.byteLength(chunk.text), 0);
+    const bytes = chunks.reduce((sum, chunk) => sum + new TextEncoder().encode(chunk.text).length, 0);
     if (bytes > OUTPUT_FRAME_MAX_BYTES) {
       this.#reject(
         socket,

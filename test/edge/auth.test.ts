@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { HTTP_ROUTES, type HttpRoute, type Scope } from "../../contract/http.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
-import { call, eventStub, expectError, freshId, send, stored, TOKENS } from "./support/api.ts";
+import { call, eventStub, expectError, expectJson, freshId, get, send, stored, TOKENS } from "./support/api.ts";
 import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
 
@@ -163,6 +163,12 @@ describe("invariant 14: closed by default", () => {
         401,
       );
   });
+});
+
+test("/healthz is open to all, and /flows knows the flows of the tests", async () => {
+  expect(await expectJson(call("GET", "/healthz", { token: null }), 200)).toEqual({ ok: true });
+  const { flows } = await get<{ flows: { name: string }[] }>("/flows");
+  expect(flows.map((flow) => flow.name)).toEqual(["release", "lab"]);
 });
 
 describe("every answer", () => {

@@ -19,6 +19,7 @@ import {
   freshId,
   get,
   ledgerStub,
+  poolOf,
   replay,
   send,
   stored,
@@ -45,6 +46,18 @@ describe("accepted", () => {
       ["notify", "queued", "other"],
     ]);
     expect(answer).not.toHaveProperty("conflict");
+  });
+
+  test("invariant 6: more runs than the queue takes in one call all come to their pool", async () => {
+    const { type, pool } = deployStep();
+    const steps = 120;
+    for (let more = 1; more < steps; more += 1) deployStep({ pool, trigger: { type } });
+    const { runIds } = await send({ id: freshId(), type });
+    expect(runIds).toHaveLength(steps);
+    await until(async () => {
+      const { waiting } = await poolOf(pool);
+      expect(new Set(waiting.map((run) => run.runId))).toEqual(new Set(runIds));
+    });
   });
 
   test("/flow-events is the same route", async () => {

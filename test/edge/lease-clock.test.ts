@@ -221,7 +221,10 @@ describe("the other clocks (invariant 11)", () => {
   test("invariant 11: the edge ends an attempt whose runner does not keep the wall clock", async () => {
     const { runId, link } = await claimed({ timeoutMs: 1_000 });
     await link.print("1");
-    await rewriteAttempt(runId, (attempt) => ({ ...attempt, startedAt: Date.now() - 1_000 - WALL_MARGIN_MS }));
+    await rewriteAttempt(runId, (attempt) => ({
+      ...attempt,
+      startedAt: Date.now() - 1_000 - WALL_MARGIN_MS,
+    }));
     await fireAlarm(runStub(runId));
     await link.next("lease_lost");
     expect(await runOf(runId)).toMatchObject({
@@ -235,7 +238,10 @@ describe("the other clocks (invariant 11)", () => {
   test("invariant 11: one that is away may still hand over what it holds", async () => {
     const { runId, link } = await claimed({ timeoutMs: 1_000 });
     await leave(runId, link);
-    await rewriteAttempt(runId, (attempt) => ({ ...attempt, startedAt: Date.now() - 1_000 - WALL_MARGIN_MS }));
+    await rewriteAttempt(runId, (attempt) => ({
+      ...attempt,
+      startedAt: Date.now() - 1_000 - WALL_MARGIN_MS,
+    }));
     await fireAlarm(runStub(runId));
     const { link: back } = await RunLink.resume(runId, 1, link.lease);
     await back.complete({ status: "completed" });

@@ -9,7 +9,8 @@ import { normalizeEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
 import type { EventView, RunSummary } from "../../contract/run-view.ts";
 import { dayOf, ledgerName, retentionMs } from "../../durable-objects/day-ledger/naming.ts";
-import type { FlowEventObject, IngestRequest } from "../../durable-objects/flow-event/object.ts";
+import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
+import type { IngestRequest } from "../../durable-objects/flow-event/calls.ts";
 import type { StoredEvent } from "../../durable-objects/flow-event/storage.ts";
 import { matchedSteps } from "../../worker/dispatch.ts";
 import {

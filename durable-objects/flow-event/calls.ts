@@ -1,0 +1,42 @@
+/** What is said in the calls of an event object: plain data, both ways. */
+import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
+import type { Flow, FlowStep } from "../../contract/flow-manifest.ts";
+import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
+
+/** A step that an event starts. */
+export interface MatchedStep {
+  flow: Pick<Flow, "name" | "version" | "digest">;
+  step: FlowStep;
+}
+
+export interface IngestRequest {
+  key: string;
+  event: FlowEvent;
+  /** sha256 of the event's identity. */
+  identity: string;
+  matches: MatchedStep[];
+  lineage: Lineage;
+  origin: "event" | "replay" | "next";
+  /** Receipt at the edge, epoch ms. */
+  createdAt: number;
+}
+
+export interface IngestAnswer {
+  status: "accepted" | "duplicate";
+  conflict: boolean;
+  runs: RunView[];
+}
+
+export type CancelAnswer =
+  { kind: "run"; run: RunView } | { kind: "unknown" } | { kind: "over"; run: RunView };
+export type ReplayAnswer = { kind: "runs"; runs: RunView[] } | { kind: "unknown" } | { kind: "full" };
+export interface OutputPage {
+  output: OutputChunkView[];
+  complete: boolean;
+}
+/** What a pool should hold of a run: what it reconciles its own view with. */
+export type AttemptPosition =
+  | { kind: "waiting"; attempt: number }
+  | { kind: "running"; attempt: number; runnerId: string }
+  /** The run is over, or backs off and will be sent when it is due. */
+  | { kind: "nothing" };
