@@ -14,14 +14,7 @@ import type { FlowEvent } from "./flow-event.ts";
 import type { Flow, FlowStep } from "./flow-manifest.ts";
 import type { FlowResult } from "./flow-result.ts";
 import { runId } from "./ids.ts";
-import {
-  CHAIN_MAX_DEPTH,
-  CHAIN_MAX_EVENTS,
-  EVIDENCE_MAX_CHARS,
-  LOST_AFTER_MS,
-  RETRY_BACKOFF_MAX_MS,
-  WALL_MARGIN_MS,
-} from "./limits.ts";
+import { CHAIN_MAX_DEPTH, CHAIN_MAX_EVENTS, EVIDENCE_MAX_CHARS, RETRY_BACKOFF_MAX_MS } from "./limits.ts";
 import { renderConcurrencyKey } from "./matching.ts";
 import { outcomeOf, type Outcome } from "./run-outcome.ts";
 import type {
@@ -36,9 +29,6 @@ import type {
 
 /** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
 export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as const;
-
-/** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
-const HANDOVER_GRACE_MS = 10_000;
 
 export function resendAfterMs(sends: number): number {
   return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];
@@ -113,11 +103,13 @@ export function liveAttempt(run: RunRecord): AttemptRecord | undefined {
   return run.status === "running" ? run.attempts.at(-1) : undefined;
 }
 
-function changed(run: RunRecord, now: number, change: Partial<RunRecord>): RunRecord {
+/** A later state of the run: its revision grows, so that no projection takes it for the older one. */
+export function changed(run: RunRecord, now: number, change: Partial<RunRecord>): RunRecord {
   return { ...run, ...change, rev: run.rev + 1, updatedAt: now };
 }
 
-function withAttempt(run: RunRecord, attempt: AttemptRecord): AttemptRecord[] {
+/** The run's attempts with this one in place of the one of its number. */
+export function withAttempt(run: RunRecord, attempt: AttemptRecord): AttemptRecord[] {
   return run.attempts.map((known) => (known.number === attempt.number ? attempt : known));
 }
 
@@ -379,85 +371,6 @@ export function deadLetter(run: RunRecord, attempt: number, now: number): RunRec
       message: `attempt ${attempt} could not be handed to pool ${run.pool}: the queue gave up after its retries; replay the event to try again`,
     },
   });
-}
-
-/** The runner's socket for an attempt closed or was not found: the lease clock runs from here (invariant 7). */
-export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
-  const live = liveAttempt(run);
-  if (live?.number !== number || live.unseenSince !== undefined) return run;
-  return unseenFrom(run, live, since);
-}
-
-function unseenFrom(run: RunRecord, live: AttemptRecord, since: number): RunRecord {
-  return { ...run, attempts: withAttempt(run, { ...live, unseenSince: since }) };
-}
-
-export function noteSeen(run: RunRecord, number: number): RunRecord {
-  const live = liveAttempt(run);
-  if (live?.number !== number || live.unseenSince === undefined) return run;
-  const seen = { ...live };
-  delete seen.unseenSince;
-  return { ...run, attempts: withAttempt(run, seen) };
-}
-
-/**
- * Time has passed. `lastSeen` is the last sign of life on the open socket of the live attempt, or undefined when
- * none is open.
- */
-export function tick(run: RunRecord, lastSeen: number | undefined, options: EndOptions): RunRecord {
-  const { now } = options;
-  if (run.status === "queued" && now >= queueDeadline(run))
-    return changed(run, now, {
-      status: "failed",
-      completedAt: now,
-      error: {
-        code: "queue_timeout",
-        message: `no runner of pool ${run.pool} took the run within ${run.policy.queueMs} ms`,
-      },
-    });
-  const live = liveAttempt(run);
-  if (live === undefined) return run;
-  if (lastSeen !== undefined && now >= wallDeadline(run, live))
-    return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
-  const since = lastSeen ?? live.unseenSince;
-  // This object has just woken (a deploy, a crash), or it slept through the deadline: it was away itself, and grants
-  // the whole time before it declares anything lost (invariant 16).
-  if (since === undefined || (lastSeen === undefined && now >= since + 2 * LOST_AFTER_MS))
-    return unseenFrom(run, live, now);
-  if (now < since + LOST_AFTER_MS) return run;
-  const error = {
-    code: "lost",
-    message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`,
-  };
-  return endAttempt(run, live.number, undefined, { reason: "abandoned", error }, options);
-}
-
-function queueDeadline(run: RunRecord): number {
-  return run.queuedAt + run.policy.queueMs;
-}
-
-/**
- * Kept by the runner; the edge looks at it only while that one is connected. A runner that is away may hold the result
- * of a step that ended long ago: then the lease clock alone decides how long it is waited for.
- */
-function wallDeadline(run: RunRecord, live: AttemptRecord): number {
-  return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS;
-}
-
-/** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
-export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
-  if (run.status === "queued") return Math.min(queueDeadline(run), run.sendAt);
-  const live = liveAttempt(run);
-  if (live === undefined)
-    return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
-  if (lastSeen === undefined) return (live.unseenSince ?? now) + LOST_AFTER_MS;
-  const wall = wallDeadline(run, live);
-  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS);
-}
-
-/** What was owed to the queue has been sent again. */
-export function resent(run: RunRecord, now: number): RunRecord {
-  return { ...run, sends: run.sends + 1, sendAt: now + resendAfterMs(run.sends + 1) };
 }
 
 /** What one attempt's output has come to: what is committed, and how much of the run's bound is used. */

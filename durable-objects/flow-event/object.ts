@@ -19,14 +19,12 @@ import {
   isTerminal,
   liveAttempt,
   newRun,
-  nextDue,
   noteChained,
   requestCancel,
-  resent,
-  tick,
   waitingAttempt,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
+import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";

@@ -12,13 +12,12 @@ import {
   claim,
   endAttempt,
   liveAttempt,
-  noteSeen,
-  noteUnseen,
   recordResult,
   recordSignalled,
   resume,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
+import { noteSeen, noteUnseen } from "../../contract/run-clocks.ts";
 import type { AttemptEnd, RunRecord } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import { formatCursor } from "../../contract/output-cursor.ts";

@@ -32,6 +32,15 @@ export interface StoredEvent {
   conflicts?: { count: number; lastAt: number };
 }
 
+/**
+ * A large event as its JSON, compressed. A value may have 2 MB, and a text of the runtime takes two bytes a character
+ * as soon as one of them is not Latin: an event within its own bound of 1 MiB would not fit as it stands.
+ */
+type PackedEvent = Omit<StoredEvent, "event"> & { packed: Uint8Array };
+
+/** Events from here on are packed. */
+const PACK_EVENT_FROM_CHARS = 256 * 1024;
+
 interface StoredFrame {
   lastSeq: number;
   /** Totals of the attempt up to and with this frame. */
@@ -64,11 +73,21 @@ export class EventStorage {
   }
 
   readEvent(): StoredEvent | undefined {
-    return this.#storage.kv.get<StoredEvent>("event");
+    const kept = this.#storage.kv.get<StoredEvent | PackedEvent>("event");
+    if (kept === undefined || !("packed" in kept)) return kept;
+    const { packed, ...rest } = kept;
+    return { ...rest, event: JSON.parse(new TextDecoder().decode(gunzipSync(packed))) as FlowEvent };
   }
 
-  writeEvent(event: StoredEvent): void {
-    this.#storage.kv.put("event", event);
+  writeEvent(stored: StoredEvent): void {
+    const text = JSON.stringify(stored.event);
+    if (text.length < PACK_EVENT_FROM_CHARS) {
+      this.#storage.kv.put("event", stored);
+      return;
+    }
+    const { event: _event, ...rest } = stored;
+    const packed: PackedEvent = { ...rest, packed: new Uint8Array(gzipSync(text)) };
+    this.#storage.kv.put("event", packed);
   }
 
   readRun(n: number): RunRecord | undefined {

@@ -12,7 +12,6 @@ import { parseRunId } from "../../contract/ids.ts";
 import {
   BACKLOG_MAX_RUNS,
   CONTROL_STALE_MS,
-  LIST_MAX_ITEMS,
   LOST_AFTER_MS,
   OFFER_TIMEOUT_MS,
   PING_INTERVAL_MS,
@@ -21,45 +20,15 @@ import {
   RUNNERS_PER_POOL_MAX,
 } from "../../contract/limits.ts";
 import type { Reason } from "../../contract/run-record.ts";
-import { iso } from "../../contract/run-view.ts";
-import type { ControlDown, ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
+import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
-import { acceptSocket, answerPings, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
+import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
+import { poolView, type PoolView } from "./view.ts";
 import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { ControlSockets } from "./control-sockets.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
-
-/** What hibernation keeps of a control socket. */
-interface Attachment {
-  openedAt: number;
-  runnerId?: string;
-}
-
-export interface PoolView {
-  runners: {
-    id: string;
-    name: string;
-    pool: string;
-    version: string;
-    labels: string[];
-    capacity: number;
-    active: string[];
-    state: "connected" | "draining" | "disconnected";
-    connectedAt: string;
-    lastSeenAt: string | undefined;
-    flows: { name: string; version: number; digest: string }[];
-  }[];
-  waiting: {
-    runId: string;
-    pool: string;
-    flow: string;
-    step: string;
-    attempt: number;
-    queuedAt: string;
-    reason: Reason;
-  }[];
-}
 
 /**
  * How often runs that have been here for so long are compared with their event objects, should a `settle` have been
@@ -76,6 +45,7 @@ const FORGET_RUNNER_MS = 7 * 86_400_000;
 export class RunnerPool extends DurableObject<Env> {
   readonly #storage: PoolStorage;
   readonly #alarm: AlarmSchedule;
+  readonly #sockets: ControlSockets;
   readonly #name: string;
   /** Offers without an answer, with the timer that takes each back. */
   readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -86,6 +56,7 @@ export class RunnerPool extends DurableObject<Env> {
     super(ctx, env);
     this.#storage = new PoolStorage(ctx.storage);
     this.#alarm = new AlarmSchedule(ctx.storage);
+    this.#sockets = new ControlSockets(ctx);
     this.#name = ctx.id.name ?? "default";
     answerPings(ctx);
   }
@@ -134,52 +105,25 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   view(): PoolView {
-    const states = new Map(this.#runnerStates().map((state) => [state.runnerId, state]));
-    const runners = [...this.#storage.runners.values()].map((runner) => {
-      const seen = this.#seenAt(runner.runnerId) ?? runner.leftAt;
-      return {
-        id: runner.runnerId,
-        name: runner.name,
-        pool: this.#name,
-        version: runner.version,
-        labels: runner.labels,
-        capacity: runner.capacity,
-        active: [...this.#storage.runs.values()]
-          .filter((run) => run.runnerId === runner.runnerId)
-          .map((run) => run.route.runId),
-        state:
-          states.get(runner.runnerId)?.connected !== true
-            ? ("disconnected" as const)
-            : runner.draining
-              ? ("draining" as const)
-              : ("connected" as const),
-        connectedAt: iso(runner.connectedAt),
-        lastSeenAt: seen === undefined ? undefined : iso(seen),
-        flows: runner.flows,
-      };
-    });
-    const held = this.#held();
-    const waiting = this.#storage.backlog.slice(0, LIST_MAX_ITEMS).map((route) => ({
-      runId: route.runId,
+    return poolView({
       pool: this.#name,
-      flow: route.flow.name,
-      step: route.step,
-      attempt: route.attempt,
-      queuedAt: iso(route.queuedAt),
-      reason: waitingReason(route, [...states.values()], held),
-    }));
-    return { runners, waiting };
+      runs: [...this.#storage.runs.values()],
+      backlog: this.#storage.backlog,
+      runners: [...this.#storage.runners.values()],
+      states: this.#runnerStates(),
+      held: this.#held(),
+      seen: this.#sockets.seen(),
+    });
   }
 
   override fetch(): Response {
-    const attachment: Attachment = { openedAt: Date.now() };
-    return acceptSocket(this.ctx, [], attachment).response;
+    return this.#sockets.accept();
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const read = readControlFrame(data);
     if (!read.ok) {
-      this.#reject(socket, "bad_frame", describeFaults(read.faults));
+      this.#sockets.reject(socket, "bad_frame", describeFaults(read.faults));
       return;
     }
     const frame = read.value;
@@ -187,8 +131,8 @@ export class RunnerPool extends DurableObject<Env> {
       await this.#hello(socket, frame);
       return;
     }
-    const { runnerId } = attachmentOf(socket);
-    if (runnerId === undefined) this.#reject(socket, "no_hello", "say hello first");
+    const runnerId = this.#sockets.runnerOf(socket);
+    if (runnerId === undefined) this.#sockets.reject(socket, "no_hello", "say hello first");
     else await this.#handle(socket, runnerId, frame);
   }
 
@@ -199,7 +143,7 @@ export class RunnerPool extends DurableObject<Env> {
   ): Promise<void> {
     const runner = this.#storage.runners.get(runnerId);
     if (runner === undefined) {
-      this.#reject(socket, "unknown_runner", "say hello again");
+      this.#sockets.reject(socket, "unknown_runner", "say hello again");
       return;
     }
     switch (frame.type) {
@@ -229,7 +173,7 @@ export class RunnerPool extends DurableObject<Env> {
 
   async #hello(socket: WebSocket, frame: HelloFrame): Promise<void> {
     if (frame.protocol < PROTOCOL_OLDEST || frame.protocol > PROTOCOL_VERSION) {
-      this.#reject(
+      this.#sockets.reject(
         socket,
         "protocol",
         `this edge speaks protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}, the runner ${frame.protocol}: update the older one`,
@@ -239,17 +183,14 @@ export class RunnerPool extends DurableObject<Env> {
     const now = Date.now();
     this.#forgetOldRunners(now);
     if (!this.#storage.runners.has(frame.runnerId) && this.#storage.runners.size >= RUNNERS_PER_POOL_MAX) {
-      this.#reject(
+      this.#sockets.reject(
         socket,
         "too_many_runners",
         `pool ${this.#name} already knows ${RUNNERS_PER_POOL_MAX} runners`,
       );
       return;
     }
-    for (const other of this.#socketsOf(frame.runnerId))
-      if (other !== socket) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
-    const attachment: Attachment = { openedAt: now, runnerId: frame.runnerId };
-    socket.serializeAttachment(attachment);
+    this.#sockets.bind(socket, frame.runnerId);
     const { runnerId, name, version, labels, capacity, flows } = frame;
     this.#storage.putRunner({
       runnerId,
@@ -262,7 +203,7 @@ export class RunnerPool extends DurableObject<Env> {
       connectedAt: now,
     });
     this.#coolUntil.delete(runnerId);
-    this.#send(socket, {
+    this.#sockets.send(socket, {
       type: "welcome",
       pool: this.#name,
       protocol: PROTOCOL_VERSION,
@@ -327,9 +268,9 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Offers that the runner has not answered go back at once; what it has accepted stays its own. */
   #left(socket: WebSocket): void {
-    const { runnerId } = attachmentOf(socket);
+    const runnerId = this.#sockets.runnerOf(socket);
     const runner = runnerId === undefined ? undefined : this.#storage.runners.get(runnerId);
-    if (runner === undefined || this.#socketsOf(runner.runnerId).some((other) => other !== socket)) return;
+    if (runner === undefined || this.#sockets.of(runner.runnerId).some((other) => other !== socket)) return;
     this.#storage.putRunner({ ...runner, leftAt: Date.now() });
     this.#takeBackOffers(runner.runnerId);
     this.#offerWork();
@@ -358,7 +299,7 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   #offer(route: RunRoute, runnerId: string): void {
-    const socket = this.#socketsOf(runnerId)[0];
+    const socket = this.#sockets.of(runnerId)[0];
     if (socket === undefined) return;
     this.#storage.putRun({ route, runnerId, heldAt: Date.now() });
     this.#offers.set(
@@ -367,7 +308,7 @@ export class RunnerPool extends DurableObject<Env> {
         this.#offerExpired(route.runId, runnerId);
       }, OFFER_TIMEOUT_MS),
     );
-    this.#send(socket, {
+    this.#sockets.send(socket, {
       type: "offer",
       runId: route.runId,
       attempt: route.attempt,
@@ -439,13 +380,14 @@ export class RunnerPool extends DurableObject<Env> {
     const held = new Map<string, number>();
     for (const { runnerId } of this.#storage.runs.values())
       if (runnerId !== undefined) held.set(runnerId, (held.get(runnerId) ?? 0) + 1);
-    const seen = this.#seen();
+    const seen = this.#sockets.seen();
     return [...this.#storage.runners.values()].map((runner) => ({
       runnerId: runner.runnerId,
       name: runner.name,
       labels: runner.labels,
       capacity: runner.capacity,
-      draining: runner.draining || (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
+      draining: runner.draining,
+      resting: (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
       connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
       flows: runner.flows,
       held: held.get(runner.runnerId) ?? 0,
@@ -457,40 +399,6 @@ export class RunnerPool extends DurableObject<Env> {
       runnerId === undefined ? [] : [{ runId: route.runId, concurrencyKey: route.concurrency?.key }],
     );
   }
-
-  /** Last sign of life of every runner with an open socket, epoch ms. */
-  #seen(): Map<string, number> {
-    const seen = new Map<string, number>();
-    for (const socket of this.ctx.getWebSockets()) {
-      const { runnerId, openedAt } = attachmentOf(socket);
-      if (runnerId === undefined || socket.readyState !== WebSocket.OPEN) continue;
-      seen.set(runnerId, Math.max(seen.get(runnerId) ?? 0, lastSeenAt(this.ctx, socket, openedAt)));
-    }
-    return seen;
-  }
-
-  #seenAt(runnerId: string): number | undefined {
-    return this.#seen().get(runnerId);
-  }
-
-  #socketsOf(runnerId: string): WebSocket[] {
-    return this.ctx
-      .getWebSockets()
-      .filter((socket) => socket.readyState === WebSocket.OPEN && attachmentOf(socket).runnerId === runnerId);
-  }
-
-  #send(socket: WebSocket, frame: ControlDown): void {
-    sendFrame(socket, frame);
-  }
-
-  #reject(socket: WebSocket, code: string, message: string): void {
-    this.#send(socket, { type: "error", code, message });
-    closeSocket(socket, CLOSE.protocol, code);
-  }
-}
-
-function attachmentOf(socket: WebSocket): Attachment {
-  return socket.deserializeAttachment() as Attachment;
 }
 
 /** So many of all, beginning anywhere. */

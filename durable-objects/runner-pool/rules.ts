@@ -16,6 +16,8 @@ export interface RunnerState {
   labels: string[];
   capacity: number;
   draining: boolean;
+  /** It could not take what it should have been able to take, and is left alone for a moment. */
+  resting?: boolean;
   /** It has a socket, and that socket has shown life lately. */
   connected: boolean;
   flows: FlowDigest[];
@@ -93,7 +95,7 @@ function leastLoaded(runners: RunnerState[], load: ReadonlyMap<string, number>):
 }
 
 function available(runner: RunnerState): boolean {
-  return runner.connected && !runner.draining;
+  return runner.connected && !runner.draining && runner.resting !== true;
 }
 
 function fits(route: RunRoute, runner: RunnerState): boolean {
@@ -122,7 +124,7 @@ export function waitingReason(
     return { code: "no_labels", message: `no connected runner has the labels ${route.labels.join(", ")}` };
   const same = labelled.filter((runner) => hasDigest(route, runner));
   if (same.length === 0) return digestReason(route, labelled);
-  const open = same.filter(available);
+  const open = same.filter((runner) => !runner.draining);
   if (open.length === 0)
     return {
       code: "draining",

@@ -5,7 +5,17 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { HTTP_ROUTES, type HttpRoute, type Scope } from "../../contract/http.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
-import { call, eventStub, expectError, expectJson, freshId, get, send, stored, TOKENS } from "./support/api.ts";
+import {
+  call,
+  eventStub,
+  expectError,
+  expectJson,
+  freshId,
+  get,
+  send,
+  stored,
+  TOKENS,
+} from "./support/api.ts";
 import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
 

@@ -5,12 +5,11 @@ import { LOST_AFTER_MS, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
 import {
   deadLetter,
   endAttempt,
-  noteUnseen,
   recordResult,
   requestCancel,
-  tick,
   type OutputProgress,
 } from "../../contract/run-lifecycle.ts";
+import { noteUnseen, tick } from "../../contract/run-clocks.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { OutputChunk } from "../../contract/runner-link.ts";
 import {

@@ -7,16 +7,8 @@ import {
   RETRY_MAX_ATTEMPTS,
   WALL_MARGIN_MS,
 } from "../../contract/limits.ts";
-import {
-  endAttempt,
-  nextDue,
-  noteSeen,
-  noteUnseen,
-  recordResult,
-  requestCancel,
-  RESEND_AFTER_MS,
-  tick,
-} from "../../contract/run-lifecycle.ts";
+import { endAttempt, recordResult, requestCancel, RESEND_AFTER_MS } from "../../contract/run-lifecycle.ts";
+import { nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
 import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
 import { END_REASONS, type RunRecord } from "../../contract/run-record.ts";
 import {

@@ -13,10 +13,10 @@ import {
   recordSignalled,
   requestCancel,
   RESEND_AFTER_MS,
-  resent,
   resume,
   waitingAttempt,
 } from "../../contract/run-lifecycle.ts";
+import { resent } from "../../contract/run-clocks.ts";
 import { resolveManifest } from "../../contract/flow-manifest.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import {

@@ -12,18 +12,14 @@ import {
   endAttempt,
   isTerminal,
   liveAttempt,
-  nextDue,
   noteChained,
-  noteSeen,
-  noteUnseen,
   recordResult,
   recordSignalled,
   requestCancel,
-  resent,
   resume,
-  tick,
   waitingAttempt,
 } from "../../contract/run-lifecycle.ts";
+import { nextDue, noteSeen, noteUnseen, resent, tick } from "../../contract/run-clocks.ts";
 import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
 import { END_REASONS, type AttemptRecord, type RunRecord } from "../../contract/run-record.ts";
 import { effectsOfState } from "../../durable-objects/flow-event/rules.ts";

@@ -8,7 +8,7 @@ import type { ErrorBody } from "../../../contract/errors.ts";
 import { eventKey, parseRunId } from "../../../contract/ids.ts";
 import type { EventView, OutputChunkView, RunView } from "../../../contract/run-view.ts";
 import type { RunRecord } from "../../../contract/run-record.ts";
-import type { PoolView } from "../../../durable-objects/runner-pool/object.ts";
+import type { PoolView } from "../../../durable-objects/runner-pool/view.ts";
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 
 export const TOKENS = {

@@ -1,0 +1,75 @@
+/** What a pool shows of itself: its runners, and why each waiting run waits. */
+import { LIST_MAX_ITEMS } from "../../contract/limits.ts";
+import type { Reason } from "../../contract/run-record.ts";
+import { iso } from "../../contract/run-view.ts";
+import type { RunRoute } from "../../contract/runner-link.ts";
+import { waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import type { KnownRunner, PoolRun } from "./storage.ts";
+
+export interface PoolView {
+  runners: {
+    id: string;
+    name: string;
+    pool: string;
+    version: string;
+    labels: string[];
+    capacity: number;
+    active: string[];
+    state: "connected" | "draining" | "disconnected";
+    connectedAt: string;
+    lastSeenAt: string | undefined;
+    flows: { name: string; version: number; digest: string }[];
+  }[];
+  waiting: {
+    runId: string;
+    pool: string;
+    flow: string;
+    step: string;
+    attempt: number;
+    queuedAt: string;
+    reason: Reason;
+  }[];
+}
+
+/** The pool as its object knows it. */
+export interface PoolState {
+  pool: string;
+  runs: PoolRun[];
+  backlog: readonly RunRoute[];
+  runners: KnownRunner[];
+  states: RunnerState[];
+  held: HeldRun[];
+  /** Last sign of life by runner id, epoch ms, of those with an open socket. */
+  seen: ReadonlyMap<string, number>;
+}
+
+export function poolView({ pool, runs, backlog, runners, states, held, seen }: PoolState): PoolView {
+  const connected = new Set(states.flatMap((state) => (state.connected ? [state.runnerId] : [])));
+  return {
+    runners: runners.map((runner) => {
+      const lastSeen = seen.get(runner.runnerId) ?? runner.leftAt;
+      return {
+        id: runner.runnerId,
+        name: runner.name,
+        pool,
+        version: runner.version,
+        labels: runner.labels,
+        capacity: runner.capacity,
+        active: runs.filter((run) => run.runnerId === runner.runnerId).map((run) => run.route.runId),
+        state: !connected.has(runner.runnerId) ? "disconnected" : runner.draining ? "draining" : "connected",
+        connectedAt: iso(runner.connectedAt),
+        lastSeenAt: lastSeen === undefined ? undefined : iso(lastSeen),
+        flows: runner.flows,
+      };
+    }),
+    waiting: backlog.slice(0, LIST_MAX_ITEMS).map((route) => ({
+      runId: route.runId,
+      pool,
+      flow: route.flow.name,
+      step: route.step,
+      attempt: route.attempt,
+      queuedAt: iso(route.queuedAt),
+      reason: waitingReason(route, states, held),
+    })),
+  };
+}
