@@ -12,7 +12,8 @@ import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt, Journal } from "./journal/journal.ts";
 import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
-import { startStep, type RunningStep } from "./steps/step.ts";
+import { startStep } from "./steps/start-step.ts";
+import type { RunningStep } from "./steps/step.ts";
 
 /** Room that is left for the runner's own words when a step has used up its output. */
 const SYSTEM_OUTPUT_BYTES = 64 * 1024;

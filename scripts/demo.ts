@@ -30,7 +30,10 @@ const stop = stopRequested();
 process.exitCode = await demo();
 
 async function demo(): Promise<number> {
-  heading("1", `an empty workspace with the flow packages of this project, and a git checkout for the bindings`);
+  heading(
+    "1",
+    `an empty workspace with the flow packages of this project, and a git checkout for the bindings`,
+  );
   await rm(root, { recursive: true, force: true });
   await mkdir(checkout, { recursive: true });
   await cp(projectPath("flows"), join(workspace, "flows"), { recursive: true });
@@ -39,7 +42,13 @@ async function demo(): Promise<number> {
   await writeFile(eventFile, `${JSON.stringify(release, null, 2)}\n`);
 
   heading("2", "the edge (workerd) and a runner agent start on this machine");
-  const setup = await startSetup({ port: 0, state: join(root, "state"), workspace, runner: true, line: () => undefined });
+  const setup = await startSetup({
+    port: 0,
+    state: join(root, "state"),
+    workspace,
+    runner: true,
+    line: () => undefined,
+  });
   try {
     console.log(`  ${pc.green("●")} edge at ${setup.url}`);
     const broken = await Promise.race([stop.then(() => "stopped"), setup.broken, show(setup, eventFile)]);

@@ -5,17 +5,12 @@
 import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BadRequestError, FlowError, NotFoundError } from "../contract/errors.ts";
-import type { Env } from "./env.ts";
+import type { AppContext } from "./app-context.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { runnerRoutes } from "./routes/runners.ts";
-
-export interface AppContext {
-  Bindings: Env;
-  Variables: { requestId: string };
-}
 
 const SECURITY_HEADERS: Record<string, string> = {
   "cache-control": "no-store",

@@ -1,17 +1,11 @@
-/**
- * Executes one attempt of a step on this box. What a runner kind needs stands in a file of its own, which exports a
- * `StepStarter`; naming it in `STARTERS` is all that adds a kind.
- */
+/** One attempt of a step on this box, as whoever starts it and whoever executes it see it. */
 import type { FlowEvent } from "../../contract/flow-event.ts";
-import type { FlowStep, RunnerKind } from "../../contract/flow-manifest.ts";
+import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
-import { startBunStep } from "./bun.ts";
-import { DEFAULT_CLOCKS, type StepClocks } from "./clocks.ts";
-import { startNodeStep } from "./node.ts";
-import { refusedStep } from "./refused-step.ts";
+import type { StepClocks } from "./clocks.ts";
 
 export interface StepRequest {
   runId: string;
@@ -49,21 +43,3 @@ export interface RunningStep {
 }
 
 export type StepStarter = (request: StepRequest, events: StepEvents, clocks: StepClocks) => RunningStep;
-
-const STARTERS: Partial<Record<RunnerKind, StepStarter>> = { bun: startBunStep, node: startNodeStep };
-
-export function startStep(
-  request: StepRequest,
-  events: StepEvents,
-  clocks: StepClocks = DEFAULT_CLOCKS,
-): RunningStep {
-  const start = STARTERS[request.step.runner];
-  return start === undefined
-    ? refusedStep({
-        code: "runner_unsupported",
-        message:
-          `step ${request.flow.name}/${request.step.name} wants the runner ${request.step.runner}; ` +
-          `this agent has ${Object.keys(STARTERS).join(", ")}`,
-      })
-    : start(request, events, clocks);
-}

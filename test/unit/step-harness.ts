@@ -10,12 +10,8 @@ import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import type { Secret } from "../../runner-agent/config/step-environment.ts";
 import { DEFAULT_CLOCKS, type StepClocks } from "../../runner-agent/steps/clocks.ts";
-import {
-  startStep,
-  type RunningStep,
-  type StepEvents,
-  type StepRequest,
-} from "../../runner-agent/steps/step.ts";
+import { startStep } from "../../runner-agent/steps/start-step.ts";
+import type { RunningStep, StepEvents, StepRequest } from "../../runner-agent/steps/step.ts";
 
 /** Short, so that what ends badly ends soon. */
 export const SHORT: StepClocks = { ...DEFAULT_CLOCKS, resultGraceMs: 150, killGraceMs: 150 };

@@ -10,7 +10,7 @@ import { checkFlowEvent, checkReplayRequest } from "../../contract/validate.ts";
 import { dayOf, ledgerName, previousDay, retentionMs } from "../../durable-objects/day-ledger/naming.ts";
 import type { UnmatchedEvent } from "../../durable-objects/day-ledger/storage.ts";
 import { eventView } from "../../durable-objects/flow-event/view.ts";
-import type { AppContext } from "../app.ts";
+import type { AppContext } from "../app-context.ts";
 import { authorize, bearerToken } from "../auth/authorize.ts";
 import { signatureKind, verifySignature } from "../auth/signatures.ts";
 import { parseJson, readBytes } from "../body.ts";

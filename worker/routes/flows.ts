@@ -1,6 +1,6 @@
 /** The flows that are deployed. */
 import { Hono } from "hono";
-import type { AppContext } from "../app.ts";
+import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { catalog } from "../catalog/catalog.ts";
 

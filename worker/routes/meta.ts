@@ -1,7 +1,7 @@
 /** What the edge says about itself. */
 import { Hono } from "hono";
 import openApi from "../../contract/generated/openapi.json";
-import type { AppContext } from "../app.ts";
+import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 
 export const metaRoutes = new Hono<AppContext>()

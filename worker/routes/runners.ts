@@ -1,7 +1,7 @@
 /** Runners: what is connected, why each waiting run waits, and the control socket. */
 import { Hono } from "hono";
 import { BadRequestError } from "../../contract/errors.ts";
-import type { AppContext } from "../app.ts";
+import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { poolNames } from "../catalog/catalog.ts";
 

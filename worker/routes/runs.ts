@@ -11,7 +11,7 @@ import { PROCESS_STATUSES } from "../../contract/run-record.ts";
 import { checkCancelRequest } from "../../contract/validate.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
 import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
-import type { AppContext } from "../app.ts";
+import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
