@@ -210,8 +210,8 @@ describe.each(RUNNERS)("%s", (runner) => {
 
 test("a step without config sees none, and its cwd is relative to the flow's root", async () => {
   const source = `export default (context) => ({ status: "completed", has: "config" in context.flow, cwd: process.cwd() });`;
-  const { results, request } = await run(source, { cwd: "work/here", files: { "work/here/x": "" } });
-  expect(results).toEqual([{ status: "completed", has: false, cwd: `${request.flow.root}/work/here` }]);
+  const { results, request } = await run(source, { cwd: "deep/here", files: { "deep/here/x": "" } });
+  expect(results).toEqual([{ status: "completed", has: false, cwd: `${request.flow.root}/deep/here` }]);
 });
 
 test("an event id that no variable can hold is still whole in the context", async () => {
