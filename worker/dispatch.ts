@@ -40,7 +40,18 @@ export interface Dispatch {
   createdAt?: number;
 }
 
-/** Stores the event where it belongs and answers when that is committed (invariants 1 and 2). */
+/** Whether any deployed step waits for events of this type, whatever their payload. */
+function isAwaited(event: FlowEvent): boolean {
+  return catalog.flows.some((flow) => flow.steps.some((step) => step.trigger?.type === event.type));
+}
+
+/**
+ * Stores the event where it belongs and answers when that is committed (invariants 1 and 2).
+ *
+ * What nobody waits for is most of a webhook's noise and touches no object of its own: the day's ledger says whether
+ * its id has matched today. An id that matched on an earlier day and comes back as a type that nobody waits for any
+ * more is a row of the new day; its own object, its runs and their ids stay as they are.
+ */
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
@@ -50,12 +61,17 @@ export async function dispatchEvent(
   const identity = await sha256Hex(eventIdentity(event));
   const object = env.EVENTS.getByName(key);
   if (matches.length === 0) {
-    // The id may be one that has matched: then this is its duplicate, and a conflict if it differs.
-    const known = await object.recognize(identity);
-    if (known !== undefined) return { ...known, eventId: event.id, matched: 0 };
+    const recognize = async (): Promise<DispatchOutcome | undefined> => {
+      const known = await object.recognize(identity);
+      return known && { ...known, eventId: event.id, matched: 0 };
+    };
+    // Where steps wait for this type, the id may be one that has matched: then this is its duplicate.
+    const known = isAwaited(event) ? await recognize() : undefined;
+    if (known !== undefined) return known;
     const ledger = env.LEDGERS.getByName(ledgerName(env, dayOf(createdAt), key));
-    const answer = await ledger.recordUnmatched({ key, event, identity, lineage });
-    return { ...answer, eventId: event.id, matched: 0, runs: [] };
+    const { status, conflict } = await ledger.recordUnmatched({ key, event, identity, lineage });
+    if (status !== "owned") return { status, conflict, eventId: event.id, matched: 0, runs: [] };
+    return (await recognize()) ?? { status: "duplicate", conflict, eventId: event.id, matched: 0, runs: [] };
   }
   const answer = await object.ingest({ key, event, identity, matches, lineage, origin, createdAt });
   return {

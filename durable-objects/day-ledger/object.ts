@@ -46,11 +46,15 @@ export class DayLedger extends DurableObject<Env> {
     await this.#armExpiry();
   }
 
-  /** Keeps an event that matched nothing; committed when this returns (invariant 1). */
+  /**
+   * Keeps an event that matched nothing; committed when this returns (invariant 1). `owned`: an event with this id has
+   * matched today and has its own object, which is to answer; nothing was kept.
+   */
   async recordUnmatched(
     given: Omit<UnmatchedEvent, "createdMs">,
-  ): Promise<{ status: "accepted" | "duplicate"; conflict: boolean }> {
+  ): Promise<{ status: "accepted" | "duplicate" | "owned"; conflict: boolean }> {
     const { key, event, identity, lineage } = given;
+    if (this.#storage.owned(key)) return { status: "owned", conflict: false };
     const known = this.#storage.unmatched(key);
     if (known !== undefined) return { status: "duplicate", conflict: known.identity !== identity };
     const createdMs = Date.now();

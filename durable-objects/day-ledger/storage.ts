@@ -2,7 +2,8 @@
  * Rows of one day: a projection of the event objects for lists, and the only home of the events that matched nothing.
  *
  * Both lists are ordered by their primary key, (time, id), so that a page needs no index and costs the same however
- * many rows the day has. Only unmatched events also get a row by key: they have no object of their own to be found by.
+ * many rows the day has. `listed` finds an event by its key: it holds what the day's ledger can say of an id before its
+ * object is asked, so that an event which matches nothing need not touch an object to know whether it is new.
  */
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import type { EventView, RunSummary } from "../../contract/run-view.ts";
@@ -11,7 +12,7 @@ import { SqlSchema } from "../kit/migrations.ts";
 
 const MIGRATIONS = [
   `CREATE TABLE event (created_ms INTEGER, key TEXT, type TEXT, source TEXT, view TEXT, whole TEXT, PRIMARY KEY (created_ms, key)) WITHOUT ROWID;
-   CREATE TABLE unmatched (key TEXT PRIMARY KEY, created_ms INTEGER) WITHOUT ROWID;
+   CREATE TABLE listed (key TEXT PRIMARY KEY, created_ms INTEGER, owned INTEGER) WITHOUT ROWID;
    CREATE TABLE run (created_ms INTEGER, run_id TEXT, rev INTEGER, flow TEXT, status TEXT, effective TEXT, view TEXT, PRIMARY KEY (created_ms, run_id)) WITHOUT ROWID;`,
 ] as const;
 
@@ -70,12 +71,11 @@ export class LedgerStorage {
   putEvent({ key, createdMs, view }: EventSummary): void {
     this.#schema.ensure();
     const { sql } = this.#storage;
+    const known = this.#listed(key);
     // An event that matched nothing before has its own object now: one row, not two.
-    const unmatched = this.#unmatchedAt(key);
-    if (unmatched !== undefined) {
-      sql.exec("DELETE FROM event WHERE created_ms = ? AND key = ?", unmatched, key);
-      sql.exec("DELETE FROM unmatched WHERE key = ?", key);
-    }
+    if (known?.owned === 0)
+      sql.exec("DELETE FROM event WHERE created_ms = ? AND key = ?", known.created_ms, key);
+    if (known?.owned !== 1) sql.exec("INSERT OR REPLACE INTO listed VALUES (?, ?, 1)", key, createdMs);
     sql.exec(
       "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, NULL)",
       createdMs,
@@ -106,7 +106,7 @@ export class LedgerStorage {
   putUnmatched({ key, createdMs, ...whole }: UnmatchedEvent, view: EventView): void {
     this.#schema.ensure();
     const { sql } = this.#storage;
-    sql.exec("INSERT INTO unmatched VALUES (?, ?)", key, createdMs);
+    sql.exec("INSERT INTO listed VALUES (?, ?, 0)", key, createdMs);
     sql.exec(
       "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
       createdMs,
@@ -120,21 +120,26 @@ export class LedgerStorage {
 
   unmatched(key: string): UnmatchedEvent | undefined {
     if (this.empty) return undefined;
-    const createdMs = this.#unmatchedAt(key);
-    if (createdMs === undefined) return undefined;
+    const known = this.#listed(key);
+    if (known?.owned !== 0) return undefined;
+    const createdMs = known.created_ms;
     const row = this.#storage.sql
       .exec<{ whole: string }>("SELECT whole FROM event WHERE created_ms = ? AND key = ?", createdMs, key)
       .one();
     return { key, createdMs, ...(JSON.parse(row.whole) as Omit<UnmatchedEvent, "key" | "createdMs">) };
   }
 
-  #unmatchedAt(key: string): number | undefined {
-    for (const row of this.#storage.sql.exec<{ created_ms: number }>(
-      "SELECT created_ms FROM unmatched WHERE key = ?",
+  /** Whether an event of this day has its own object. */
+  owned(key: string): boolean {
+    return !this.empty && this.#listed(key)?.owned === 1;
+  }
+
+  #listed(key: string): { created_ms: number; owned: number } | undefined {
+    const rows = this.#storage.sql.exec<{ created_ms: number; owned: number }>(
+      "SELECT created_ms, owned FROM listed WHERE key = ?",
       key,
-    ))
-      return row.created_ms;
-    return undefined;
+    );
+    return rows.toArray()[0];
   }
 
   listEvents(filter: EventFilter, before: ListPosition | undefined, limit: number): ListRow<EventView>[] {

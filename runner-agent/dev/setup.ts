@@ -11,21 +11,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createEdgeClient } from "../../client/http.ts";
 import { endLeftovers, rememberProcesses, startProcess, type DevProcess } from "./processes.ts";
+import { QUIET_ENVIRONMENT } from "./quiet-environment.ts";
 import { devSecrets, type DevSecrets } from "./secrets.ts";
 import { writeDevConfig } from "./wrangler-config.ts";
 
 const READY_TIMEOUT_MS = 90_000;
 const LOOK_AGAIN_MS = 100;
 const RUNNER_CAPACITY = 4;
-
-/** Nothing that a development edge does is anybody else's business, and its traces would slow it down tenfold. */
-const QUIET_ENVIRONMENT = {
-  WRANGLER_SEND_METRICS: "false",
-  WRANGLER_HIDE_BANNER: "true",
-  WRANGLER_SEND_ERROR_REPORTS: "false",
-  CLOUDFLARE_CF_FETCH_ENABLED: "false",
-  X_LOCAL_OBSERVABILITY: "false",
-};
 
 export interface SetupOptions {
   /** 0: any free one. */

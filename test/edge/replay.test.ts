@@ -126,7 +126,7 @@ describe("an event that had matched nothing", () => {
     const lineage = { rootId: event.id, depth: 0 };
     await env.LEDGERS.getByName(yesterday).recordUnmatched({ key, event, identity: "identity", lineage });
     await runInDurableObject(ledgerStub(yesterday), (_instance, { storage }) => {
-      for (const table of ["event", "unmatched"])
+      for (const table of ["event", "listed"])
         storage.sql.exec(`UPDATE ${table} SET created_ms = created_ms - ${DAY_MS} WHERE key = ?`, key);
     });
     expect((await eventOf(event.id)).event).toMatchObject({ id: event.id, payload: [7], matched: 0 });
