@@ -16,7 +16,7 @@ import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
 import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
 import { EdgeAnswerError } from "./edge-errors.ts";
-import { createTransport, type TransportOptions, type TransportRequest } from "./transport.ts";
+import { createTransport, holdMs, type TransportOptions, type TransportRequest } from "./transport.ts";
 
 export { EdgeAnswerError, EdgeTimeoutError, EdgeUnreachableError, EdgeUrlError } from "./edge-errors.ts";
 export { REQUEST_TIMEOUT_MS } from "./transport.ts";
@@ -113,8 +113,6 @@ export interface EdgeClient {
   health(): Promise<void>;
 }
 
-const SECOND_MS = 1000;
-
 /** A client for one edge. Throws EdgeUrlError at once for a url that cannot be used. */
 export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
   const { url, eventSecret, fetch, timeoutMs, token } = options;
@@ -206,10 +204,4 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
 
 function hasField(answer: unknown, field: string): boolean {
   return answer !== null && typeof answer === "object" && field in answer;
-}
-
-/** How long the edge may hold an answer back because it was asked to wait. */
-function holdMs(wait: number | boolean | undefined): number {
-  if (wait === undefined || wait === false) return 0;
-  return (wait === true ? WAIT_MAX_SECONDS : Math.min(wait, WAIT_MAX_SECONDS)) * SECOND_MS;
 }

@@ -6,11 +6,13 @@
  * It never tries again by itself: whoever calls knows whether a call may be repeated.
  */
 import type { ErrorBody } from "../contract/errors.ts";
+import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
 import { EdgeAnswerError, EdgeTimeoutError, EdgeUnreachableError, EdgeUrlError } from "./edge-errors.ts";
 import { SIGNATURE_HEADER, signBody } from "./signature.ts";
 
 /** From the request to the last byte of the answer. */
 export const REQUEST_TIMEOUT_MS = 30_000;
+const SECOND_MS = 1000;
 /** How much of an answer that is not the edge's stands in the error. */
 const EXCERPT_MAX_CHARS = 200;
 
@@ -126,6 +128,12 @@ export function queryText(query: TransportRequest["query"] = {}): string {
   for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
   const text = search.toString();
   return text === "" ? "" : `?${text}`;
+}
+
+/** How long the edge may hold an answer back because it was asked to wait (seconds, or true). Milliseconds. */
+export function holdMs(wait: number | boolean | undefined): number {
+  if (wait === undefined || wait === false) return 0;
+  return (wait === true ? WAIT_MAX_SECONDS : Math.min(wait, WAIT_MAX_SECONDS)) * SECOND_MS;
 }
 
 /** The JSON of a success; an EdgeAnswerError for everything else. */

@@ -6,13 +6,17 @@
  *   CODEX_FLOW_CATALOG     file that the compiled flows are written to (default: worker/catalog/generated/catalog.js)
  */
 import { buildCatalog } from "./build-catalog.ts";
+import { buildClient } from "./build-client.ts";
 import { buildContract } from "./build-contract.ts";
 import { buildProgram } from "./build-program.ts";
 
 try {
   await buildContract();
   await buildCatalog(process.env["CODEX_FLOW_WORKSPACE"], process.env["CODEX_FLOW_CATALOG"]);
-  if (process.argv[2] !== "edge") await buildProgram();
+  if (process.argv[2] !== "edge") {
+    await buildProgram();
+    await buildClient();
+  }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

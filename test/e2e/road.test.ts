@@ -82,6 +82,7 @@ describe("the routes, through wrangler dev", () => {
       (await client.listRuns({ status: "completed", flow: "work" })).runs.map((run) => run.id),
     ).toContain(id);
     expect((await client.listFlows()).map((flow) => flow.name)).toEqual([
+      "blocked",
       "deaf",
       "keyed",
       "stubborn",

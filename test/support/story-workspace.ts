@@ -32,6 +32,11 @@ const steps: Record<string, { runner: string; source: string; toml?: string }> =
     source: `${preamble} await pause(60); note("end"); console.log('FLOW_RESULT {"status":"changed"}');`,
     toml: `[steps.concurrency]\nkey = "{{payload.repo}}"\nlimit = 1\n`,
   },
+  /** Says that it cannot go on without someone's help; its process ends well. */
+  blocked: {
+    runner: "node",
+    source: `${preamble} note("end"); console.log('FLOW_RESULT {"status":"blocked","message":"waits for a decision"}');`,
+  },
   /** Tried up to three times when its runner is lost. */
   stubborn: {
     runner: "node",
