@@ -290,6 +290,8 @@ const PROCESS_OF: Record<Exclude<AttemptStatus, "running">, ProcessStatus> = {
 function terminated(run: RunRecord, outcome: Outcome, options: EndOptions): RunRecord {
   const { now } = options;
   const chained = outcome.result === undefined ? [] : chainedEvents(run, outcome.result, options);
+  // Whom the first signal found is no news once the tree is proven empty.
+  const proven = run.attempts.at(-1)?.end?.tree?.empty === true ? { survivors: [] } : {};
   return {
     ...run,
     status: PROCESS_OF[outcome.status],
@@ -298,7 +300,7 @@ function terminated(run: RunRecord, outcome: Outcome, options: EndOptions): RunR
     ...(outcome.error === undefined ? {} : { error: outcome.error }),
     ...(run.cancel === undefined || outcome.status !== "canceled"
       ? {}
-      : { cancel: { ...run.cancel, state: "canceled" as const } }),
+      : { cancel: { ...run.cancel, ...proven, state: "canceled" as const } }),
     // The first send of chained events follows the commit at once; `sendAt` is the second.
     ...(chained.length === 0 ? {} : { chained, sends: 1, sendAt: now + resendAfterMs(1) }),
   };

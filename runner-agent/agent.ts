@@ -1,4 +1,5 @@
 /** Starts a runner agent from its flags and its box's configuration, and ends it on signals. */
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
@@ -27,6 +28,10 @@ export interface RunnerAgentOptions {
 export async function startRunnerAgent(options: RunnerAgentOptions): Promise<number> {
   const log = agentLog(options.json);
   const workspace = resolve(options.workspace);
+  if (!existsSync(workspace)) {
+    log("error", `there is no workspace ${workspace}: give the folder with the flow packages by --workspace`);
+    return EXIT.usage;
+  }
   try {
     const config = await readRunnerConfig({ workspace });
     const name = options.name ?? config.name;

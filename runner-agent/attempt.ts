@@ -46,6 +46,7 @@ export class Attempt {
   #lease: string | undefined;
   #step: RunningStep | undefined;
   #stopped: "canceled" | "abandoned" | undefined;
+  #stoppedWhy: string | undefined;
   #ended = false;
   #outputBytes = 0;
   #droppedBytes = 0;
@@ -101,6 +102,7 @@ export class Attempt {
     if (this.#stopped === undefined && !this.#ended)
       this.#host.log("warn", `stopping: ${why}`, { run: this.runId });
     this.#stopped ??= reason;
+    this.#stoppedWhy ??= why;
     this.#step?.cancel(reason);
   }
 
@@ -160,7 +162,10 @@ export class Attempt {
       },
     );
     if (this.#stopped !== undefined) this.#step.cancel(this.#stopped);
-    this.#end(await this.#step.ended);
+    const end = await this.#step.ended;
+    // Why this agent gave it up is what people should read, not only that it did.
+    const why = end.reason === "abandoned" ? this.#stoppedWhy : undefined;
+    this.#end(why === undefined ? end : { ...end, error: end.error ?? { code: "lost", message: why } });
   }
 
   #output(stream: OutputStream, text: string): void {

@@ -171,7 +171,7 @@ describe("cancel", () => {
     const run = await runOver(id);
     expect(run).toMatchObject({
       status: "canceled",
-      cancel: { state: "canceled" },
+      cancel: { state: "canceled", survivors: [] },
       attempts: [{ status: "canceled", tree: { empty: true, survivors: [] } }],
     });
     expect(processesOfRun(id)).toEqual([]);

@@ -1,0 +1,96 @@
+/**
+ * The bounds of contract/limits.ts for people: a row a constant, its value in words. The numbers come from the code;
+ * only what each one means stands here. A constant without a row is an error, so that no bound stays undocumented.
+ */
+import * as limits from "../../contract/limits.ts";
+
+export type BoundName = keyof typeof limits;
+
+const MEANINGS: Record<BoundName, string> = {
+  EVENT_MAX_BYTES: "A whole event as sent; more answers 413",
+  EVENT_ID_MAX_CHARS: "`id` of an event",
+  EVENT_TYPE_MAX_CHARS: "`type` of an event",
+  EVENT_SOURCE_MAX_CHARS: "`source` of an event",
+  EVENT_MAX_DEPTH: "Nesting of an event's JSON",
+  REQUEST_MAX_BYTES: "Body of a replay or cancel; more answers 413",
+  RESULT_MAX_BYTES: "A `FLOW_RESULT`; more ends the run with `invalid_result`",
+  EVIDENCE_MAX_CHARS: "A result that came late or was tried again; more is cut and says so",
+  OUTPUT_MAX_BYTES: "Stored output of a run, all attempts together; more is counted and dropped",
+  OUTPUT_CHUNK_MAX_BYTES: "One piece of output",
+  OUTPUT_FRAME_MAX_BYTES: "One frame of output between runner and edge",
+  FRAME_MAX_BYTES: "Any frame between runner and edge",
+  CHAIN_MAX_DEPTH: "Depth of chained events below the first; deeper ones are refused",
+  CHAIN_MAX_EVENTS: "Events in `next` of one run; the rest is refused",
+  LIST_DEFAULT_ITEMS: "A page of a list when `limit` is absent",
+  LIST_MAX_ITEMS: "A page of a list at most",
+  OUTPUT_PAGE_MAX_BYTES: "A page of `GET /runs/{id}/output`",
+  WAIT_MAX_SECONDS: "`?wait=`",
+  BACKLOG_MAX_RUNS: "Waiting runs of one pool; more stay in the queue, which tries again",
+  RUNS_PER_EVENT_MAX: "Runs of one event, replays included; more answers 409",
+  RUNNER_CAPACITY_MAX: "`capacity` of a runner",
+  RUNNERS_PER_POOL_MAX: "Runners of one pool; one more is refused and stops",
+  FLOWS_PER_RUNNER_MAX: "Flow packages that one runner may offer",
+  TIMEOUT_DEFAULT_MS: "`timeout_ms` when absent",
+  SILENCE_DEFAULT_MS: "`silence_ms` when absent",
+  QUEUE_DEFAULT_MS: "`queue_ms` when absent",
+  CLOCK_MAX_MS: "`timeout_ms`, `silence_ms` and `queue_ms` at most",
+  RETRY_MAX_ATTEMPTS: "`attempts` of a retry at most",
+  RETRY_BACKOFF_DEFAULT_MS: "`backoff_ms` when absent",
+  RETRY_BACKOFF_MAX_MS: "Wait before an attempt at most, before its jitter",
+  LOST_AFTER_MS: "A runner unseen for so long has lost its attempt",
+  PING_INTERVAL_MS: "Between two pings of a runner",
+  PONG_TIMEOUT_MS: "A ping unanswered for so long: connect again",
+  CONTROL_STALE_MS: "A runner silent for so long is offered nothing",
+  OFFER_TIMEOUT_MS: "An offer unanswered for so long goes to another runner",
+  RESULT_GRACE_MS: "Time for a process to go by itself after its `FLOW_RESULT`",
+  KILL_GRACE_MS: "From SIGTERM to SIGKILL",
+  WALL_MARGIN_MS: "What the edge allows beyond `timeout_ms` before it ends the attempt itself",
+  RETENTION_DEFAULT_DAYS: "Events, runs and output are kept; `RETENTION_DAYS` changes it",
+  RETENTION_MAX_DAYS: "`RETENTION_DAYS` at most",
+  WEBHOOK_TOLERANCE_MS: "Age of a Standard Webhooks signature",
+  PROTOCOL_VERSION: "Newest runner protocol that the edge speaks",
+  PROTOCOL_OLDEST: "Oldest runner protocol that the edge speaks",
+};
+
+const BYTE_UNITS = [
+  ["MiB", 1024 * 1024],
+  ["KiB", 1024],
+  ["bytes", 1],
+] as const;
+const TIME_UNITS = [
+  ["days", 86_400_000],
+  ["h", 3_600_000],
+  ["min", 60_000],
+  ["s", 1000],
+  ["ms", 1],
+] as const;
+const WORDS = { CHARS: "characters", RUNS: "runs", DAYS: "days", SECONDS: "s" } as const;
+
+/** A bound's value with its unit, as the documentation writes it: "5 min", "16 MiB", "20,000 runs". */
+export function boundText(name: BoundName): string {
+  const value = limits[name];
+  if (name.endsWith("_BYTES")) return inUnits(value, BYTE_UNITS, 1);
+  // 24 h and 60 s are more familiar as clocks than 1 day and 1 min.
+  if (name.endsWith("_MS")) return inUnits(value, TIME_UNITS, 2);
+  const number = value.toLocaleString("en-US");
+  const word = Object.entries(WORDS).find(([suffix]) => name.endsWith(suffix))?.[1];
+  return word === undefined ? number : `${number} ${word}`;
+}
+
+/** In the largest unit of which the value is a whole number of at least `least`. */
+function inUnits(value: number, units: readonly (readonly [string, number])[], least: number): string {
+  const [unit, size] = units.find(([, each]) => value % each === 0 && value / each >= least) ?? ["", 1];
+  return `${(value / size).toLocaleString("en-US")} ${unit}`;
+}
+
+export function isBoundName(name: string): name is BoundName {
+  return Object.hasOwn(MEANINGS, name);
+}
+
+/** A Markdown table of all bounds, in the order of contract/limits.ts. */
+export function boundsTable(): string {
+  const rows = Object.entries(MEANINGS).flatMap(([name, meaning]) =>
+    isBoundName(name) ? [`| ${meaning} | ${boundText(name)} | \`${name}\` |`] : [],
+  );
+  return ["| what | bound | name |", "| --- | --- | --- |", ...rows].join("\n");
+}
