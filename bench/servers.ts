@@ -28,8 +28,7 @@ export async function floorServer(): Promise<Server> {
   return listen(projectPath("bench/floor/wrangler.json"));
 }
 
-const STEP = `import { appendFileSync } from "node:fs";
-console.log("began " + Date.now());
+const STEP = `console.log("began " + Date.now());
 console.log('FLOW_RESULT {"status":"completed"}');
 `;
 

@@ -128,6 +128,15 @@ export class Attempt {
       this.#blocked(context, "here" in looked ? looked.here : undefined);
       return;
     }
+    if (this.#stopped !== undefined) {
+      // Stopped before it began: nothing is started only to be ended.
+      this.#end({
+        reason: this.#stopped,
+        tree: { empty: true, survivors: [] },
+        error: this.#lostError(this.#stopped),
+      });
+      return;
+    }
     this.#host.log("info", `running ${context.flow.name}/${context.step}`, {
       run: this.runId,
       attempt: this.number,
@@ -161,11 +170,15 @@ export class Attempt {
         },
       },
     );
-    if (this.#stopped !== undefined) this.#step.cancel(this.#stopped);
     const end = await this.#step.ended;
-    // Why this agent gave it up is what people should read, not only that it did.
-    const why = end.reason === "abandoned" ? this.#stoppedWhy : undefined;
-    this.#end(why === undefined ? end : { ...end, error: end.error ?? { code: "lost", message: why } });
+    this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+  }
+
+  /** Why this agent gave the step up is what people should read, not only that it did. */
+  #lostError(reason: AttemptEnd["reason"]): AttemptEnd["error"] {
+    return reason === "abandoned" && this.#stoppedWhy !== undefined
+      ? { code: "lost", message: this.#stoppedWhy }
+      : undefined;
   }
 
   #output(stream: OutputStream, text: string): void {

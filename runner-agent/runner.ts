@@ -12,8 +12,7 @@ import type { FlowCheckout } from "./checkout.ts";
 import type { JournaledAttempt } from "./journal/journal.ts";
 import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-link.ts";
 import { attemptId } from "../contract/ids.ts";
-import { DEFAULT_CLOCKS } from "./steps/clocks.ts";
-import { ATTEMPT_VARIABLE, endTree } from "./steps/process-tree.ts";
+import { reapAttempt } from "./steps/process-tree.ts";
 
 /** How often the flow packages are looked at for a change. */
 const CHECKOUT_INTERVAL_MS = 5_000;
@@ -96,8 +95,7 @@ export class Runner {
   async #takeUp(left: JournaledAttempt): Promise<void> {
     const { journal, log } = this.#host;
     if (journal.endSeq(left) === undefined) {
-      const mark = `${ATTEMPT_VARIABLE}=${attemptId(left.runId, left.attempt)}`;
-      const tree = await endTree({ mark }, DEFAULT_CLOCKS, () => undefined);
+      const tree = await reapAttempt(attemptId(left.runId, left.attempt));
       journal.appendEnd(left, {
         reason: "abandoned",
         tree,

@@ -4,7 +4,7 @@
  */
 import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { BadRequestError, FlowError, NotFoundError } from "../contract/errors.ts";
+import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
@@ -46,8 +46,13 @@ app.notFound((context) => {
   return context.json(withRequestId(error, context.get("requestId")), 404);
 });
 
-app.onError((error, context) => {
+app.onError((thrown, context) => {
   const requestId = context.get("requestId");
+  const error = isOverload(thrown)
+    ? new OverloadedError(
+        "an object of the edge has more to do than it can; nothing was acknowledged, send it again",
+      )
+    : thrown;
   if (error instanceof FlowError)
     return context.json(
       withRequestId(error, requestId),
@@ -74,6 +79,11 @@ app.onError((error, context) => {
     500,
   );
 });
+
+/** The platform marks so what an object refuses because it is overloaded. */
+function isOverload(error: Error): boolean {
+  return "overloaded" in error && error.overloaded === true;
+}
 
 function withRequestId(error: FlowError, requestId: string): object {
   return { error: { ...error.toBody().error, requestId } };

@@ -9,7 +9,6 @@
  */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseAttemptId } from "../../contract/ids.ts";
 import type { TreeProof } from "../../contract/run-record.ts";
 import type { StepClocks } from "./clocks.ts";
 import { DEFAULT_CLOCKS } from "./clocks.ts";
@@ -30,19 +29,12 @@ const STAT_MAX_BYTES = 1024;
 /** PF_KTHREAD in the flags of /proc/<pid>/stat. */
 const KERNEL_THREAD = 0x00200000;
 
-/** The processes of one step, or of all attempts of one run. */
+/** The processes of one attempt. */
 export interface StepTree {
   /** `NAME=value` that every process of it has inherited. */
   mark: string;
   /** The process that the step began with: leads a session of its own; nothing older than it belongs to the step. */
   leader?: { pid: number; startTicks: number };
-}
-
-export interface RunProcess {
-  pid: number;
-  runId: string;
-  /** Absent when the process shows a run, but no attempt of it. */
-  attempt?: number;
 }
 
 interface ProcessStat {
@@ -104,27 +96,12 @@ export async function endTree(
   }
 }
 
-/** Every process on this box that bears a run id, or this one: steps of this agent, of a former life, of others. */
-export async function findRunProcesses(runId?: string): Promise<RunProcess[]> {
-  return await lookAtAll((pid) => {
-    const stat = readStat(pid);
-    if (stat === undefined) return undefined;
-    const variables = readEnvironment(pid);
-    if (variables.length === 0) return "unclear";
-    const found = valueOf(variables, RUN_VARIABLE);
-    if (found === undefined || (runId !== undefined && found !== runId)) return undefined;
-    const attempt = parseAttemptId(valueOf(variables, ATTEMPT_VARIABLE) ?? "")?.attempt;
-    return { pid, runId: found, ...(attempt === undefined ? {} : { attempt }) };
-  });
-}
-
-/** Ends all that is left of a run, whatever the attempt: for an agent that finds runs of its former life. */
-export async function reapRun(
-  runId: string,
+/** Ends all that is left of an attempt of which only the id is known: for an agent that finds those of its former life. */
+export async function reapAttempt(
+  attemptId: string,
   clocks: StepClocks = DEFAULT_CLOCKS,
-  signalled: (survivors: number[]) => void = () => undefined,
 ): Promise<TreeProof> {
-  return await endTree({ mark: `${RUN_VARIABLE}=${runId}` }, clocks, signalled);
+  return await endTree({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, clocks, () => undefined);
 }
 
 async function membersOf(tree: StepTree, session: number | undefined): Promise<Member[]> {
@@ -204,14 +181,6 @@ function bears(environment: Buffer, mark: Buffer): boolean {
   for (let at = environment.indexOf(mark); at >= 0; at = environment.indexOf(mark, at + 1))
     if (at === 0 || environment[at - 1] === 0) return true;
   return false;
-}
-
-function valueOf(environment: Buffer, name: string): string | undefined {
-  const entry = environment
-    .toString("utf8")
-    .split("\0")
-    .find((line) => line.startsWith(`${name}=`));
-  return entry?.slice(name.length + 1);
 }
 
 /** The group in one call, so that nobody in it can fork past the signal; then those that have left it. */

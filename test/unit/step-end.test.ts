@@ -1,7 +1,9 @@
 /** How steps end: results and grace (invariant 9), kills and their proof (invariant 10), the clocks (invariant 11). */
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { findRunProcesses, reapRun } from "../../runner-agent/steps/process-tree.ts";
+import { attemptId } from "../../contract/ids.ts";
+import { reapAttempt } from "../../runner-agent/steps/process-tree.ts";
+import { processesOfRun } from "../support/run-processes.ts";
 import { freshRunId, launch, removePackages, run, SHORT } from "./step-harness.ts";
 
 afterAll(removePackages);
@@ -210,14 +212,12 @@ describe("invariant 10: a kill is proved", () => {
     await says("stdout", "daemon ");
     await says("stdout", "\n");
     const daemon = Number(/daemon (\d+)/.exec(text("stdout"))?.[1]);
-    expect((await findRunProcesses(request.runId)).map(({ pid }) => pid).sort()).toEqual(
-      [step.pid, daemon].sort(),
-    );
+    expect(processesOfRun(request.runId).sort()).toEqual([String(step.pid), String(daemon)].sort());
     step.cancel("canceled");
     expect((await step.ended).tree).toEqual(GONE);
     expect(signalled[0]).toContain(daemon);
     expect(isRunning(daemon)).toBe(false);
-    expect(await findRunProcesses(request.runId)).toEqual([]);
+    expect(processesOfRun(request.runId)).toEqual([]);
   });
 
   test("a step that exits well leaves no daemon behind, and its open pipe holds nobody up", async () => {
@@ -226,7 +226,7 @@ describe("invariant 10: a kill is proved", () => {
     expect(end).toEqual({ reason: "exited", exit: { code: 0, signal: null }, tree: GONE });
     expect(results).toHaveLength(1);
     expect(text("system")).toMatch(/^What the step left running is being ended: \d+\n$/);
-    expect(await findRunProcesses(request.runId)).toEqual([]);
+    expect(processesOfRun(request.runId)).toEqual([]);
   });
 
   test("nothing slips through by forking while the step exits", async () => {
@@ -238,7 +238,7 @@ describe("invariant 10: a kill is proved", () => {
     `;
     const { end, request } = await run(source);
     expect(end.tree).toEqual(GONE);
-    expect(await findRunProcesses(request.runId)).toEqual([]);
+    expect(processesOfRun(request.runId)).toEqual([]);
   });
 
   test("what a process starts to clean up has the grace, too", async () => {
@@ -269,16 +269,16 @@ describe("invariant 10: a kill is proved", () => {
     await Promise.all([first.says("stdout", "up"), second.says("stdout", "up")]);
     first.step.cancel("canceled");
     expect((await first.step.ended).tree).toEqual(GONE);
-    expect(await findRunProcesses(runId)).toEqual([{ pid: second.step.pid, runId, attempt: 2 }]);
+    expect(processesOfRun(runId)).toEqual([String(second.step.pid)]);
     second.step.cancel("abandoned");
     expect((await second.step.ended).reason).toBe("abandoned");
   });
 
-  test("an agent that knows nothing but the run's id can end what its former life left", async () => {
+  test("an agent that knows nothing but the attempt's id can end what its former life left", async () => {
     const { step, says, request } = await launch(`${DAEMON} ${STUBBORN} ${HANG}`);
     await says("stdout", "daemon ");
-    expect(await reapRun(request.runId, SHORT)).toEqual(GONE);
+    expect(await reapAttempt(attemptId(request.runId, request.attempt), SHORT)).toEqual(GONE);
     expect((await step.ended).exit).toEqual({ code: null, signal: "SIGKILL" });
-    expect(await findRunProcesses(request.runId)).toEqual([]);
+    expect(processesOfRun(request.runId)).toEqual([]);
   });
 });
