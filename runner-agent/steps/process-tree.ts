@@ -148,6 +148,11 @@ function listProcesses(): number[] {
 
 const statBytes = Buffer.alloc(STAT_MAX_BYTES);
 
+/** When a process began, as a text to compare: a pid may be another's later. Undefined: gone, or this system hides it. */
+export function processStart(pid: number): string | undefined {
+  return readStat(pid)?.startTicks.toString();
+}
+
 /** Undefined for what is gone, a zombie or a thread of the kernel. Kept lean: it runs for every process of the box. */
 function readStat(pid: number): ProcessStat | undefined {
   let file: number | undefined;
