@@ -176,13 +176,14 @@ export class LocalFlows {
     return all;
   }
 
-  /** Resolves when these runs are over, whoever works on them, or when the time is up. */
+  /** Resolves when these runs are over, whoever works on them; when the time is up; or when all is to stop. */
   async over(runIds: string[], deadline: number): Promise<void> {
+    const isOver = async (id: string) => isTerminal((await this.#find(id)).run.status);
     for (const id of runIds) {
       const live = this.#live.get(id);
       if (live !== undefined) await before(deadline, live.over);
       else
-        while (Date.now() < deadline && !isTerminal((await this.#find(id)).run.status))
+        while (Date.now() < deadline && this.#stopped === undefined && !(await isOver(id)))
           await sleep(LOOK_AGAIN_MS);
     }
   }

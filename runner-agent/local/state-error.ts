@@ -11,9 +11,9 @@ export class LocalStateError extends FlowError {
   }
 }
 
-/** The box's own configuration, `.codex/runner.toml`, cannot be used. */
+/** The box's own configuration, `.codex/runner.toml`, cannot be used. No event is to blame. */
 export class LocalConfigurationError extends FlowError {
-  readonly status = 422;
+  readonly status = 500;
 
   constructor(message: string, details: ErrorDetail[]) {
     super("invalid_configuration", message, details);

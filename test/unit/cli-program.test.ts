@@ -60,6 +60,8 @@ describe("help", () => {
       "events",
       "runners",
       "flows",
+      "fire",
+      "run",
       "login",
       "runner",
       "dev",
@@ -74,6 +76,8 @@ describe("help", () => {
     ["runs", "logs"],
     ["events", "replay"],
     ["flows", "new"],
+    ["fire"],
+    ["run"],
     ["runner", "start"],
     ["dev"],
   ])("of %s %s has examples and the global flags", async (...words) => {
