@@ -91,6 +91,14 @@ describe("codes that somebody may meet stand in operations.md", () => {
     expect(missingIn("HTTP errors", codes)).toEqual([]);
   });
 
+  test("what local mode says beside them", () => {
+    const known = section("HTTP errors") + section("Why a run failed");
+    const codes = [...codesIn("runner-agent/local/*.ts"), "state_unwritable", "local_mode_unavailable"];
+    expect(codes).toContain("state_corrupt");
+    const own = codes.filter((code) => !known.includes(`\`${code}\``));
+    expect(missingIn("Local mode", own)).toEqual([]);
+  });
+
   test("why the edge sends a runner away", () => {
     const codes = codesIn("durable-objects/runner-pool/object.ts");
     expect(codes).toContain("too_many_runners");
