@@ -16,13 +16,13 @@ import {
   normalizeRunList,
 } from "../../client/view-model.ts";
 import { BadRequestError } from "../../contract/errors.ts";
-import type { RunView } from "../../contract/run-view.ts";
+import { iso, type RunView } from "../../contract/run-view.ts";
 import { FileStore } from "./file-store.ts";
 import { LocalFlows, type LocalAnswer } from "./local-flows.ts";
 import type { RunWatcher } from "./local-run.ts";
 import { MemoryStore } from "./memory-store.ts";
 import type { LocalRun, LocalStore } from "./store.ts";
-import { checkStatus, localEventView, localRunView, outputView, pageOf } from "./views.ts";
+import { checkStatus, localEventView, localRunView, pageOf } from "./views.ts";
 
 const SECOND_MS = 1000;
 /** Where file state stands when nothing else is said, below the workspace. */
@@ -114,9 +114,8 @@ function watcherOf(heard: ((progress: FlowProgress) => void) | undefined): RunWa
     changed: (run) => heard?.({ kind: "run", run: normalizeRun(localRunView(run)) }),
     output: (run, output) => {
       if (heard === undefined) return;
-      const raw = outputView(output, 0);
-      const { kind, text, createdAt } = raw;
-      heard({ kind: "output", runId: run.id, output: { kind, text, createdAt, raw } });
+      const { kind, text, at } = output;
+      heard({ kind: "output", runId: run.id, output: { kind, text, createdAt: iso(at), raw: output } });
     },
   };
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { FlowLocalClientOptions, FlowProgress } from "../../client/index.ts";
 import { createFlowClient } from "../../runner-agent/local/client-entry.ts";
-import { CHAIN_MAX_DEPTH } from "../../contract/limits.ts";
+import { CHAIN_MAX_DEPTH, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
 import { writeFiles, workspaceWith } from "../support/flow-workspace.ts";
 import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
 import { until } from "../support/until.ts";
@@ -196,6 +196,19 @@ test("a secret that a step prints is in no output, no result and no progress", a
   expect(run.resultPayload).toMatchObject({ message: expect.stringMatching(/^with /) as string });
   expect(JSON.stringify([run, told])).not.toContain(secret);
   expect(told.some((progress) => progress.kind === "output")).toBe(true);
+});
+
+test("output beyond the bound of a run is counted and not kept, and the run goes on", async () => {
+  const mib = 1 << 20;
+  const script = `${RAW} for (let n = 0; n < 17; n += 1) process.stdout.write("x".repeat(${mib - 1}) + "\\n");
+    process.stdout.write("", () => result({ status: "completed" }));`;
+  const client = local(await workspaceWith(nodePackage("loud", script)));
+  const [id = ""] = (await client.dispatchEvent({ id: "big:1", type: "loud.event" })).runIds;
+  const run = await client.getRun(id);
+  const kept = run.output.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+  expect(kept).toBeLessThanOrEqual(OUTPUT_MAX_BYTES);
+  expect(run).toMatchObject({ status: "completed", raw: { outputBytes: kept } });
+  expect((run.raw as { outputDropped: number }).outputDropped).toBeGreaterThanOrEqual(mib);
 });
 
 describe("events that a result asks for", () => {
