@@ -142,12 +142,23 @@ describe("two processes on one folder", () => {
     expect(await linesOf(join(cwd, "diary"))).toHaveLength(8);
   });
 
+  test("look at the same moment, and both find nothing: still only one starts the event", async () => {
+    const cwd = await workspaceWith(nodePackage("tie", COMPLETES));
+    const answers = await Promise.all(
+      [1, 2, 3].map(() => onDisk(cwd).dispatchEvent({ id: "s:1", type: "tie.event" })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual(["accepted", "duplicate", "duplicate"]);
+    expect(new Set(answers.flatMap(({ runIds }) => runIds)).size).toBe(1);
+    expect(answers.map(({ runs }) => runs[0]?.status)).toEqual(["completed", "completed", "completed"]);
+    expect(await linesOf(join(cwd, "diary"))).toHaveLength(1);
+  });
+
   test("replay the same event at the same time: no run takes another's number", async () => {
     const cwd = await workspaceWith(nodePackage("twice", COMPLETES));
     await onDisk(cwd).dispatchEvent({ id: "t:1", type: "twice.event" });
-    const children = [1, 2].map(() =>
-      otherProcess({ cwd, state: file }, `for (let n = 0; n < 4; n += 1) await client.replayEvent("t:1");`),
-    );
+    // Also within one process: both of a round ask for the same number.
+    const body = `for (let n = 0; n < 2; n += 1) await Promise.all([client.replayEvent("t:1"), client.replayEvent("t:1")]);`;
+    const children = [1, 2].map(() => otherProcess({ cwd, state: file }, body));
     expect(
       await Promise.all(children.map(async (child) => (await once(child, "exit"))[0] as number)),
     ).toEqual([0, 0]);
