@@ -104,6 +104,12 @@ export async function reapAttempt(
   return await endTree({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, clocks, () => undefined);
 }
 
+/** Pids of what is there of an attempt, as far as this system shows it. */
+export async function attemptProcesses(attemptId: string): Promise<number[]> {
+  const members = await membersOf({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, undefined);
+  return members.map((member) => member.pid);
+}
+
 async function membersOf(tree: StepTree, session: number | undefined): Promise<Member[]> {
   if (!ENVIRONMENTS_VISIBLE)
     return session !== undefined && isThere(-session) ? [{ pid: session, group: session, session }] : [];

@@ -78,8 +78,10 @@ describe("codes that somebody may meet stand in operations.md", () => {
       "runner-agent/*.ts",
       "runner-agent/link/*.ts",
       "runner-agent/steps/*.ts",
+      "runner-agent/workspace/*.ts",
     );
     expect(codes).toContain("runner_unsupported");
+    expect(codes).toContain("workspace_quota");
     expect(missingIn("Why a run failed", codes)).toEqual([]);
   });
 

@@ -34,6 +34,8 @@ describe("runner.toml", () => {
       labels: [],
       capacity: 1,
       env: { pass: [], plain: [] },
+      repositories: {},
+      workspaces: { max: 20, maxGb: 20 },
     });
     const path = join(workspace, "other.toml");
     await expect(readRunnerConfig({ workspace, path })).rejects.toThrow(`${path}: there is no such file`);
@@ -48,6 +50,11 @@ describe("runner.toml", () => {
       [env]
       pass = ["GITHUB_TOKEN", "REGION"]
       plain = ["REGION"]
+      [repositories]
+      codex = "/srv/codex"
+      [workspaces]
+      max = 3
+      max_gb = 0.5
     `;
     const workspace = packageWith({ ".codex/runner.toml": text });
     expect(await readRunnerConfig({ workspace })).toEqual({
@@ -56,12 +63,27 @@ describe("runner.toml", () => {
       labels: ["linux", "gpu:a100"],
       capacity: 4,
       env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
+      repositories: { codex: "/srv/codex" },
+      workspaces: { max: 3, maxGb: 0.5 },
     });
   });
 
   test.each([
-    [`capasity = 2`, ["capasity: unknown key; known are name, pool, labels, capacity, env"]],
+    [
+      `capasity = 2`,
+      ["capasity: unknown key; known are name, pool, labels, capacity, env, repositories, workspaces"],
+    ],
     [`[env]\npas = ["X"]`, ["env.pas: unknown key; known are pass, plain"]],
+    [`[workspaces]\nmaximum = 3`, ["workspaces.maximum: unknown key; known are max, max_gb"]],
+    [`[workspaces]\nmax = 0\nmax_gb = 0`, ["workspaces.max: must be >= 1", "workspaces.max_gb: must be > 0"]],
+    [
+      `[repositories]\ncodex = "../codex"`,
+      [expect.stringContaining("repositories.codex: must match pattern")],
+    ],
+    [
+      `[repositories]\n"my repo" = "/srv/x"`,
+      ["repositories.my repo: a repository's name has 1 to 64 of a-z 0-9 - _"],
+    ],
     [`capacity = 0`, ["capacity: must be >= 1"]],
     [`capacity = "2"`, ["capacity: must be integer"]],
     [`labels = ["ok", "not ok"]`, [expect.stringContaining("labels.1: must match pattern")]],
