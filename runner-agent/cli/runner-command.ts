@@ -4,6 +4,7 @@ import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
 import { missingToken } from "./configuration.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { collect, examples, wholeNumber } from "./option-values.ts";
+import { registerWorktrees } from "./worktrees-command.ts";
 
 interface RunnerOptions {
   name?: string;
@@ -37,6 +38,7 @@ export function registerRunner(program: Command, act: Act): void {
     ],
   ]);
   act(start, startRunner);
+  registerWorktrees(runner, act);
 }
 
 async function startRunner(invocation: Invocation, options: RunnerOptions): Promise<number> {
