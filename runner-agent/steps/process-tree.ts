@@ -52,8 +52,12 @@ interface Member {
 
 /** Call it as soon as the leader is spawned: its entry can only be read while nobody has waited for it. */
 export function attemptTree(attemptId: string, leader: number): StepTree {
-  const startTicks = readStat(leader)?.startTicks ?? 0;
-  return { mark: `${ATTEMPT_VARIABLE}=${attemptId}`, leader: { pid: leader, startTicks } };
+  return processTree(`${ATTEMPT_VARIABLE}=${attemptId}`, leader);
+}
+
+/** The same for any other mark: a `NAME=value` that the leader has in its environment. */
+export function processTree(mark: string, leader: number): StepTree {
+  return { mark, leader: { pid: leader, startTicks: readStat(leader)?.startTicks ?? 0 } };
 }
 
 /**
