@@ -108,7 +108,7 @@ export function withUsage(of: Answer, usage: ModelUsage): Answer {
   return { ...of, usage };
 }
 
-/** 429 with `usage_limit_reached` is the one that Codex does not try again. */
+/** Codex tries 5xx again, and 429 never; with `usage_limit_reached` that is a usage limit. */
 export function httpError(status: number, type = "server_error"): Answer {
   return { ...answer(), http: { status, type } };
 }

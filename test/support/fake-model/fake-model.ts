@@ -1,10 +1,10 @@
 /**
  * A model provider on loopback for the real Codex CLI: it speaks the Responses API, and says what its script says.
  *
- * A script is a list of rules. The newest user message that contains a rule's `prompt` chooses the rule (the first
- * without a `prompt` serves the rest), and each further request about that message gets the rule's next answer. Requests that
- * Codex repeats (after a 429, a 5xx, a cut stream) count, so a script says what comes first and what comes then. A
- * script that has run out answers 400, which ends the turn as failed with a message that says so.
+ * A script is a list of rules. The newest message of the user chooses one: the first whose `prompt` it contains, else
+ * the one without a `prompt`, else what the message before it chose. Each further request about that message gets the
+ * rule's next answer. Requests that Codex repeats (after a 5xx, a cut stream) count, so a script says what
+ * comes first and what comes then. A script that has run out answers 400, which ends the turn as failed and says so.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -93,17 +93,15 @@ export class FakeModel {
   }
 
   #choose({ threadId, input }: ModelRequest): Answer {
-    const texts = input.map(userText);
-    for (const [index, text] of [...texts.entries()].reverse()) {
+    for (const [index, item] of [...input.entries()].reverse()) {
+      const text = userText(item);
       if (text === undefined) continue;
-      const rule = this.rules.find(({ prompt }) => prompt !== undefined && text.includes(prompt));
+      const rule =
+        this.rules.find(({ prompt }) => prompt !== undefined && text.includes(prompt)) ??
+        this.rules.find(({ prompt }) => prompt === undefined);
       if (rule !== undefined) return this.#next(rule, `${threadId} ${index}`);
     }
-    const rule = this.rules.find(({ prompt }) => prompt === undefined);
-    const last = texts.findLastIndex((text) => text !== undefined);
-    return rule === undefined
-      ? httpError(400, "no_rule_of_the_script_fits")
-      : this.#next(rule, `${threadId} ${last}`);
+    return httpError(400, "no_rule_of_the_script_fits");
   }
 
   #next(rule: Rule, about: string): Answer {

@@ -34,7 +34,8 @@ export async function sendAnswer(
       await sleep(answer.gapMs, undefined, { signal: gone.signal }).catch(() => undefined);
     send(response, event);
   }
-  if (answer.cut === true) response.destroy();
+  // Behind what was written, and without the end of the body: to Codex the connection is lost.
+  if (answer.cut === true) response.socket?.end();
   else response.end();
 }
 
