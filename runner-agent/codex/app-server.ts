@@ -1,6 +1,8 @@
 /**
  * The way to Codex: an app-server, started here or running somewhere, as typed requests and notifications.
  *
+ *   home.enter(cwd);                                                       // a CodexHome, see home.ts
+ *   const env = { PATH, HOME, ...home.variables };
  *   const server = await startAppServer({ cwd, env, version });
  *   server.onServerRequest("item/commandExecution/requestApproval", async (params, withdrawn) => …);
  *   const stopListening = server.onNotification((notification) => …);     // before what it shall hear
@@ -20,7 +22,11 @@
  * - `stop()` and `ended` prove the processes: `tree` says whether commands that Codex started are gone, too. An
  *   app-server that dies by itself is cleaned up after in the same way.
  * - A config.toml that Codex cannot read does not stop it from starting: `thread/start` fails, naming file and line.
- * - `CODEX_HOME` belongs into `env` (see `home.ts`). `turn/interrupt` leaves the running command alive.
+ * - At most 64 requests are on their way, the others wait: Codex silently drops some of a larger burst. Requests that
+ *   last (`command/exec`) take a place as long.
+ * - `turn/interrupt` leaves the running command alive, and `turn/start` in a running turn steers it.
+ * - What a turn does is read by `codexItems` (`items.ts`) and gathered by an `ItemCoalescer`. Messages of errors and
+ *   items may quote secrets: redact them before they leave the box.
  */
 import type { ProcessExit, TreeProof } from "../../contract/run-record.ts";
 import type { StepClocks } from "../steps/clocks.ts";

@@ -26,6 +26,15 @@ const MISBEHAVIOURS = {
   silent: () => undefined,
   /** Says why on its standard error, answers nothing, and goes. */
   dies: () => process.stderr.write("no more disk\n", () => process.exit(3)),
+  /** Takes all that comes in a while, then answers each with how much it was. */
+  gathers: (message) => {
+    if (held.push(message.id) > 1) return;
+    setTimeout(() => {
+      const taken = held;
+      held = [];
+      for (const id of taken) say({ id, result: taken.length });
+    }, 50);
+  },
   /** Asks back with a method that no client knows, and answers with what it was told. */
   asks: ({ id }) => {
     if (id !== undefined && id !== "mine") waiting = id;
@@ -33,6 +42,7 @@ const MISBEHAVIOURS = {
   },
 };
 let waiting;
+let held = [];
 
 if (misbehaviour === "deaf") process.on("SIGTERM", () => undefined);
 

@@ -76,9 +76,12 @@ describe("an app-server that is not there", () => {
 
 describe("an app-server that dies", () => {
   test("kill -9 in the middle of requests: each promise rejects, and nothing is left", async () => {
-    const { server, model, turn, cwd } = await liveThread([{ answers: [command("sleep 300"), message("")] }]);
+    // Without a sandbox, a killed app-server takes the shell along, and leaves what the shell has started.
+    const { server, model, turn, cwd } = await liveThread(
+      [{ answers: [command("sleep 300 & wait"), message("")] }],
+      { sandbox: "danger-full-access" },
+    );
     await turn("go");
-    // The command is a session of its own, which a killed app-server does not take along.
     const sleeping = await until(() =>
       processesWith("cmdline", "sleep\x00300").find((pid) => inCwd(pid, cwd)),
     );
@@ -179,6 +182,14 @@ describe("requests", () => {
       Array.from({ length: 400 }, async () => await server.request("thread/loaded/list", {})),
     );
     expect(answers).toHaveLength(400);
+  });
+
+  test("only so many are on their way at a time that Codex can queue them", async () => {
+    const server = await fakeServer("gathers");
+    const requests = Array.from({ length: 300 }, (): Promise<unknown> => server.request("model/list", {}));
+    const together = (await Promise.all(requests)).map(Number);
+    expect(together).toHaveLength(300);
+    expect(Math.max(...together)).toBeLessThanOrEqual(64);
   });
 
   test("more than anybody should ask at a time is refused here", async () => {
