@@ -1,5 +1,6 @@
 /** flow.toml: what a flow package says about itself. Compatible with the ancestor's; unknown keys are refused. */
 import Type, { type Static } from "typebox";
+import { Budget } from "./budget.ts";
 import {
   CLOCK_MAX_MS,
   QUEUE_DEFAULT_MS,
@@ -82,6 +83,7 @@ const StepManifest = Type.Object(
         closed,
       ),
     ),
+    budget: Type.Optional(Budget),
   },
   closed,
 );
@@ -108,6 +110,8 @@ export interface RunPolicy {
   /** Longest time without a runner. */
   queueMs: number;
   retry: { attempts: number; on: RetryReason[]; backoffMs: number };
+  /** What a step that asks a model may use. */
+  budget?: Budget;
 }
 
 /** A git worktree that is made for each attempt of a step. Both are templates over the event. */
@@ -166,6 +170,7 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
         on: step.retry?.on ?? ["lost", "timeout"],
         backoffMs: step.retry?.backoff_ms ?? RETRY_BACKOFF_DEFAULT_MS,
       },
+      ...(step.budget === undefined ? {} : { budget: step.budget }),
       ...(step.trigger === undefined ? {} : { trigger: step.trigger }),
       ...(step.concurrency === undefined
         ? {}

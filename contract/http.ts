@@ -3,8 +3,11 @@
  * tests measure the Worker: its scopes and its answers. Field names follow the ancestor's client.
  */
 import Type, { type TSchema } from "typebox";
+import { ApprovalView, DecideRequest } from "./approvals.ts";
+import { BudgetRequest } from "./budget.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
+import { MessageRequest, MessageView } from "./messages.ts";
 import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
 /** What a token may do. `admin` holds them all. */
@@ -196,7 +199,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     scopes: ["runs:read"],
     query: {
       after: Type.String({ description: "Cursor" }),
-      stream: Type.String({ description: "stdout, stderr or system" }),
+      stream: Type.String({ description: "stdout, stderr, system or agent" }),
     },
     success: {
       status: 200,
@@ -221,6 +224,38 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "Ask for a run to be stopped",
     scopes: ["runs:write"],
     body: CancelRequest,
+    success: { status: 202, schema: Type.Object({ run: RunView }) },
+  },
+  {
+    method: "get",
+    path: "/runs/{id}/approvals",
+    summary: "What the run has asked leave for, oldest first",
+    scopes: ["runs:read"],
+    success: { status: 200, schema: Type.Object({ approvals: Type.Array(ApprovalView) }) },
+  },
+  {
+    method: "post",
+    path: "/runs/{id}/approvals/{approval}",
+    summary: "Decide an approval. The first answer wins; a later one gets 409 and who was first",
+    scopes: ["runs:write"],
+    body: DecideRequest,
+    success: { status: 200, schema: Type.Object({ approval: ApprovalView }) },
+  },
+  {
+    method: "post",
+    path: "/runs/{id}/messages",
+    summary: "Say something to a running Codex step: it steers the active turn, or begins the next one",
+    scopes: ["runs:write"],
+    body: MessageRequest,
+    success: { status: 202, schema: Type.Object({ message: MessageView }) },
+  },
+  {
+    method: "post",
+    path: "/runs/{id}/budget",
+    summary:
+      "Raise the budget of a run. One that its budget has stopped is continued by a new run, in the same thread",
+    scopes: ["runs:write"],
+    body: BudgetRequest,
     success: { status: 202, schema: Type.Object({ run: RunView }) },
   },
   {

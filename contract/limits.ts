@@ -35,6 +35,23 @@ export const OUTPUT_FRAME_MAX_BYTES = 256 * KIB;
 /** Any frame on a socket of the runner link. A claimed frame carries a whole event. */
 export const FRAME_MAX_BYTES = 2 * MIB;
 
+/** An approval that nobody answers is declined after this long. */
+export const APPROVAL_EXPIRES_AFTER_MS = 30 * MINUTE_MS;
+/** Approvals of one run that may be open at once; more are declined at once, saying so. */
+export const APPROVALS_PENDING_MAX = 32;
+/** Approvals that a run's record keeps; the oldest answered ones go first. */
+export const APPROVALS_KEPT_PER_RUN = 64;
+
+/** What people say to a running step: one message, messages that no runner has taken yet, and those that are kept. */
+export const MESSAGE_MAX_CHARS = 8 * KIB;
+export const MESSAGES_PENDING_MAX = 32;
+export const MESSAGES_KEPT_PER_RUN = 64;
+
+/** The largest budget of a step, and the largest addition. */
+export const BUDGET_TOKENS_MAX = 1_000_000_000;
+export const BUDGET_SECONDS_MAX = 7 * 86_400;
+export const BUDGET_USD_MAX = 10_000;
+
 /** An item of an agent's work (`agent-item.ts`): a text, the end of a command's output, a name or path. */
 export const ITEM_TEXT_MAX_CHARS = 32 * KIB;
 export const ITEM_OUTPUT_MAX_CHARS = 8 * KIB;

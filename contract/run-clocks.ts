@@ -3,16 +3,10 @@
  * the last sign of life of the runner. The silence of a step is the runner's to notice: it sees every byte, while the
  * edge is told at a pace that spares the bill.
  */
+import { expireApprovals, pendingApprovals } from "./approvals.ts";
 import { LOST_AFTER_MS, WALL_MARGIN_MS } from "./limits.ts";
-import {
-  changed,
-  endAttempt,
-  liveAttempt,
-  resendAfterMs,
-  withAttempt,
-  type EndOptions,
-} from "./run-lifecycle.ts";
-import type { AttemptRecord, RunRecord } from "./run-record.ts";
+import { endAttempt, resendAfterMs, type EndOptions } from "./run-lifecycle.ts";
+import { changed, liveAttempt, withAttempt, type AttemptRecord, type RunRecord } from "./run-record.ts";
 
 /** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
 const HANDOVER_GRACE_MS = 10_000;
@@ -52,7 +46,16 @@ export function tick(run: RunRecord, lastSeen: number | undefined, options: EndO
       },
     });
   const live = liveAttempt(run);
-  if (live === undefined) return run;
+  return live === undefined ? run : tickAttempt(expireApprovals(run, now), live, lastSeen, options);
+}
+
+function tickAttempt(
+  run: RunRecord,
+  live: AttemptRecord,
+  lastSeen: number | undefined,
+  options: EndOptions,
+): RunRecord {
+  const { now } = options;
   if (lastSeen !== undefined && now >= wallDeadline(run, live))
     return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
   const since = lastSeen ?? live.unseenSince;
@@ -86,9 +89,10 @@ export function nextDue(run: RunRecord, lastSeen: number | undefined, now: numbe
   const live = liveAttempt(run);
   if (live === undefined)
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
-  if (lastSeen === undefined) return (live.unseenSince ?? now) + LOST_AFTER_MS;
+  const expiries = pendingApprovals(run).map((approval) => approval.expiresAt);
+  if (lastSeen === undefined) return Math.min((live.unseenSince ?? now) + LOST_AFTER_MS, ...expiries);
   const wall = wallDeadline(run, live);
-  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS);
+  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS, ...expiries);
 }
 
 /** What was owed to the queue has been sent again. */

@@ -9,6 +9,8 @@
  * Kept here: invariant 4 (fencing: only the live lease writes), 5 (the first terminal state wins), 10 (cancel is
  * proved), 11 (three clocks) and 16 (grace after a restart). What an end means (invariant 9) stands in run-outcome.
  */
+import { withdrawAll } from "./approvals.ts";
+import type { BudgetUse, Continuation } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEvent } from "./flow-event.ts";
 import type { Flow, FlowStep } from "./flow-manifest.ts";
@@ -17,14 +19,19 @@ import { runId } from "./ids.ts";
 import { CHAIN_MAX_DEPTH, CHAIN_MAX_EVENTS, EVIDENCE_MAX_CHARS, RETRY_BACKOFF_MAX_MS } from "./limits.ts";
 import { renderConcurrencyKey } from "./matching.ts";
 import { outcomeOf, type Outcome } from "./run-outcome.ts";
-import type {
-  AttemptEnd,
-  AttemptRecord,
-  AttemptStatus,
-  ChainedEvent,
-  ProcessStatus,
-  Reason,
-  RunRecord,
+import {
+  changed,
+  isTerminal,
+  liveAttempt,
+  waitingAttempt,
+  withAttempt,
+  type AttemptEnd,
+  type AttemptRecord,
+  type AttemptStatus,
+  type ChainedEvent,
+  type ProcessStatus,
+  type Reason,
+  type RunRecord,
 } from "./run-record.ts";
 
 /** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
@@ -32,10 +39,6 @@ export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as cons
 
 export function resendAfterMs(sends: number): number {
   return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];
-}
-
-export function isTerminal(status: ProcessStatus): boolean {
-  return status === "completed" || status === "failed" || status === "canceled";
 }
 
 export interface NewRun {
@@ -46,6 +49,8 @@ export interface NewRun {
   step: FlowStep;
   origin: RunRecord["origin"];
   replayOf?: string | undefined;
+  continues?: Continuation | undefined;
+  budgetAdded?: BudgetUse | undefined;
   depth: number;
   now: number;
 }
@@ -65,6 +70,7 @@ export function newRun(given: NewRun): RunRecord {
       silenceMs: step.silenceMs,
       queueMs: step.queueMs,
       retry: step.retry,
+      ...(step.budget === undefined ? {} : { budget: step.budget }),
     },
     pool: step.pool,
     labels: step.labels,
@@ -79,6 +85,8 @@ export function newRun(given: NewRun): RunRecord {
         }),
     origin: given.origin,
     ...(given.replayOf === undefined ? {} : { replayOf: given.replayOf }),
+    ...(given.continues === undefined ? {} : { continues: given.continues }),
+    ...(given.budgetAdded === undefined ? {} : { budgetAdded: given.budgetAdded }),
     depth: given.depth,
     status: "queued",
     attempts: [],
@@ -92,25 +100,6 @@ export function newRun(given: NewRun): RunRecord {
     outputBytes: 0,
     outputDropped: 0,
   };
-}
-
-/** The attempt that a runner may claim now, or the one that runs. */
-export function waitingAttempt(run: RunRecord): number | undefined {
-  return run.status === "queued" ? run.attempts.length + 1 : undefined;
-}
-
-export function liveAttempt(run: RunRecord): AttemptRecord | undefined {
-  return run.status === "running" ? run.attempts.at(-1) : undefined;
-}
-
-/** A later state of the run: its revision grows, so that no projection takes it for the older one. */
-export function changed(run: RunRecord, now: number, change: Partial<RunRecord>): RunRecord {
-  return { ...run, ...change, rev: run.rev + 1, updatedAt: now };
-}
-
-/** The run's attempts with this one in place of the one of its number. */
-export function withAttempt(run: RunRecord, attempt: AttemptRecord): AttemptRecord[] {
-  return run.attempts.map((known) => (known.number === attempt.number ? attempt : known));
 }
 
 export type ClaimOutcome =
@@ -243,7 +232,7 @@ export function endAttempt(
     ...(outcome.error === undefined ? {} : { error: outcome.error }),
   };
   delete ended.unseenSince;
-  const next = changed(run, now, { attempts: withAttempt(run, ended) });
+  const next = withdrawAll(changed(run, now, { attempts: withAttempt(run, ended) }), now);
   return mayRetry(run, outcome) ? requeued(next, options) : terminated(next, outcome, options);
 }
 

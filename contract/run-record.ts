@@ -2,8 +2,11 @@
  * A run as its event object keeps it: one document a run, attempts inside. Everything that anybody may want to
  * know later is here; what is derived (effective status, what the outbox owes, when to wake) is computed.
  */
+import type { ApprovalRecord } from "./approvals.ts";
+import type { BudgetUse, Continuation } from "./budget.ts";
 import type { FlowResult } from "./flow-result.ts";
 import type { RunnerKind, RunPolicy } from "./flow-manifest.ts";
+import type { MessageRecord } from "./messages.ts";
 
 export const PROCESS_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
 export type ProcessStatus = (typeof PROCESS_STATUSES)[number];
@@ -110,7 +113,7 @@ export interface RunRecord {
   labels: string[];
   priority: number;
   concurrency?: { key: string; limit: number };
-  origin: "event" | "replay" | "next";
+  origin: "event" | "replay" | "next" | "continuation";
   replayOf?: string;
   /** Depth of the event in its chain. */
   depth: number;
@@ -131,7 +134,37 @@ export interface RunRecord {
   outputBytes: number;
   outputDropped: number;
   cancel?: CancelRecord;
+  approvals?: ApprovalRecord[];
+  /** The newest messages, and how many there have been. */
+  messages?: MessageRecord[];
+  messagesSaid?: number;
+  /** What was added to the step's budget. */
+  budgetAdded?: BudgetUse;
+  continues?: Continuation;
   result?: FlowResult;
   error?: Reason;
   chained?: ChainedEvent[];
+}
+
+export function isTerminal(status: ProcessStatus): boolean {
+  return status === "completed" || status === "failed" || status === "canceled";
+}
+
+/** The attempt that a runner may claim now, or the one that runs. */
+export function waitingAttempt(run: RunRecord): number | undefined {
+  return run.status === "queued" ? run.attempts.length + 1 : undefined;
+}
+
+export function liveAttempt(run: RunRecord): AttemptRecord | undefined {
+  return run.status === "running" ? run.attempts.at(-1) : undefined;
+}
+
+/** A later state of the run: its revision grows, so that no projection takes it for the older one. */
+export function changed(run: RunRecord, now: number, change: Partial<RunRecord>): RunRecord {
+  return { ...run, ...change, rev: run.rev + 1, updatedAt: now };
+}
+
+/** The run's attempts with this one in place of the one of its number. */
+export function withAttempt(run: RunRecord, attempt: AttemptRecord): AttemptRecord[] {
+  return run.attempts.map((known) => (known.number === attempt.number ? attempt : known));
 }

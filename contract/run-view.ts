@@ -3,9 +3,12 @@
  * must work against this edge unchanged: dates as ISO strings, `status` the process status, `result` unwrapped.
  */
 import Type, { type Static } from "typebox";
+import { ApprovalView, approvalView, pendingApprovals } from "./approvals.ts";
+import { Budget, raised } from "./budget.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
 import { LOST_AFTER_MS } from "./limits.ts";
+import { MessageView, messageView } from "./messages.ts";
 import { PROCESS_STATUSES, type AttemptRecord, type ProcessStatus, type RunRecord } from "./run-record.ts";
 
 const Iso = Type.String({ format: "date-time" });
@@ -15,7 +18,7 @@ export const OutputChunkView = Type.Object({
   cursor: Type.String(),
   attempt: Type.Integer(),
   seq: Type.Integer(),
-  kind: Type.String({ description: "stdout, stderr or system" }),
+  kind: Type.String({ description: "stdout, stderr, system or agent" }),
   text: Type.String(),
   createdAt: Iso,
 });
@@ -81,6 +84,13 @@ export const RunView = Type.Object(
         survivors: Type.Optional(Type.Array(Type.Integer())),
       }),
     ),
+    pendingApprovals: Type.Optional(
+      Type.Integer({ description: "Approvals that wait for somebody; absent when there is none" }),
+    ),
+    approvals: Type.Optional(Type.Array(ApprovalView)),
+    messages: Type.Optional(Type.Array(MessageView)),
+    budget: Type.Optional(Budget),
+    continues: Type.Optional(Type.String({ description: "The run whose thread this one goes on with" })),
     chained: Type.Optional(
       Type.Array(
         Type.Object({
@@ -181,6 +191,7 @@ export function runView(run: RunRecord): RunView {
             ...(run.cancel.survivors === undefined ? {} : { survivors: run.cancel.survivors }),
           },
         }),
+    ...conversationView(run),
     ...(run.chained === undefined ? {} : { chained: run.chained }),
     attempts: run.attempts.map((attempt) => attemptView(run.id, attempt)),
     attemptCount: run.attempts.length,
@@ -190,6 +201,21 @@ export function runView(run: RunRecord): RunView {
     updatedAt: iso(run.updatedAt),
     ...(run.startedAt === undefined ? {} : { startedAt: iso(run.startedAt) }),
     ...(run.completedAt === undefined ? {} : { completedAt: iso(run.completedAt) }),
+  };
+}
+
+/** What stands between the run and the people who watch it. */
+function conversationView(run: RunRecord): Partial<RunView> {
+  const pending = pendingApprovals(run).length;
+  const budget = raised(run.policy.budget, run.budgetAdded ?? {});
+  return {
+    ...(pending === 0 ? {} : { pendingApprovals: pending }),
+    ...(run.approvals === undefined
+      ? {}
+      : { approvals: run.approvals.map((approval) => approvalView(run.id, approval)) }),
+    ...(run.messages === undefined ? {} : { messages: run.messages.map(messageView) }),
+    ...(budget === undefined ? {} : { budget }),
+    ...(run.continues === undefined ? {} : { continues: run.continues.runId }),
   };
 }
 
@@ -213,11 +239,20 @@ function attemptView(run: string, attempt: AttemptRecord): AttemptView {
   };
 }
 
-/** A run as the day's ledger lists it: the view without attempts, chained events and output. */
-export const RunSummaryView = Type.Omit(RunView, ["attempts", "output", "chained"], { $id: "RunSummary" });
-export type RunSummary = Omit<RunView, "attempts" | "output" | "chained">;
+const DETAILS = ["attempts", "output", "chained", "approvals", "messages"] as const;
+
+/** A run as the day's ledger lists it: the view without what only its own page shows. */
+export const RunSummaryView = Type.Omit(RunView, [...DETAILS], { $id: "RunSummary" });
+export type RunSummary = Omit<RunView, (typeof DETAILS)[number]>;
 
 export function runSummary(run: RunRecord): RunSummary {
-  const { attempts: _attempts, output: _output, chained: _chained, ...summary } = runView(run);
+  const {
+    attempts: _attempts,
+    output: _output,
+    chained: _chained,
+    approvals: _approvals,
+    messages: _messages,
+    ...summary
+  } = runView(run);
   return summary;
 }

@@ -9,15 +9,22 @@
  *   accept | decline ▶                     ◀ resumed          from which sequence number to go on
  *   capacity, flows, drain, goodbye ▶      output, result, canceling, end ▶ ◀ ack
  *   ◀ control                              ◀ cancel, follow, lease_lost
+ *                                          approval, approval_withdrawn ▶ ◀ ack, then ◀ decided
+ *                                          ◀ message        delivered ▶
+ *                                          thread ▶         ◀ thread        may I write to this thread?
+ *                                          ◀ budget
  *
- * `seq` counts everything that an attempt sends: chunks of output, results, its end. The edge acknowledges only
+ * `seq` counts everything that an attempt sends: chunks of output, results, requests for approval, its end. The edge acknowledges only
  * what is committed (invariant 8), so a runner that connects again goes on behind the last `ack`.
  *
  * Heartbeats are the text "ping", answered "pong" by the runtime itself: no object wakes for them (invariant 7:
  * only the lease clock, which reads the time of the last one, changes a run).
  */
 import Type, { type Static } from "typebox";
+import { ApprovalRequest, type ApprovalDecision } from "./approvals.ts";
+import type { Budget, BudgetUse } from "./budget.ts";
 import { FlowResult } from "./flow-result.ts";
+import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS } from "./run-record.ts";
 import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX } from "./limits.ts";
 
@@ -103,8 +110,11 @@ export type ControlDown =
   | { type: "offer"; runId: string; attempt: number; flow: FlowDigest; step: string }
   | { type: "error"; code: string; message: string };
 
-/** What may stand in an output chunk: what the step printed, or what the runner has to say about it. */
-export const OUTPUT_STREAMS = ["stdout", "stderr", "system"] as const;
+/**
+ * What may stand in an output chunk: what the step printed, what the runner has to say about it, or what an agent at
+ * work does: then the text is one item as JSON (contract/agent-item.ts), in its place among the rest.
+ */
+export const OUTPUT_STREAMS = ["stdout", "stderr", "system", "agent"] as const;
 export type OutputStream = (typeof OUTPUT_STREAMS)[number];
 
 export const OutputChunk = Type.Object(
@@ -164,6 +174,31 @@ const End = Type.Object(
   closed,
 );
 
+/** The step waits for somebody to allow something. */
+const ApprovalFrame = Type.Object(
+  { type: Type.Literal("approval"), seq: Seq, request: ApprovalRequest },
+  closed,
+);
+/** It waits no longer, and not because of a decision of the edge. */
+const ApprovalWithdrawn = Type.Object(
+  { type: Type.Literal("approval_withdrawn"), seq: Seq, id: Type.String({ maxLength: 64 }) },
+  closed,
+);
+/** What became of a message. Sent again whenever the message comes again. */
+const Delivered = Type.Object(
+  {
+    type: Type.Literal("delivered"),
+    id: Type.String({ maxLength: 64 }),
+    fate: Type.Enum([...MESSAGE_FATES]),
+  },
+  closed,
+);
+/** The runner wants to write to this thread of its agent: a thread has one writer, and the edge knows which run it is. */
+const ThreadFrame = Type.Object(
+  { type: Type.Literal("thread"), threadId: Type.String({ minLength: 1, maxLength: 128 }) },
+  closed,
+);
+
 /** Runner → event object, by `type`. */
 export const RUN_UP = {
   claim: Claim,
@@ -171,6 +206,10 @@ export const RUN_UP = {
   output: Output,
   result: ResultFrame,
   canceling: Canceling,
+  approval: ApprovalFrame,
+  approval_withdrawn: ApprovalWithdrawn,
+  delivered: Delivered,
+  thread: ThreadFrame,
   end: End,
 };
 export type RunUp = Static<(typeof RUN_UP)[keyof typeof RUN_UP]>;
@@ -186,6 +225,10 @@ export interface StepContext {
   timeoutMs: number;
   silenceMs: number;
   replay: boolean;
+  /** The step's budget with what was added to it. */
+  budget?: Budget;
+  /** The thread of an earlier run to go on with, and what the runs before have used of the budget. */
+  continues?: { runId: string; threadId: string; used: BudgetUse };
 }
 
 /** Event object → runner. */
@@ -204,6 +247,12 @@ export type RunDown =
   | { type: "ack"; seq: number }
   | { type: "cancel"; reason: string }
   | { type: "lease_lost"; reason: string }
+  /** May come again for one that the runner has heard of: on every new socket, for each of this attempt. */
+  | { type: "decided"; id: string; decision: ApprovalDecision; by: string }
+  | { type: "message"; id: string; text: string; by: string }
+  /** New limits, whole. */
+  | { type: "budget"; budget: Budget }
+  | { type: "thread"; threadId: string; granted: boolean; heldBy?: string }
   /** Somebody watches (or nobody any more): send output at a pace for eyes, or for the bill. */
   | { type: "follow"; on: boolean }
   | { type: "error"; code: string; message: string };
@@ -223,6 +272,9 @@ export interface RunRoute {
   concurrency?: { key: string; limit: number };
   /** Epoch ms at which the wait began: the order among equals. */
   queuedAt: number;
+  /** Only this runner can take it: what the run continues lives there. */
+  runnerId?: string;
+  runnerName?: string;
 }
 
 export type QueueMessage =

@@ -3,10 +3,13 @@
  * the project is built (workerd forbids code generation at run time); this file gives them types and one form of
  * fault.
  */
+import type { DecideRequest } from "./approvals.ts";
+import type { BudgetRequest } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
 import * as compiled from "./generated/validators.js";
 import { EVENT_MAX_DEPTH, FRAME_MAX_BYTES } from "./limits.ts";
+import type { MessageRequest } from "./messages.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
 
 /** What ajv reports, as far as it is used here. */
@@ -76,6 +79,15 @@ export function checkReplayRequest(value: unknown): Checked<ReplayOptions> {
 export function checkCancelRequest(value: unknown): Checked<{ by?: string }> {
   return checked(compiled.CancelRequest, value);
 }
+export function checkDecideRequest(value: unknown): Checked<DecideRequest> {
+  return checked(compiled.DecideRequest, value);
+}
+export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
+  return checked(compiled.MessageRequest, value);
+}
+export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
+  return checked(compiled.BudgetRequest, value);
+}
 
 const controlChecks: Record<keyof typeof CONTROL_UP, CompiledCheck> = {
   hello: compiled.control_hello,
@@ -92,6 +104,10 @@ const runChecks: Record<keyof typeof RUN_UP, CompiledCheck> = {
   output: compiled.run_output,
   result: compiled.run_result,
   canceling: compiled.run_canceling,
+  approval: compiled.run_approval,
+  approval_withdrawn: compiled.run_approval_withdrawn,
+  delivered: compiled.run_delivered,
+  thread: compiled.run_thread,
   end: compiled.run_end,
 };
 

@@ -9,6 +9,7 @@ import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
 import type { AttemptEnd } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
+import { Conversation } from "./conversation.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt, Journal } from "./journal/journal.ts";
 import { RunLink } from "./link/run-link.ts";
@@ -46,6 +47,7 @@ export class Attempt {
   readonly over: Promise<AttemptFate>;
   readonly #host: AttemptHost;
   readonly #link: RunLink;
+  readonly #conversation: Conversation;
   #settle: (fate: AttemptFate) => void = () => undefined;
   #lease: string | undefined;
   #step: RunningStep | undefined;
@@ -71,6 +73,19 @@ export class Attempt {
     this.over = new Promise((resolve) => {
       this.#settle = resolve;
     });
+    this.#conversation = new Conversation({
+      journalApproval: (request) => {
+        host.journal.appendApproval(this.#journaled(), request);
+        this.#link.journaled("urgent");
+      },
+      journalWithdrawal: (id) => {
+        host.journal.appendWithdrawal(this.#journaled(), id);
+        this.#link.journaled("urgent");
+      },
+      tell: (frame) => {
+        this.#link.tell(frame);
+      },
+    });
     this.#link = new RunLink({
       url: host.linkUrl,
       token: host.token,
@@ -78,6 +93,7 @@ export class Attempt {
       runnerName: host.runnerName,
       ...given,
       journal: host.journal,
+      conversation: this.#conversation,
       claimed: (context, lease) => {
         this.#lease = lease;
         this.#running = this.#start(context);
@@ -181,6 +197,9 @@ export class Attempt {
         replay: context.replay,
         edgeUrl: this.#host.edgeUrl,
         env: this.#host.environment,
+        budget: context.budget,
+        continues: context.continues,
+        conversation: this.#conversation,
       },
       {
         output: (stream, text) => {

@@ -8,8 +8,11 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import standaloneCode from "ajv/dist/standalone/index.js";
 import { build } from "esbuild";
 import type { TSchema } from "typebox";
+import { DecideRequest } from "../contract/approvals.ts";
+import { BudgetRequest } from "../contract/budget.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
+import { MessageRequest } from "../contract/messages.ts";
 import { openApiDocument } from "../contract/openapi.ts";
 import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
 import { projectPath, writeIfChanged } from "./project.ts";
@@ -31,6 +34,9 @@ export async function buildContract(): Promise<void> {
     FlowEventInput,
     ReplayRequest,
     CancelRequest,
+    DecideRequest,
+    MessageRequest,
+    BudgetRequest,
     ...prefixed("control", CONTROL_UP),
     ...prefixed("run", RUN_UP),
   };

@@ -11,6 +11,7 @@ import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { runnerRoutes } from "./routes/runners.ts";
+import { steeringRoutes } from "./routes/steering.ts";
 
 const SECURITY_HEADERS: Record<string, string> = {
   "cache-control": "no-store",
@@ -35,6 +36,7 @@ app.use(async (context, next) => {
 app.route("/", metaRoutes);
 app.route("/", eventRoutes);
 app.route("/", runRoutes);
+app.route("/", steeringRoutes);
 app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
 

@@ -30,6 +30,13 @@ function matchedStep({ flow, step }: StepMatch): MatchedStep {
   return { flow: { name: flow.name, version: flow.version, digest: flow.digest }, step };
 }
 
+/** A step by its name, as it is deployed now. */
+export function deployedStep(flowName: string, stepName: string): MatchedStep | undefined {
+  const flow = catalog.flows.find((known) => known.name === flowName);
+  const step = flow?.steps.find((known) => known.name === stepName);
+  return flow && step && matchedStep({ flow, step });
+}
+
 /** How an event came here. */
 export interface Dispatch {
   lineage: Lineage;

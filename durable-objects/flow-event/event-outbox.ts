@@ -4,8 +4,7 @@
  * crash the alarm reads it again from the records (rules.ts, `effectsOfState`).
  */
 import { runSummary } from "../../contract/run-view.ts";
-import type { RunRecord } from "../../contract/run-record.ts";
-import { waitingAttempt } from "../../contract/run-lifecycle.ts";
+import { waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import type { Env } from "../../worker/env.ts";
 import { dayOf, ledgerName } from "../day-ledger/naming.ts";
 import { Outbox, type Effect } from "../kit/outbox.ts";

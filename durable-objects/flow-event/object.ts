@@ -7,6 +7,8 @@
  * outside is performed after it (invariant 6), and whoever watches is told. Nothing else writes a run.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { ApprovalDecision } from "../../contract/approvals.ts";
+import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
@@ -16,16 +18,13 @@ import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits
 import { checkFlowEvent } from "../../contract/validate.ts";
 import {
   deadLetter,
-  isTerminal,
-  liveAttempt,
   newRun,
   noteChained,
   requestCancel,
-  waitingAttempt,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
-import type { RunRecord } from "../../contract/run-record.ts";
+import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
 import { effectsOfChange, effectsOfState, retentionDue } from "./rules.ts";
@@ -41,6 +40,15 @@ import type {
 import { EventOutbox } from "./event-outbox.ts";
 import { EventStorage, type StoredEvent } from "./storage.ts";
 import { RunSockets } from "./run-sockets.ts";
+import {
+  decide,
+  raiseBudget,
+  say,
+  type DecideAnswer,
+  type RaiseAnswer,
+  type SayAnswer,
+  type Steered,
+} from "./steer.ts";
 import { TailSockets } from "./tail-sockets.ts";
 import { eventView } from "./view.ts";
 
@@ -64,6 +72,7 @@ export class FlowEventObject extends DurableObject<Env> {
     this.#runSockets = new RunSockets(ctx, this.#storage, this.#tails, {
       commit: (run, before) => this.#commit([{ run, before }]),
       endOptions: (now) => this.#endOptions(now),
+      leaseThread: async (run, threadId) => env.POOLS.getByName(run.pool).leaseThread(threadId, run.id),
     });
     answerPings(ctx);
     if (this.#storage.readEvent() === undefined) return;
@@ -124,6 +133,7 @@ export class FlowEventObject extends DurableObject<Env> {
     matches: MatchedStep[],
     origin: RunRecord["origin"],
     now: number,
+    more: Pick<RunRecord, "continues" | "budgetAdded"> = {},
   ): Promise<RunRecord[]> {
     const earlier = origin === "replay" ? this.#storage.readRuns() : [];
     const runs = matches.map(({ flow, step }, index) =>
@@ -136,6 +146,7 @@ export class FlowEventObject extends DurableObject<Env> {
         origin,
         replayOf: earlier.findLast((run) => run.flow.name === flow.name && run.step.name === step.name)?.id,
         depth: stored.lineage.depth,
+        ...more,
         now,
       }),
     );
@@ -194,6 +205,46 @@ export class FlowEventObject extends DurableObject<Env> {
     await this.#commit([{ run: canceled, before: run }]);
     this.#runSockets.cancel(canceled);
     return { kind: "run", run: this.#withProgress(canceled) };
+  }
+
+  decide(
+    n: number,
+    given: { approval: string; decision: ApprovalDecision; by: string },
+  ): Promise<DecideAnswer | undefined> {
+    return this.#steer(n, (run, now) => decide(run, given, now));
+  }
+
+  say(n: number, given: { text: string; by: string }): Promise<SayAnswer | undefined> {
+    return this.#steer(n, (run, now) => say(run, given, now));
+  }
+
+  raiseBudget(n: number, addition: BudgetUse): Promise<RaiseAnswer | undefined> {
+    return this.#steer(n, (run, now) => raiseBudget(run, addition, now));
+  }
+
+  async #steer<Answer>(
+    n: number,
+    steer: (run: RunRecord, now: number) => Steered<Answer>,
+  ): Promise<Answer | undefined> {
+    const run = this.#storage.readRun(n);
+    if (run === undefined) return undefined;
+    const { answer, run: next } = steer(run, Date.now());
+    if (next !== undefined) await this.#commit([{ run: next, before: run }]);
+    return answer;
+  }
+
+  /** A new run that goes on in the thread of one that its budget has stopped. */
+  async continueRun(n: number, match: MatchedStep, addition: BudgetUse): Promise<ReplayAnswer> {
+    const stored = this.#storage.readEvent();
+    const run = this.#storage.readRun(n);
+    const continues = run && continuationOf(run);
+    if (stored === undefined || continues === undefined) return { kind: "unknown" };
+    if (stored.runCount + 1 > RUNS_PER_EVENT_MAX) return { kind: "full" };
+    const runs = await this.#startRuns(stored, [match], "continuation", Date.now(), {
+      continues,
+      budgetAdded: sum(run?.budgetAdded, addition),
+    });
+    return { kind: "runs", runs: runs.map(runView) };
   }
 
   /** Answers when none of these runs can change any more, or after `timeoutMs`. */
@@ -376,8 +427,9 @@ export class FlowEventObject extends DurableObject<Env> {
     });
     for (const { run, before } of records) {
       this.#outbox.owe(effectsOfChange(before, run, now));
-      if (before !== undefined && before.rev !== run.rev)
-        this.#tails.runChanged(this.#withProgress(run), run.n);
+      if (before === undefined || before.rev === run.rev) continue;
+      this.#tails.runChanged(this.#withProgress(run), run.n);
+      this.#runSockets.changed(run, before);
     }
     for (const waiter of [...this.#waiters]) waiter();
     // In the same turn as the writes, so that it commits with them.

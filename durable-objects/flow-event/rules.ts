@@ -3,13 +3,8 @@
  * what a change owes the outside, what of a frame of output is new, when to wake.
  */
 import { LOST_AFTER_MS, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
-import type { RunRecord } from "../../contract/run-record.ts";
-import {
-  isTerminal,
-  liveAttempt,
-  waitingAttempt,
-  type OutputProgress,
-} from "../../contract/run-lifecycle.ts";
+import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
+import { type OutputProgress } from "../../contract/run-lifecycle.ts";
 import type { OutputChunk, RunRoute } from "../../contract/runner-link.ts";
 
 /** What is owed to the outside for one run (invariant 6). Each may be performed again without harm. */
@@ -115,6 +110,9 @@ export function routeOf(run: RunRecord, attempt: number): RunRoute {
     priority: run.priority,
     ...(run.concurrency === undefined ? {} : { concurrency: run.concurrency }),
     queuedAt: run.queuedAt,
+    ...(run.continues === undefined
+      ? {}
+      : { runnerId: run.continues.runnerId, runnerName: run.continues.runnerName }),
   };
 }
 

@@ -6,27 +6,30 @@
  * R3. A frame without the live lease changes no run: output, result and end are kept as evidence (invariant 4).
  * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
  */
+import { raised } from "../../contract/budget.ts";
 import { newLease } from "../../contract/ids.ts";
 import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import {
   claim,
   endAttempt,
-  liveAttempt,
   recordResult,
   recordSignalled,
   resume,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import { noteSeen, noteUnseen } from "../../contract/run-clocks.ts";
-import type { AttemptEnd, RunRecord } from "../../contract/run-record.ts";
+import { liveAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import { formatCursor } from "../../contract/output-cursor.ts";
 import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
 import { acceptOutput } from "./rules.ts";
+import { framesOfChange, openingFrames, withDelivery, withRequest } from "./run-conversation.ts";
 import type { EventStorage } from "./storage.ts";
 import type { TailSockets } from "./tail-sockets.ts";
+
+type NumberedFrame = Extract<RunUp, { seq: number }>;
 
 /** What hibernation keeps of a socket. `attempt` is set once it has claimed or resumed. */
 interface Attachment {
@@ -40,6 +43,8 @@ interface Attachment {
 export interface RunSocketHost {
   commit(run: RunRecord, before: RunRecord): Promise<void>;
   endOptions(now: number): EndOptions;
+  /** Asks the run's pool for a thread; the answer names the run that writes to it instead. */
+  leaseThread(run: RunRecord, threadId: string): Promise<{ heldBy?: string | undefined }>;
 }
 
 const tagOf = (n: number): string => `run/${n}`;
@@ -98,6 +103,15 @@ export class RunSockets {
       this.#output(socket, run, attempt, frame.chunks);
       return;
     }
+    if (frame.type === "thread") {
+      await this.#thread(socket, run, attempt, frame.threadId);
+      return;
+    }
+    if (frame.type === "delivered") {
+      const told = withDelivery(run, frame, Date.now());
+      if (told !== run) await this.#host.commit(told, run);
+      return;
+    }
     await this.#numbered(socket, run, attempt, frame);
   }
 
@@ -125,6 +139,7 @@ export class RunSockets {
       this.#refuse(socket, why.code, why.message);
       return;
     }
+    const budget = raised(run.policy.budget, run.budgetAdded ?? {});
     const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt);
     if (claimed !== run) await this.#host.commit(claimed, run);
     this.#bind(socket, attachment, frame.attempt);
@@ -141,9 +156,37 @@ export class RunSockets {
         timeoutMs: run.policy.timeoutMs,
         silenceMs: run.policy.silenceMs,
         replay: run.origin === "replay",
+        ...(budget === undefined ? {} : { budget }),
+        ...(run.continues === undefined ? {} : { continues: run.continues }),
       },
     });
+    this.#tell([socket], openingFrames(claimed, frame.attempt));
     if (run.cancel !== undefined) this.cancel(run);
+  }
+
+  /** A thread has one writer: only the live attempt may ask, and the pool knows who was first. */
+  async #thread(socket: WebSocket, run: RunRecord, attempt: number, threadId: string): Promise<void> {
+    if (liveAttempt(run)?.number !== attempt) {
+      this.#send(socket, { type: "thread", threadId, granted: false });
+      return;
+    }
+    const { heldBy } = await this.#host.leaseThread(run, threadId);
+    this.#send(
+      socket,
+      heldBy === undefined
+        ? { type: "thread", threadId, granted: true }
+        : { type: "thread", threadId, granted: false, heldBy },
+    );
+  }
+
+  /** Tells the runner of the live attempt what has changed for it. */
+  changed(run: RunRecord, before: RunRecord): void {
+    const live = liveAttempt(run);
+    if (live !== undefined) this.#tell(this.#of(run.n, live.number), framesOfChange(before, run));
+  }
+
+  #tell(sockets: WebSocket[], frames: RunDown[]): void {
+    for (const socket of sockets) for (const frame of frames) this.#send(socket, frame);
   }
 
   async #resume(
@@ -167,6 +210,7 @@ export class RunSockets {
       cancel: outcome.live && run.cancel !== undefined,
       follow: this.#tails.watched(run.n),
     });
+    if (outcome.live) this.#tell([socket], openingFrames(seen, frame.attempt));
   }
 
   /** From now on this socket speaks for the attempt; an older one that still seems open does not. */
@@ -225,25 +269,29 @@ export class RunSockets {
     );
   }
 
-  /** A result or an end: it has a number of its own, and comes after everything before it. */
-  async #numbered(
-    socket: WebSocket,
-    run: RunRecord,
-    attempt: number,
-    frame: Extract<RunUp, { seq: number }>,
-  ): Promise<void> {
+  /** A result, an end or a request: it has a number of its own, and comes after everything before it. */
+  async #numbered(socket: WebSocket, run: RunRecord, attempt: number, frame: NumberedFrame): Promise<void> {
     const committed = this.#committedSeq(run, attempt);
     if (frame.seq > committed + 1) {
       this.#reject(socket, "gap", `expected sequence number ${committed + 1}; resume and go on from there`);
       return;
     }
     const now = Date.now();
-    const changed =
-      frame.type === "result"
-        ? recordResult(run, attempt, frame.seq, frame.result, now)
-        : endAttempt(run, attempt, frame.seq, endOf(frame), this.#host.endOptions(now));
+    const changed = this.#recorded(run, attempt, frame, now);
     if (changed !== run) await this.#host.commit(changed, run);
     this.#send(socket, { type: "ack", seq: Math.max(frame.seq, committed) });
+  }
+
+  #recorded(run: RunRecord, attempt: number, frame: NumberedFrame, now: number): RunRecord {
+    switch (frame.type) {
+      case "result":
+        return recordResult(run, attempt, frame.seq, frame.result, now);
+      case "end":
+        return endAttempt(run, attempt, frame.seq, endOf(frame), this.#host.endOptions(now));
+      case "approval":
+      case "approval_withdrawn":
+        return withRequest(run, attempt, frame, now);
+    }
   }
 
   /** Passes a cancel on to the runner, if it is connected; otherwise `resumed` will tell it. */

@@ -98,6 +98,23 @@ export class RunnerPool extends DurableObject<Env> {
     this.#offerWork();
   }
 
+  /**
+   * Leave to write to an agent's thread, until the run is over. A thread has one writer: the answer names the run that
+   * has it already, after a look whether that one still lives.
+   */
+  async leaseThread(threadId: string, runId: string): Promise<{ heldBy?: string | undefined }> {
+    if (!this.#storage.runs.has(runId))
+      return { heldBy: "nobody: this run has no place in its pool any more" };
+    const writer = this.#storage.threadWriter(threadId);
+    if (writer !== undefined && writer !== runId) {
+      await this.#reconcile(writer);
+      const now = this.#storage.threadWriter(threadId);
+      if (now !== undefined && now !== runId) return { heldBy: now };
+    }
+    this.#storage.putThread(threadId, runId);
+    return {};
+  }
+
   waitingReason(runId: string): Reason | undefined {
     const run = this.#storage.runs.get(runId);
     if (run === undefined || run.runnerId !== undefined) return undefined;

@@ -99,7 +99,12 @@ function available(runner: RunnerState): boolean {
 }
 
 function fits(route: RunRoute, runner: RunnerState): boolean {
-  return available(runner) && hasLabels(route, runner) && hasDigest(route, runner);
+  return available(runner) && isWanted(route, runner) && hasLabels(route, runner) && hasDigest(route, runner);
+}
+
+/** A run that goes on with what lives on one box goes to that box. */
+function isWanted(route: RunRoute, runner: RunnerState): boolean {
+  return route.runnerId === undefined || route.runnerId === runner.runnerId;
 }
 
 function hasLabels(route: RunRoute, runner: RunnerState): boolean {
@@ -119,7 +124,13 @@ export function waitingReason(
   const connected = runners.filter((runner) => runner.connected);
   if (connected.length === 0)
     return { code: "no_runner", message: `no runner of pool ${route.pool} is connected` };
-  const labelled = connected.filter((runner) => hasLabels(route, runner));
+  const wanted = connected.filter((runner) => isWanted(route, runner));
+  if (wanted.length === 0)
+    return {
+      code: "runner_away",
+      message: `it continues a thread on runner ${route.runnerName ?? route.runnerId ?? "unknown"}, which is not connected`,
+    };
+  const labelled = wanted.filter((runner) => hasLabels(route, runner));
   if (labelled.length === 0)
     return { code: "no_labels", message: `no connected runner has the labels ${route.labels.join(", ")}` };
   const same = labelled.filter((runner) => hasDigest(route, runner));

@@ -1,5 +1,6 @@
 /**
- * What a pool keeps: the runs that wait here or are held by a runner, and the runners it has met. A copy of all of it
+ * What a pool keeps: the runs that wait here or are held by a runner, the threads that they write to, and the runners it
+ * has met. A copy of all of it
  * lives in memory, so that a decision reads no rows; every change is written through, the rows first: what could not be
  * written must not be remembered, or its next message would be taken for known and acknowledged unstored.
  */
@@ -10,6 +11,7 @@ import { waitsBefore } from "./rules.ts";
 const MIGRATIONS = [
   `CREATE TABLE run (run_id TEXT PRIMARY KEY, runner_id TEXT, held_at INTEGER, route TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE runner (runner_id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;`,
+  `CREATE TABLE thread (thread_id TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID;`,
 ] as const;
 
 /** A run of this pool. With a `runnerId` it is held: offered to that runner, or running there. */
@@ -40,6 +42,8 @@ export class PoolStorage {
   readonly #schema: SqlSchema;
   readonly runs = new Map<string, PoolRun>();
   readonly runners = new Map<string, KnownRunner>();
+  /** Runs that write to a thread. */
+  readonly #writers = new Set<string>();
   /** Waiting runs in the order in which they are offered. */
   readonly #backlog: RunRoute[] = [];
 
@@ -54,6 +58,8 @@ export class PoolStorage {
       if (row.runner_id === null) this.#backlog.push(route);
     }
     this.#backlog.sort(waitsBefore);
+    for (const row of this.#sql.exec<{ run_id: string }>("SELECT run_id FROM thread"))
+      this.#writers.add(row.run_id);
     for (const row of this.#sql.exec<{ doc: string }>("SELECT doc FROM runner")) {
       const runner = JSON.parse(row.doc) as KnownRunner;
       this.runners.set(runner.runnerId, runner);
@@ -80,9 +86,28 @@ export class PoolStorage {
     if (run.runnerId === undefined) this.#joinBacklog(route);
   }
 
+  /** The run that writes to an agent's thread. */
+  threadWriter(threadId: string): string | undefined {
+    const rows = this.#sql.exec<{ run_id: string }>(
+      "SELECT run_id FROM thread WHERE thread_id = ?",
+      threadId,
+    );
+    return [...rows][0]?.run_id;
+  }
+
+  putThread(threadId: string, runId: string): void {
+    this.#sql.exec(
+      "INSERT INTO thread VALUES (?, ?) ON CONFLICT DO UPDATE SET run_id = excluded.run_id",
+      threadId,
+      runId,
+    );
+    this.#writers.add(runId);
+  }
+
   deleteRun(runId: string): void {
     const before = this.runs.get(runId);
     if (before === undefined) return;
+    if (this.#writers.delete(runId)) this.#sql.exec("DELETE FROM thread WHERE run_id = ?", runId);
     this.#sql.exec("DELETE FROM run WHERE run_id = ?", runId);
     if (before.runnerId === undefined) this.#leaveBacklog(before.route);
     this.runs.delete(runId);

@@ -11,6 +11,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { ApprovalRequest } from "../../contract/approvals.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputChunk, OutputStream } from "../../contract/runner-link.ts";
@@ -26,6 +27,8 @@ export interface JournaledAttempt {
 export type JournalEntry =
   | { kind: "output"; chunk: OutputChunk }
   | { kind: "result"; seq: number; result: FlowResult }
+  | { kind: "approval"; seq: number; request: ApprovalRequest }
+  | { kind: "approval_withdrawn"; seq: number; id: string }
   | { kind: "end"; seq: number; end: AttemptEnd };
 
 /** Another agent has the journal open. */
@@ -123,6 +126,14 @@ export class Journal {
     this.#append(of, "result", JSON.stringify(result));
   }
 
+  appendApproval(of: JournaledAttempt, request: ApprovalRequest): void {
+    this.#append(of, "approval", JSON.stringify(request));
+  }
+
+  appendWithdrawal(of: JournaledAttempt, id: string): void {
+    this.#append(of, "approval_withdrawn", JSON.stringify(id));
+  }
+
   appendEnd(of: JournaledAttempt, end: AttemptEnd): void {
     this.#append(of, "end", JSON.stringify(end));
   }
@@ -144,13 +155,21 @@ export class Journal {
     return this.#statements.pending.all(runId, attempt, afterSeq, limit).map((row): JournalEntry => {
       const seq = Number(row["seq"]);
       const body = Buffer.from(row["body"] as Uint8Array).toString();
-      if (row["kind"] === "output")
-        return {
-          kind: "output",
-          chunk: { seq, stream: String(row["stream"]) as OutputStream, text: body, at: Number(row["at"]) },
-        };
-      if (row["kind"] === "result") return { kind: "result", seq, result: JSON.parse(body) as FlowResult };
-      return { kind: "end", seq, end: JSON.parse(body) as AttemptEnd };
+      switch (row["kind"] as JournalEntry["kind"]) {
+        case "output":
+          return {
+            kind: "output",
+            chunk: { seq, stream: String(row["stream"]) as OutputStream, text: body, at: Number(row["at"]) },
+          };
+        case "result":
+          return { kind: "result", seq, result: JSON.parse(body) as FlowResult };
+        case "approval":
+          return { kind: "approval", seq, request: JSON.parse(body) as ApprovalRequest };
+        case "approval_withdrawn":
+          return { kind: "approval_withdrawn", seq, id: JSON.parse(body) as string };
+        case "end":
+          return { kind: "end", seq, end: JSON.parse(body) as AttemptEnd };
+      }
     });
   }
 

@@ -10,6 +10,7 @@
  */
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import type { OutputChunk, RunDown, RunUp, StepContext } from "../../contract/runner-link.ts";
+import type { Conversation } from "../conversation.ts";
 import type { JournaledAttempt, Journal, JournalEntry } from "../journal/journal.ts";
 import { LinkSocket } from "./link-socket.ts";
 import { outputDelayMs } from "./pace.ts";
@@ -31,6 +32,7 @@ export interface RunLinkOptions {
   /** Of an attempt that this box has already claimed; absent for a new one. */
   lease?: string;
   journal: Journal;
+  conversation: Conversation;
   /** The claim is granted and journaled: start the step. */
   claimed(context: StepContext, lease: string): void;
   /** The edge wants the step stopped: a person canceled it, or the lease is lost. */
@@ -102,6 +104,11 @@ export class RunLink {
     this.#tellSignalled();
   }
 
+  /** Sends a frame that is no part of the journal. Without an open socket it is lost. */
+  tell(frame: RunUp): void {
+    if (this.#ready) this.#sendFrame(frame);
+  }
+
   /** Gives up sending; the journal keeps what is owed for the next start. */
   close(): void {
     clearTimeout(this.#timer);
@@ -151,6 +158,12 @@ export class RunLink {
         this.#unschedule();
         if (this.#waitingBytes > 0) this.#schedule();
         return;
+      case "decided":
+      case "message":
+      case "budget":
+      case "thread":
+        this.#options.conversation.heard(frame);
+        return;
       case "refused":
         this.#finish(() => {
           if (this.#lease !== undefined) this.#options.stop("abandoned", frame.message);
@@ -172,6 +185,7 @@ export class RunLink {
     this.#endSeq = this.#options.journal.endSeq(this.#of());
     this.#acked(ackedSeq);
     this.#send();
+    this.#options.conversation.connected();
   }
 
   #acked(seq: number): void {
@@ -266,12 +280,23 @@ export function frames(entries: JournalEntry[]): { frame: RunUp; seq: number; by
     }
     flush();
     const { seq } = entry;
-    const frame: RunUp =
-      entry.kind === "result"
-        ? { type: "result", seq, result: entry.result }
-        : { type: "end", seq, ...entry.end };
+    const frame = frameOf(entry);
     result.push({ frame, seq, bytes: JSON.stringify(frame).length });
   }
   flush();
   return result;
+}
+
+function frameOf(entry: Exclude<JournalEntry, { kind: "output" }>): RunUp {
+  const { seq } = entry;
+  switch (entry.kind) {
+    case "result":
+      return { type: "result", seq, result: entry.result };
+    case "approval":
+      return { type: "approval", seq, request: entry.request };
+    case "approval_withdrawn":
+      return { type: "approval_withdrawn", seq, id: entry.id };
+    case "end":
+      return { type: "end", seq, ...entry.end };
+  }
 }

@@ -16,7 +16,7 @@ import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } fro
 import { dirname, join } from "node:path";
 import { hasErrorCode } from "../../catalog/fault.ts";
 import { RETENTION_DEFAULT_DAYS } from "../../contract/limits.ts";
-import { isTerminal } from "../../contract/run-lifecycle.ts";
+import { isTerminal } from "../../contract/run-record.ts";
 import { LocalStateError } from "./state-error.ts";
 import type { LocalEvent, LocalOutput, LocalRun, LocalStore, StoredEvent } from "./store.ts";
 

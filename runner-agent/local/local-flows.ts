@@ -17,8 +17,8 @@ import { eventIdentity, normalizeEvent, type FlowEvent, type Lineage } from "../
 import { eventKey, parseRunId } from "../../contract/ids.ts";
 import { EVENT_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import type { StepFilter, StepMiss } from "../../contract/matching.ts";
-import { isTerminal, newRun } from "../../contract/run-lifecycle.ts";
-import type { RunRecord } from "../../contract/run-record.ts";
+import { newRun } from "../../contract/run-lifecycle.ts";
+import { isTerminal, type RunRecord } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import { readRunnerConfig, RunnerConfigError } from "../config/runner-config.ts";

@@ -12,15 +12,13 @@ import { OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
 import {
   claim,
   endAttempt,
-  isTerminal,
   noteChained,
   recordResult,
   recordSignalled,
   requestCancel,
-  waitingAttempt,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
-import type { AttemptEnd, RunRecord } from "../../contract/run-record.ts";
+import { isTerminal, waitingAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";

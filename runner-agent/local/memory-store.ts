@@ -1,5 +1,5 @@
 /** Events and runs for the life of this process. What is read is a copy, so that nobody changes what is kept. */
-import { isTerminal } from "../../contract/run-lifecycle.ts";
+import { isTerminal } from "../../contract/run-record.ts";
 import type { LocalEvent, LocalOutput, LocalRun, LocalStore, StoredEvent } from "./store.ts";
 
 /** Events that are kept; beyond it the oldest go whose runs are over, with their output. */

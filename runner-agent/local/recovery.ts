@@ -4,8 +4,14 @@
  */
 import { attemptId } from "../../contract/ids.ts";
 import { WALL_MARGIN_MS } from "../../contract/limits.ts";
-import { changed, endAttempt, isTerminal, liveAttempt } from "../../contract/run-lifecycle.ts";
-import type { RunRecord, TreeProof } from "../../contract/run-record.ts";
+import { endAttempt } from "../../contract/run-lifecycle.ts";
+import {
+  changed,
+  isTerminal,
+  liveAttempt,
+  type RunRecord,
+  type TreeProof,
+} from "../../contract/run-record.ts";
 import { reapAttempt } from "../steps/process-tree.ts";
 import { endOptions, isSettled } from "./local-run.ts";
 import { isGone } from "./owner.ts";

@@ -62,6 +62,11 @@ export class Redactor {
     return this.text(text) === text ? { ...clean, status } : undefined;
   }
 
+  /** Any value, with every text in it as a whole redacted; keys too. */
+  value(value: unknown): unknown {
+    return this.#automaton.empty ? value : this.#value(value);
+  }
+
   #members(value: object): Record<string, unknown> {
     return Object.fromEntries(
       Object.entries(value).map(([key, member]) => [this.text(key), this.#value(member)]),

@@ -1,10 +1,12 @@
 /** One attempt of a step on this box, as whoever starts it and whoever executes it see it. */
+import type { Budget } from "../../contract/budget.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
-import type { OutputStream } from "../../contract/runner-link.ts";
+import type { OutputStream, StepContext } from "../../contract/runner-link.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
+import type { StepConversation } from "../conversation.ts";
 import type { StepClocks } from "./clocks.ts";
 
 export interface StepRequest {
@@ -20,6 +22,12 @@ export interface StepRequest {
   /** Where the step may send events to. */
   edgeUrl: string;
   env: StepEnvironment;
+  /** The step's budget with what people have added to it. */
+  budget?: Budget | undefined;
+  /** The thread of an earlier run to go on with, and what the runs before have used of the budget. */
+  continues?: StepContext["continues"];
+  /** Absent where nobody can be asked: then nothing is allowed that would need it. */
+  conversation?: StepConversation;
 }
 
 /** What a step tells while it runs. Nothing is called before `startStep` has returned, or after `ended`. */

@@ -87,7 +87,7 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
     edge.received.push({ socket: server.sockets.indexOf(socket) + 1, frame });
     if (frame.type === "claim" || frame.type === "resume") open(socket, frame);
     else if (!bound.has(socket)) edge.faults.push(`${frame.type} before the answer to its claim`);
-    else if (frame.type !== "canceling") take(socket, numbered(frame));
+    else if (frame.type === "output" || "seq" in frame) take(socket, numbered(frame));
   }
 
   function open(socket: ServedSocket, frame: Extract<RunUp, { type: "claim" | "resume" }>): void {
@@ -129,10 +129,21 @@ function answer(socket: ServedSocket, frame: RunDown): void {
   socket.send(frame);
 }
 
-function numbered(frame: Extract<RunUp, { type: "output" | "result" | "end" }>): Committed[] {
-  if (frame.type === "output") return frame.chunks.map(({ seq, text }) => ({ seq, what: text }));
-  if (frame.type === "result") return [{ seq: frame.seq, what: frame.result }];
-  return [{ seq: frame.seq, what: `end: ${frame.reason}` }];
+type NumberedFrame = Extract<RunUp, { type: "output" } | { seq: number }>;
+
+function numbered(frame: NumberedFrame): Committed[] {
+  switch (frame.type) {
+    case "output":
+      return frame.chunks.map(({ seq, text }) => ({ seq, what: text }));
+    case "result":
+      return [{ seq: frame.seq, what: frame.result }];
+    case "approval":
+      return [{ seq: frame.seq, what: `approval: ${frame.request.id}` }];
+    case "approval_withdrawn":
+      return [{ seq: frame.seq, what: `withdrawn: ${frame.id}` }];
+    case "end":
+      return [{ seq: frame.seq, what: `end: ${frame.reason}` }];
+  }
 }
 
 /** Sequence numbers that came on one socket, in the order in which they came. */

@@ -1,7 +1,7 @@
 /** Runs brought to a point of their life by the contract's own functions, for tests of what happens next. */
 import type { RunPolicy } from "../../contract/flow-manifest.ts";
-import { claim, waitingAttempt, type EndOptions } from "../../contract/run-lifecycle.ts";
-import type { AttemptEnd, RunRecord } from "../../contract/run-record.ts";
+import { claim, type EndOptions } from "../../contract/run-lifecycle.ts";
+import { waitingAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
 import { BEGIN_MS, runRecord } from "./run-fixtures.ts";
 
 export { BEGIN_MS };

@@ -1,4 +1,5 @@
 /** A real RunLink with a real journal at a fake edge, and all that the link told its owner. */
+import { Conversation } from "../../runner-agent/conversation.ts";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { AttemptEnd } from "../../contract/run-record.ts";
@@ -18,6 +19,7 @@ export interface LinkLife {
   edge: FakeRunEdge;
   journal: Journal;
   link: RunLink;
+  conversation: Conversation;
   /** `claimed`, `stop canceled`, `stop abandoned`, `refused <code>`, `done`, in their order. */
   told: string[];
   /** How often the connection was lost. */
@@ -43,6 +45,19 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
     told.push(what);
     signal.notify();
   };
+  const conversation = new Conversation({
+    journalApproval: (request) => {
+      journal.appendApproval(ATTEMPT, request);
+      link.journaled("urgent");
+    },
+    journalWithdrawal: (id) => {
+      journal.appendWithdrawal(ATTEMPT, id);
+      link.journaled("urgent");
+    },
+    tell: (frame) => {
+      link.tell(frame);
+    },
+  });
   const link = new RunLink({
     url: at.server.url,
     token: "token-of-the-test",
@@ -52,6 +67,7 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
     attempt: 1,
     ...(former === undefined ? {} : { lease: LEASE }),
     journal,
+    conversation,
     claimed: () => {
       tell("claimed");
     },
@@ -77,6 +93,7 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
     edge: at,
     journal,
     link,
+    conversation,
     told,
     losses: 0,
     until: (isSo) => signal.until(isSo),

@@ -7,18 +7,16 @@ import {
   claim,
   deadLetter,
   endAttempt,
-  liveAttempt,
   newRun,
   recordResult,
   recordSignalled,
   requestCancel,
   RESEND_AFTER_MS,
   resume,
-  waitingAttempt,
 } from "../../contract/run-lifecycle.ts";
 import { resent } from "../../contract/run-clocks.ts";
 import { resolveManifest } from "../../contract/flow-manifest.ts";
-import type { RunRecord } from "../../contract/run-record.ts";
+import { liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import {
   at,
   BEGIN_MS,

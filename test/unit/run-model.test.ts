@@ -10,18 +10,22 @@ import {
   claim,
   deadLetter,
   endAttempt,
-  isTerminal,
-  liveAttempt,
   noteChained,
   recordResult,
   recordSignalled,
   requestCancel,
   resume,
-  waitingAttempt,
 } from "../../contract/run-lifecycle.ts";
 import { nextDue, noteSeen, noteUnseen, resent, tick } from "../../contract/run-clocks.ts";
 import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
-import { END_REASONS, type AttemptRecord, type RunRecord } from "../../contract/run-record.ts";
+import {
+  isTerminal,
+  liveAttempt,
+  waitingAttempt,
+  END_REASONS,
+  type AttemptRecord,
+  type RunRecord,
+} from "../../contract/run-record.ts";
 import { effectsOfState } from "../../durable-objects/flow-event/rules.ts";
 import { at, BEGIN_MS, waitingRun } from "../support/run-life.ts";
 

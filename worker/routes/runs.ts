@@ -1,7 +1,7 @@
 /** Runs: list, look at, read, watch, stop; and the run socket of the runner that executes one. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, ConflictError, NotFoundError } from "../../contract/errors.ts";
-import { eventKey, parseRunId } from "../../contract/ids.ts";
+import { BadRequestError, ConflictError } from "../../contract/errors.ts";
+import { eventKey } from "../../contract/ids.ts";
 import { REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import type { RunSummary, RunView } from "../../contract/run-view.ts";
@@ -16,6 +16,7 @@ import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
 import { listLimit, listPage } from "../listing.ts";
+import { located, unknownRun } from "./located-run.ts";
 
 /** Output that stands in the answer of GET /runs/:id; the whole of it has its own route. */
 const OUTPUT_IN_VIEW_MAX_BYTES = 64 * 1024;
@@ -83,17 +84,6 @@ export const runRoutes = new Hono<AppContext>()
       throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);
     return context.json({ run: canceled.run }, 202);
   });
-
-function located(context: Context<AppContext>): { object: Remote<FlowEventObject>; n: number; id: string } {
-  const id = context.req.param("id") ?? "";
-  const parsed = parseRunId(id);
-  if (parsed === undefined) throw unknownRun(id);
-  return { object: context.env.EVENTS.getByName(parsed.eventKey), n: parsed.n, id };
-}
-
-function unknownRun(id: string): NotFoundError {
-  return new NotFoundError("run_not_found", `run not found: ${id}`);
-}
 
 async function upgrade(
   context: Context<AppContext>,

@@ -1,0 +1,101 @@
+/**
+ * What people say to a step while it runs, as pure functions of the run's record. A message is stored before it is
+ * answered, sent to the runner on this socket and again on every later one until that one says what became of it, and
+ * counts once however often it comes (by its id).
+ */
+import Type, { type Static } from "typebox";
+import { MESSAGE_MAX_CHARS, MESSAGES_KEPT_PER_RUN, MESSAGES_PENDING_MAX } from "./limits.ts";
+import type { RunnerKind } from "./flow-manifest.ts";
+import { changed, isTerminal, type RunRecord } from "./run-record.ts";
+
+export const MessageRequest = Type.Object(
+  {
+    text: Type.String({ minLength: 1, maxLength: MESSAGE_MAX_CHARS }),
+    by: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: "Who says it, for the record" }),
+    ),
+  },
+  { additionalProperties: false, $id: "MessageRequest" },
+);
+export type MessageRequest = Static<typeof MessageRequest>;
+
+/** `steered`: it went into the active turn. `queued`: it begins the next one. */
+export const MESSAGE_FATES = ["steered", "queued"] as const;
+export type MessageFate = (typeof MESSAGE_FATES)[number];
+
+export interface MessageRecord {
+  id: string;
+  /** Of one that was delivered, the beginning: the whole of it stands in the run's stream. */
+  text: string;
+  by: string;
+  at: number;
+  state: "pending" | MessageFate;
+  deliveredAt?: number;
+}
+
+export const MessageView = Type.Object(
+  {
+    id: Type.String(),
+    text: Type.String(),
+    by: Type.String(),
+    at: Type.String({ format: "date-time" }),
+    state: Type.String({ description: "pending, steered or queued" }),
+  },
+  { $id: "Message" },
+);
+export type MessageView = Static<typeof MessageView>;
+
+/** Kinds of steps that listen. */
+const LISTENING: readonly RunnerKind[] = ["codex"];
+const DELIVERED_TEXT_CHARS = 256;
+
+export type MessageOutcome =
+  | { kind: "stored"; run: RunRecord; message: MessageRecord }
+  | { kind: "over" }
+  | { kind: "deaf" }
+  | { kind: "full" };
+
+export function addMessage(run: RunRecord, given: { text: string; by: string; now: number }): MessageOutcome {
+  if (isTerminal(run.status)) return { kind: "over" };
+  if (!LISTENING.includes(run.step.runner)) return { kind: "deaf" };
+  if (pendingMessages(run).length >= MESSAGES_PENDING_MAX) return { kind: "full" };
+  const said = run.messagesSaid ?? 0;
+  const message: MessageRecord = {
+    id: `m${said + 1}`,
+    text: given.text,
+    by: given.by,
+    at: given.now,
+    state: "pending",
+  };
+  const messages = [...(run.messages ?? []), message];
+  let surplus = messages.length - MESSAGES_KEPT_PER_RUN;
+  return {
+    kind: "stored",
+    message,
+    run: changed(run, given.now, {
+      messagesSaid: said + 1,
+      messages: messages.filter((known) => known.state === "pending" || surplus-- <= 0),
+    }),
+  };
+}
+
+export function pendingMessages(run: RunRecord): MessageRecord[] {
+  return (run.messages ?? []).filter((message) => message.state === "pending");
+}
+
+/** The runner says what became of a message. */
+export function noteDelivered(run: RunRecord, id: string, fate: MessageFate, now: number): RunRecord {
+  const known = run.messages?.find((message) => message.id === id);
+  if (known === undefined || known.state === fate || known.state === "steered") return run;
+  return changed(run, now, {
+    messages: (run.messages ?? []).map((message) =>
+      message.id === id
+        ? { ...message, text: message.text.slice(0, DELIVERED_TEXT_CHARS), state: fate, deliveredAt: now }
+        : message,
+    ),
+  });
+}
+
+export function messageView({ id, text, by, at, state }: MessageRecord): MessageView {
+  return { id, text, by, at: new Date(at).toISOString(), state };
+}

@@ -1,0 +1,67 @@
+/**
+ * Which thread a directory's work goes on in: the runner's own memory, since Codex finds a thread by its id only. A small
+ * file beside the runner's CODEX_HOME, written whole and atomically; one agent has it (the journal's lock says so).
+ *
+ * A key is the real path of the directory, with the step's own key where it has one; or a run, whose next attempt goes
+ * on where the last one was cut off.
+ */
+import { mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** Sessions that are remembered; the ones that were used longest ago go first. */
+const SESSIONS_MAX = 1_000;
+
+interface Session {
+  threadId: string;
+  /** Epoch ms of its last use. */
+  usedAt: number;
+}
+
+export class Sessions {
+  readonly #file: string;
+  readonly #sessions: Map<string, Session>;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#sessions = new Map(Object.entries(read(file)));
+  }
+
+  find(key: string): string | undefined {
+    return this.#sessions.get(key)?.threadId;
+  }
+
+  remember(keys: string[], threadId: string): void {
+    for (const key of keys) this.#sessions.set(key, { threadId, usedAt: Date.now() });
+    this.#write();
+  }
+
+  forget(keys: string[]): void {
+    const known = keys.filter((key) => this.#sessions.delete(key));
+    if (known.length > 0) this.#write();
+  }
+
+  #write(): void {
+    const kept = [...this.#sessions].sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(0, SESSIONS_MAX);
+    mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+    const temporary = `${this.#file}.new`;
+    writeFileSync(temporary, JSON.stringify(Object.fromEntries(kept)), { mode: 0o600 });
+    renameSync(temporary, this.#file);
+  }
+}
+
+export function sessionKey(directory: string, key: string | undefined): string {
+  return `workdir ${realpathSync(directory)}${key === undefined ? "" : ` key ${key}`}`;
+}
+
+export function runKey(runId: string): string {
+  return `run ${runId}`;
+}
+
+/** A file that cannot be read holds nothing that could not be begun anew. */
+function read(file: string): Record<string, Session> {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Record<string, Session>;
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Codex's requests for leave as approvals of the contract, and decisions as Codex's answers. Pure; the only file that
+ * knows both forms.
+ */
+import type { ApprovalDecision, ApprovalRequest } from "../../../contract/approvals.ts";
+import type { ServerMethods } from "../protocol.ts";
+import type { ThreadHandlers } from "../shared-server.ts";
+import type { CodexSettings } from "./prompt-template.ts";
+
+type Params<Method extends keyof ServerMethods> = ServerMethods[Method]["params"];
+type Answer<Method extends keyof ServerMethods> = ServerMethods[Method]["result"];
+
+/** Without the id, which the step gives. */
+export type Asked = Omit<ApprovalRequest, "id">;
+
+const TITLE_CHARS = 512;
+const DETAIL_CHARS = 4096;
+const REASON_CHARS = 1024;
+const CWD_CHARS = 1024;
+const ALL: ApprovalDecision[] = ["accept", "accept_for_session", "decline", "cancel"];
+
+/** `escalates`: Codex asks only for what its sandbox would not allow. */
+export function commandApproval(
+  params: Params<"item/commandExecution/requestApproval">,
+  escalates: boolean,
+): Asked {
+  const command = params.command ?? "a command";
+  return asked("command", command, {
+    detail: command,
+    cwd: params.cwd ?? undefined,
+    reason: params.reason ?? undefined,
+    dangerous: escalates || params.networkApprovalContext != null || params.additionalPermissions != null,
+  });
+}
+
+/** `files`: of the change that the request is about, as the item before it has told. */
+export function fileChangeApproval(
+  params: Params<"item/fileChange/requestApproval">,
+  files: string[],
+  escalates: boolean,
+): Asked {
+  const what = files.length === 0 ? "files" : files.join(", ");
+  return asked("file_change", `change ${what}`, {
+    detail: files.join("\n"),
+    cwd: params.grantRoot ?? undefined,
+    reason: params.reason ?? undefined,
+    dangerous: escalates || params.grantRoot != null,
+  });
+}
+
+export function permissionsApproval(params: Params<"item/permissions/requestApproval">): Asked {
+  return asked("permissions", params.reason ?? "more permissions than the sandbox gives", {
+    detail: JSON.stringify(params.permissions, null, 2),
+    cwd: params.cwd,
+    dangerous: true,
+  });
+}
+
+export function elicitationApproval(params: Params<"mcpServer/elicitation/request">): Asked {
+  const text = "message" in params ? params.message : params.description;
+  return asked("tool", `${params.serverName}: ${text}`, {
+    detail: text,
+    decisions: ["accept", "decline", "cancel"],
+  });
+}
+
+function asked(
+  kind: ApprovalRequest["kind"],
+  title: string,
+  more: {
+    detail?: string | undefined;
+    cwd?: string | undefined;
+    reason?: string | undefined;
+    dangerous?: boolean;
+    decisions?: ApprovalDecision[];
+  },
+): Asked {
+  const { detail, cwd, reason, dangerous, decisions } = more;
+  return {
+    kind,
+    title: cut(title.split("\n", 1)[0] ?? "", TITLE_CHARS) || kind,
+    ...(detail === undefined ? {} : { detail: cut(detail, DETAIL_CHARS) }),
+    ...(cwd === undefined ? {} : { cwd: cut(cwd, CWD_CHARS) }),
+    ...(reason === undefined ? {} : { reason: cut(reason, REASON_CHARS) }),
+    decisions: decisions ?? ALL,
+    ...(dangerous === true ? { dangerous } : {}),
+  };
+}
+
+function cut(text: string, maxChars: number): string {
+  return (text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`).toWellFormed();
+}
+
+const CODEX_DECISION = {
+  accept: "accept",
+  accept_for_session: "acceptForSession",
+  decline: "decline",
+  cancel: "cancel",
+} as const;
+
+export function commandAnswer(decision: ApprovalDecision): Answer<"item/commandExecution/requestApproval"> {
+  return { decision: CODEX_DECISION[decision] };
+}
+
+export function fileChangeAnswer(decision: ApprovalDecision): Answer<"item/fileChange/requestApproval"> {
+  return { decision: CODEX_DECISION[decision] };
+}
+
+/** What was asked for, or nothing: Codex has no word for a refusal here. */
+export function permissionsAnswer(
+  decision: ApprovalDecision,
+  { permissions }: Params<"item/permissions/requestApproval">,
+): Answer<"item/permissions/requestApproval"> {
+  if (decision === "decline" || decision === "cancel") return { permissions: {}, scope: "turn" };
+  const { network, fileSystem } = permissions;
+  return {
+    permissions: {
+      ...(network === null ? {} : { network }),
+      ...(fileSystem === null ? {} : { fileSystem }),
+    },
+    scope: decision === "accept_for_session" ? "session" : "turn",
+  };
+}
+
+export function elicitationAnswer(decision: ApprovalDecision): Answer<"mcpServer/elicitation/request"> {
+  const accepted = decision === "accept" || decision === "accept_for_session";
+  return {
+    action: accepted ? "accept" : decision === "cancel" ? "cancel" : "decline",
+    content: accepted ? {} : null,
+    _meta: null,
+  };
+}
+
+/** Nobody sits at this keyboard: the model is told to decide by itself, and to say so. */
+export function questionAnswer({
+  questions,
+}: Params<"item/tool/requestUserInput">): Answer<"item/tool/requestUserInput"> {
+  const answers = ["Nobody is here to answer. Decide yourself, and say in your answer what you assumed."];
+  return { answers: Object.fromEntries(questions.map(({ id }) => [id, { answers }])) };
+}
+
+/** Handlers of one thread's requests, around the one question `ask`. */
+export function approvalHandlers(given: {
+  policy: CodexSettings["approvalPolicy"];
+  pathsOf(itemId: string): string[];
+  ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision>;
+}): ThreadHandlers {
+  const { policy, pathsOf, ask } = given;
+  // Under "untrusted" Codex asks for nearly everything, under "on-request" only for what its sandbox forbids.
+  const escalates = policy !== "untrusted";
+  return {
+    "item/commandExecution/requestApproval": async (params, withdrawn) =>
+      commandAnswer(await ask(commandApproval(params, escalates), withdrawn)),
+    "item/fileChange/requestApproval": async (params, withdrawn) =>
+      fileChangeAnswer(await ask(fileChangeApproval(params, pathsOf(params.itemId), escalates), withdrawn)),
+    "item/permissions/requestApproval": async (params, withdrawn) =>
+      permissionsAnswer(await ask(permissionsApproval(params), withdrawn), params),
+    "mcpServer/elicitation/request": async (params, withdrawn) =>
+      elicitationAnswer(await ask(elicitationApproval(params), withdrawn)),
+    "item/tool/requestUserInput": (params) => Promise.resolve(questionAnswer(params)),
+  };
+}

@@ -1,0 +1,442 @@
+/**
+ * The runner kind `codex`: one or more turns in a thread of the real Codex, from the rendered prompt to a result in the
+ * form of FLOW_RESULT, and the proof that nothing of it is left.
+ *
+ *   plan ─▶ server ─▶ thread ─▶ turn ─▶ answer ──valid──▶ result
+ *                                 ▲        ├─invalid──▶ one correcting turn
+ *                                 └────────┴─messages that came too late for the turn
+ *
+ * K1. The turn that completed is the terminal event: its result is sent at once, whatever still runs (invariant 9).
+ * K2. Whoever ends it first (a clock, a cancel, the budget) says why; the turn is interrupted, then what its commands
+ *     have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment.
+ * K3. A thread has one writer: before an existing one is written to, the edge has said that it is this run.
+ * K4. An app-server that dies takes the attempt with it, as lost; the next attempt goes on in the same thread.
+ */
+import { attemptId } from "../../../contract/ids.ts";
+import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { ApprovalDecision } from "../../../contract/approvals.ts";
+import type { FlowResult } from "../../../contract/flow-result.ts";
+import type { AttemptEnd, EndReason, Reason } from "../../../contract/run-record.ts";
+import type { Message } from "../../conversation.ts";
+import { Countdown, type StepClocks } from "../../steps/clocks.ts";
+import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
+import { Redactor } from "../../steps/redaction.ts";
+import { refusedStep } from "../../steps/refused-step.ts";
+import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../../steps/step.ts";
+import { CodexError } from "../errors.ts";
+import { ItemCoalescer } from "../item-coalescer.ts";
+import { runKey, sessionKey, type Sessions } from "../sessions.ts";
+import type { ServerLease, SharedServer } from "../shared-server.ts";
+import { approvalHandlers, type Asked } from "./approval-requests.ts";
+import { BudgetMeter, WARN_AT, type ModelPrice } from "./budget-meter.ts";
+import { correction } from "./final-answer.ts";
+import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
+import {
+  openThread,
+  ThreadBusyError,
+  ThreadNotResumableError,
+  ThreadSession,
+  type ThreadOrigin,
+  type TurnOutcome,
+} from "./thread-session.ts";
+import { WorkRecord } from "./work-record.ts";
+
+/** What all codex steps of an agent share. */
+export interface CodexHost {
+  servers: SharedServer;
+  sessions: Sessions;
+  rules: CodexRules;
+  /** By model. */
+  prices: Readonly<Record<string, ModelPrice>>;
+  /** Makes a directory one that Codex may work in, without trusting what lies in it. */
+  admit(directory: string): Promise<void>;
+}
+
+/** Messages that came when no turn took them, as one more turn. */
+const MESSAGE_BORDER = "\n\n";
+
+export function codexStarter(host: CodexHost): StepStarter {
+  return (request, events, clocks) => {
+    try {
+      return new CodexStep(host, planStep(request, host.rules), request, events, clocks);
+    } catch (error) {
+      if (error instanceof StepPlanError) return refusedStep({ code: error.code, message: error.message });
+      throw error;
+    }
+  };
+}
+
+/** What ends the step before its answer. */
+interface Stop {
+  reason: EndReason;
+  error?: Reason;
+}
+
+class CodexStep implements RunningStep {
+  readonly pid = undefined;
+  readonly ended: Promise<AttemptEnd>;
+  readonly #host: CodexHost;
+  readonly #plan: StepPlan;
+  readonly #request: StepRequest;
+  readonly #events: StepEvents;
+  readonly #clocks: StepClocks;
+  readonly #redactor: Redactor;
+  readonly #items: ItemCoalescer;
+  readonly #record = new WorkRecord();
+  readonly #meter: BudgetMeter;
+  readonly #wall: Countdown;
+  readonly #silence: Countdown;
+  #budgetTimer: NodeJS.Timeout | undefined;
+  #lease: ServerLease | undefined;
+  #session: ThreadSession | undefined;
+  #stop: Stop | undefined;
+  #warned = false;
+  #paused = false;
+  #asking = 0;
+  #asked = 0;
+  /** Messages that no turn has taken. */
+  #queued: string[] = [];
+
+  constructor(host: CodexHost, plan: StepPlan, request: StepRequest, events: StepEvents, clocks: StepClocks) {
+    const { timeoutMs, silenceMs } = request.step;
+    this.#host = host;
+    this.#plan = plan;
+    this.#request = request;
+    this.#events = events;
+    this.#clocks = clocks;
+    this.#redactor = new Redactor(request.env.secrets);
+    this.#items = new ItemCoalescer((item) => {
+      events.output("agent", JSON.stringify(item));
+    });
+    this.#meter = new BudgetMeter({
+      limits: request.budget,
+      before: request.continues?.used,
+      price: host.prices[plan.settings.model ?? ""],
+    });
+    this.#wall = new Countdown(timeoutMs, () => {
+      this.#halt("timeout", `the step ran longer than its timeout_ms of ${timeoutMs} ms`);
+    });
+    this.#silence = new Countdown(silenceMs, () => {
+      this.#halt("silence", `Codex said nothing for the step's silence_ms of ${silenceMs} ms`);
+    });
+    this.#wall.start();
+    this.#silence.start();
+    this.ended = this.#run();
+  }
+
+  cancel(reason: "canceled" | "abandoned"): void {
+    this.#halt(reason);
+  }
+
+  /** Deltas are for eyes, and are left out; the server is everybody's, so it is not held up for one thread. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+  }
+
+  /** The first reason counts. */
+  #halt(reason: EndReason, message?: string): void {
+    if (this.#stop !== undefined) return;
+    this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
+    void this.#session?.interrupt();
+  }
+
+  async #run(): Promise<AttemptEnd> {
+    let end: Stop;
+    try {
+      await this.#host.admit(this.#plan.cwd);
+      this.#lease = await this.#host.servers.lease();
+      end = this.#stop ?? (await this.#work(this.#lease));
+    } catch (error) {
+      end = this.#stop ?? this.#stopFor(error);
+    }
+    return await this.#finish(end);
+  }
+
+  #stopFor(error: unknown): Stop {
+    const text = this.#redactor.text(error instanceof Error ? error.message : String(error));
+    if (error instanceof ThreadNotResumableError || error instanceof ThreadBusyError)
+      return { reason: "refused", error: { code: error.code, message: text } };
+    if (!(error instanceof CodexError)) throw error;
+    // Once a thread is open, work may be lost; before that, nothing was begun.
+    const begun = this.#session !== undefined && error.retryable;
+    return { reason: begun ? "abandoned" : "refused", error: { code: error.code, message: text } };
+  }
+
+  async #work(lease: ServerLease): Promise<Stop> {
+    const opened = await this.#open(lease);
+    if (opened.kind === "held") return this.#blocked(opened.heldBy);
+    const { threadId, again } = opened;
+    const session = new ThreadSession({
+      lease,
+      threadId,
+      cwd: this.#plan.cwd,
+      redactor: this.#redactor,
+      told: (items) => {
+        this.#told(items);
+      },
+    });
+    this.#session = session;
+    lease.handle(
+      threadId,
+      approvalHandlers({
+        policy: this.#plan.settings.approvalPolicy,
+        pathsOf: (itemId) => this.#record.pathsOf(itemId),
+        ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
+      }),
+    );
+    this.#request.conversation?.onMessage((message) => this.#hear(session, message));
+    this.#request.conversation?.onBudget((budget) => {
+      this.#meter.raise(budget);
+      this.#watchSeconds();
+    });
+    const prompt = again ? `${INTERRUPTED}\n\n${this.#plan.prompt}` : this.#plan.prompt;
+    return this.#stop ?? (await this.#turns(session, prompt));
+  }
+
+  async #turns(session: ThreadSession, prompt: string): Promise<Stop> {
+    const { form } = this.#plan;
+    let text = prompt;
+    let corrected = false;
+    for (;;) {
+      const outcome = await this.#turn(session, text);
+      const over = this.#stop ?? this.#overBudget();
+      if (outcome.kind !== "completed") {
+        if (over !== undefined) return over;
+        if (outcome.kind === "failed") return turnFailed(outcome);
+        return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
+      }
+      if (this.#queued.length > 0 && over === undefined) {
+        text = this.#queued.splice(0).join(MESSAGE_BORDER);
+        continue;
+      }
+      const read = form.read(outcome.answer);
+      if ("result" in read) {
+        this.#result(read.result);
+        return { reason: "exited" };
+      }
+      if (over !== undefined) return over;
+      if (corrected)
+        return {
+          reason: "reaped",
+          error: { code: "invalid_result", message: `the final answer is no FLOW_RESULT: ${read.wrong}` },
+        };
+      corrected = true;
+      text = correction(read.wrong);
+    }
+  }
+
+  async #turn(session: ThreadSession, text: string): Promise<TurnOutcome> {
+    this.#meter.turnStarted();
+    this.#watchSeconds();
+    try {
+      return await session.turn({
+        text,
+        effort: this.#plan.settings.effort,
+        outputSchema: this.#plan.form.schema,
+      });
+    } finally {
+      this.#meter.turnEnded();
+      clearTimeout(this.#budgetTimer);
+    }
+  }
+
+  /** The thread to work in; for one that is there already, the edge's leave to write to it (K3). */
+  async #open(
+    lease: ServerLease,
+  ): Promise<{ kind: "open"; threadId: string; again: boolean } | { kind: "held"; heldBy: string }> {
+    const { settings } = this.#plan;
+    const { conversation } = this.#request;
+    const origin = this.#origin();
+    if (origin.kind === "new") return await this.#opened(lease, origin);
+    const leave = (await conversation?.leaseThread(origin.threadId)) ?? { granted: true };
+    if (!leave.granted) {
+      if (settings.onConflict === "blocked") return { kind: "held", heldBy: leave.heldBy ?? "another run" };
+      this.#say(`the thread is in use by ${leave.heldBy ?? "another run"}: it is forked`);
+      return await this.#opened(lease, { kind: "fork", threadId: origin.threadId });
+    }
+    try {
+      return await this.#opened(lease, origin);
+    } catch (error) {
+      const replaceable = error instanceof ThreadNotResumableError && settings.session === "auto";
+      if (!replaceable || this.#request.continues !== undefined) throw error;
+      this.#say(`${error.message}; a new thread is begun`);
+      return await this.#opened(lease, { kind: "new" });
+    }
+  }
+
+  #origin(): ThreadOrigin {
+    const { continues, runId, attempt } = this.#request;
+    if (continues !== undefined) return { kind: "resume", threadId: continues.threadId };
+    const { settings } = this.#plan;
+    // A thread of an attempt before: its work is not thrown away.
+    const mine = attempt > 1 ? this.#host.sessions.find(runKey(runId)) : undefined;
+    const known = settings.session === "new" ? mine : (mine ?? this.#host.sessions.find(this.#key()));
+    if (known !== undefined) return { kind: "resume", threadId: known };
+    if (settings.session === "reuse")
+      throw new ThreadNotResumableError(
+        `session = "reuse", and this runner knows no thread of ${this.#key()}: use "auto" to begin one`,
+      );
+    return { kind: "new" };
+  }
+
+  async #opened(
+    lease: ServerLease,
+    origin: ThreadOrigin,
+  ): Promise<{ kind: "open"; threadId: string; again: boolean }> {
+    const { settings, cwd, variables } = this.#plan;
+    const threadId = await openThread(lease, origin, { settings, cwd, variables });
+    const { runId, attempt } = this.#request;
+    this.#host.sessions.remember(
+      [runKey(runId), ...(settings.session === "new" ? [] : [this.#key()])],
+      threadId,
+    );
+    // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
+    if (origin.kind !== "resume") void this.#request.conversation?.leaseThread(threadId);
+    return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
+  }
+
+  #key(): string {
+    return sessionKey(this.#plan.cwd, this.#plan.settings.sessionKey);
+  }
+
+  #blocked(heldBy: string): Stop {
+    this.#events.result({
+      status: "blocked",
+      message: `another run writes to this session's thread: ${heldBy}`,
+      artifacts: { heldBy },
+    });
+    return { reason: "exited" };
+  }
+
+  #told(items: AgentItem[]): void {
+    this.#restartSilence();
+    for (const item of items) {
+      this.#record.note(item);
+      if (item.type === "usage") this.#meter.reported(item);
+      if (!(this.#paused && item.state === "delta")) this.#items.add(item);
+      if (item.type === "usage") this.#watchBudget();
+    }
+  }
+
+  #restartSilence(): void {
+    if (this.#asking === 0 && !this.#paused) this.#silence.start();
+  }
+
+  /** While somebody is asked, nobody is silent. */
+  async #ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision> {
+    const { conversation, attempt } = this.#request;
+    if (conversation === undefined) return "decline";
+    this.#asked += 1;
+    this.#asking += 1;
+    this.#silence.stop();
+    this.#items.flush();
+    const request = this.#redactor.value({ ...asked, id: `a${attempt}-${this.#asked}` });
+    const { decision, by } = await conversation.ask(request as Asked & { id: string }, withdrawn);
+    this.#asking -= 1;
+    this.#restartSilence();
+    this.#say(`${asked.title}: ${decision} (${by})`);
+    return decision;
+  }
+
+  async #hear(session: ThreadSession, { text }: Message): Promise<"steered" | "queued"> {
+    if (await session.steer(text)) return "steered";
+    this.#queued.push(text);
+    return "queued";
+  }
+
+  #watchBudget(): void {
+    const { highest, exceeded } = this.#meter.state;
+    if (exceeded !== undefined) void this.#session?.interrupt();
+    else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
+      this.#warned = true;
+      const text = `${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`;
+      this.#items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+    }
+  }
+
+  #watchSeconds(): void {
+    clearTimeout(this.#budgetTimer);
+    const { msLeft } = this.#meter;
+    if (msLeft !== undefined)
+      this.#budgetTimer = setTimeout(
+        () => {
+          this.#watchBudget();
+        },
+        Math.min(msLeft, TIMER_MAX_MS) + 1,
+      );
+  }
+
+  /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
+  #overBudget(): Stop | undefined {
+    const { exceeded, used } = this.#meter.state;
+    if (exceeded === undefined) return undefined;
+    const limit = this.#meter.limits[exceeded] ?? 0;
+    this.#result({
+      status: "needs_intervention",
+      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): let it go on with codex-flow runs budget ${this.#request.runId} --add-${exceeded} <n>`,
+      artifacts: { budget: { limits: this.#meter.limits, used, exceeded } },
+    });
+    return { reason: "exited" };
+  }
+
+  #result(result: FlowResult): void {
+    this.#items.flush();
+    const { tokens, state, limits } = this.#meter;
+    const budget = Object.keys(limits).length === 0 ? {} : { budget: { limits, used: state.used } };
+    this.#events.result({
+      ...result,
+      artifacts: {
+        threadId: this.#session?.threadId,
+        turnIds: this.#session?.turnIds,
+        usage: tokens,
+        ...budget,
+        ...this.#record.artifacts,
+        ...result.artifacts,
+      },
+    });
+  }
+
+  #say(text: string): void {
+    this.#events.output("system", `${this.#redactor.text(text)}\n`);
+  }
+
+  async #finish({ reason, error }: Stop): Promise<AttemptEnd> {
+    for (const clock of [this.#wall, this.#silence]) clock.stop();
+    clearTimeout(this.#budgetTimer);
+    await this.#session?.close();
+    this.#lease?.release();
+    this.#items.flush();
+    const mark = `${ATTEMPT_VARIABLE}=${attemptId(this.#request.runId, this.#request.attempt)}`;
+    const tree = await endTree({ mark }, this.#clocks, (survivors) => {
+      this.#events.signalled(survivors);
+    });
+    // A later attempt goes on in this thread only if this one was cut off.
+    if (reason === "exited") this.#host.sessions.forget([runKey(this.#request.runId)]);
+    return {
+      reason,
+      tree,
+      ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
+      ...(error === undefined ? {} : { error }),
+    };
+  }
+}
+
+const INTERRUPTED =
+  "The attempt at this task before was cut off. Look at what is there already and go on from it. The task was:";
+/** The longest time that a timer of Node takes. */
+const TIMER_MAX_MS = 2 ** 31 - 2;
+
+function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "failed" }>): Stop {
+  return {
+    reason: "reaped",
+    error: { code: "turn_failed", message: `Codex's turn failed (${code}): ${message}` },
+  };
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,87 @@
+/**
+ * The final answer of a codex step: asked for as structured output with the FLOW_RESULT schema, and checked, since
+ * Codex itself does not look whether the model has kept to it.
+ */
+import { readFileSync } from "node:fs";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { checkResult, RESULT_STATUSES, type FlowResult } from "../../../contract/flow-result.ts";
+
+export interface AnswerForm {
+  /** JSON Schema as providers demand it for structured output: closed objects, every member required. */
+  schema: Record<string, unknown>;
+  /** The result that an answer says, or what is wrong with it. */
+  read(text: string): { result: FlowResult } | { wrong: string };
+}
+
+/** The schema of the step's output cannot be used. */
+export class OutputSchemaError extends Error {
+  override readonly name = "OutputSchemaError";
+}
+
+/** @param outputFile of a JSON Schema: then `artifacts.output` of the result has its form @throws OutputSchemaError */
+export function answerForm(outputFile: string | undefined): AnswerForm {
+  const output = outputFile === undefined ? undefined : readSchema(outputFile);
+  const schema = {
+    type: "object",
+    additionalProperties: false,
+    required: ["status", "message", ...(output === undefined ? [] : ["output"])],
+    properties: {
+      status: { type: "string", enum: [...RESULT_STATUSES] },
+      message: { type: "string" },
+      ...(output === undefined ? {} : { output }),
+    },
+  };
+  const check = compile(schema, outputFile);
+  return {
+    schema,
+    read(text) {
+      let value: unknown;
+      try {
+        value = JSON.parse(text);
+      } catch (error) {
+        return { wrong: `it is not JSON: ${error instanceof Error ? error.message : String(error)}` };
+      }
+      if (!check(value))
+        return {
+          wrong: (check.errors ?? [])
+            .map((fault) => `${fault.instancePath || "it"} ${fault.message ?? fault.keyword}`)
+            .join("; "),
+        };
+      const { status, message, output: said } = value as FlowResult & { output?: unknown };
+      const checked = checkResult({
+        status,
+        message,
+        ...(said === undefined ? {} : { artifacts: { output: said } }),
+      });
+      return checked.kind === "result" ? { result: checked.result } : { wrong: checked.message };
+    },
+  };
+}
+
+function readSchema(file: string): Record<string, unknown> {
+  try {
+    const schema: unknown = JSON.parse(readFileSync(file, "utf8"));
+    if (schema !== null && typeof schema === "object" && !Array.isArray(schema))
+      return schema as Record<string, unknown>;
+  } catch (error) {
+    throw new OutputSchemaError(
+      `output schema ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  throw new OutputSchemaError(`output schema ${file} is no JSON object`);
+}
+
+function compile(schema: object, file: string | undefined): ReturnType<Ajv2020["compile"]> {
+  try {
+    return new Ajv2020({ allErrors: true, strict: false }).compile(schema);
+  } catch (error) {
+    throw new OutputSchemaError(
+      `output schema ${file ?? ""}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** What the model is told when its answer cannot be read: it has one more turn. */
+export function correction(wrong: string): string {
+  return `Your final answer could not be read: ${wrong}. Do no further work; answer again with only the JSON object that was asked for: status, message and whatever else the schema names.`;
+}

@@ -1,0 +1,239 @@
+/**
+ * One thread of Codex in the hands of one step: how it is opened, its turns, and how it is left. What Codex tells of the
+ * thread is redacted before anything else looks at it (invariant 15): a text that is first cut and then redacted could
+ * show half a secret.
+ */
+import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
+import { AppServerExitedError, CodexError, RequestFailedError } from "../errors.ts";
+import { codexItems, errorCode } from "../items.ts";
+import type { ServerNotification } from "../protocol.ts";
+import type { ServerLease } from "../shared-server.ts";
+import type { CodexSettings } from "./prompt-template.ts";
+
+/** Where the thread comes from. */
+export type ThreadOrigin =
+  { kind: "new" } | { kind: "resume"; threadId: string } | { kind: "fork"; threadId: string };
+
+/** The thread is not there any more, or cannot be read. Its own error: a step may begin a new one, or stop here. */
+export class ThreadNotResumableError extends Error {
+  override readonly name = "ThreadNotResumableError";
+  readonly code = "thread_not_resumable";
+}
+
+/** Another program writes to the thread. */
+export class ThreadBusyError extends Error {
+  override readonly name = "ThreadBusyError";
+  readonly code = "thread_busy";
+}
+
+export interface ThreadOptions {
+  settings: CodexSettings;
+  cwd: string;
+  /** The whole environment of the commands that the model runs. */
+  variables: Record<string, string>;
+}
+
+/** Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. */
+export async function openThread(
+  { server }: ServerLease,
+  origin: ThreadOrigin,
+  { settings, cwd, variables }: ThreadOptions,
+): Promise<string> {
+  const params = {
+    cwd,
+    sandbox: settings.sandbox,
+    approvalPolicy: settings.approvalPolicy,
+    ...(settings.model === undefined ? {} : { model: settings.model }),
+    config: {
+      shell_environment_policy: { inherit: "none", set: variables },
+      sandbox_workspace_write: { network_access: settings.network },
+    },
+  };
+  if (origin.kind === "new") return (await server.request("thread/start", params)).thread.id;
+  const { threadId } = origin;
+  try {
+    const { thread } =
+      origin.kind === "fork"
+        ? await server.request("thread/fork", { threadId, ...params })
+        : await server.request("thread/resume", { threadId, excludeTurns: true, ...params });
+    return thread.id;
+  } catch (error) {
+    if (!(error instanceof RequestFailedError)) throw error;
+    if (error.message.includes("already has an active writer"))
+      throw new ThreadBusyError(`thread ${threadId} is in use by another program on this box`);
+    throw new ThreadNotResumableError(`thread ${threadId} cannot be resumed: ${error.message}`);
+  }
+}
+
+export type TurnOutcome =
+  | { kind: "completed"; answer: string }
+  | { kind: "interrupted" }
+  | { kind: "failed"; code: string; message: string };
+
+export interface TurnOptions {
+  text: string;
+  effort?: string | undefined;
+  outputSchema?: unknown;
+}
+
+/** After an interrupt, Codex has this long to say that the turn is over. */
+const INTERRUPT_MS = 5_000;
+const CLOSE_REQUEST_MS = 5_000;
+
+export class ThreadSession {
+  readonly threadId: string;
+  readonly turnIds: string[] = [];
+  readonly #lease: ServerLease;
+  readonly #cwd: string;
+  readonly #redactor: Redactor;
+  readonly #told: (items: AgentItem[]) => void;
+  readonly #stopListening: () => void;
+  /** Of deltas, by the item they belong to. */
+  readonly #streams = new Map<string, RedactionStream>();
+  #turn: PromiseWithResolvers<TurnOutcome> | undefined;
+  #turnId: string | undefined;
+  /** Resolves when Codex has said which turn the active one is. */
+  #begun = Promise.withResolvers<undefined>();
+  #answer = "";
+
+  /** @param told what Codex has said, each time that it says something; redacted */
+  constructor(given: {
+    lease: ServerLease;
+    threadId: string;
+    cwd: string;
+    redactor: Redactor;
+    told: (items: AgentItem[]) => void;
+  }) {
+    this.threadId = given.threadId;
+    this.#lease = given.lease;
+    this.#cwd = given.cwd;
+    this.#redactor = given.redactor;
+    this.#told = given.told;
+    this.#stopListening = given.lease.server.onNotification((notification) => {
+      this.#heard(notification);
+    }, given.threadId);
+  }
+
+  /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
+  async turn({ text, effort, outputSchema }: TurnOptions): Promise<TurnOutcome> {
+    const { server } = this.#lease;
+    const turn = Promise.withResolvers<TurnOutcome>();
+    this.#turn = turn;
+    this.#begun = Promise.withResolvers();
+    this.#answer = "";
+    const { turn: started } = await server.request("turn/start", {
+      threadId: this.threadId,
+      input: [{ type: "text", text, text_elements: [] }],
+      ...(effort === undefined ? {} : { effort: effort }),
+      ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
+    });
+    this.#turnId = started.id;
+    this.turnIds.push(started.id);
+    this.#begun.resolve(undefined);
+    const gone = server.ended.then(({ error }) => {
+      throw error ?? new AppServerExitedError("Codex's app-server is gone");
+    });
+    try {
+      return await Promise.race([turn.promise, gone]);
+    } finally {
+      this.#turn = undefined;
+      this.#turnId = undefined;
+    }
+  }
+
+  /** Puts a text into the active turn. False when there is none that takes it. */
+  async steer(text: string): Promise<boolean> {
+    const expectedTurnId = this.#turnId;
+    if (expectedTurnId === undefined) return false;
+    try {
+      await this.#lease.server.request("turn/steer", {
+        threadId: this.threadId,
+        expectedTurnId,
+        input: [{ type: "text", text, text_elements: [] }],
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof CodexError) return false;
+      throw error;
+    }
+  }
+
+  /** Ends the active turn; its `turn()` resolves. Running commands stay: see `close`. */
+  async interrupt(): Promise<void> {
+    const turn = this.#turn;
+    // Codex has to say which turn it is, first.
+    await Promise.race([this.#begun.promise, turn?.promise]);
+    const turnId = this.#turnId;
+    if (turn === undefined || turn !== this.#turn || turnId === undefined) return;
+    await this.#try("turn/interrupt", { threadId: this.threadId, turnId }, INTERRUPT_MS);
+    const timer = setTimeout(() => {
+      turn.resolve({ kind: "interrupted" });
+    }, INTERRUPT_MS);
+    void turn.promise.then(() => {
+      clearTimeout(timer);
+    });
+  }
+
+  /** Ends what commands have left behind, and gives the thread up for others. Never rejects. */
+  async close(): Promise<void> {
+    this.#stopListening();
+    const thread = { threadId: this.threadId };
+    await this.#try("thread/backgroundTerminals/clean", thread, CLOSE_REQUEST_MS);
+    await this.#try("thread/unsubscribe", thread, CLOSE_REQUEST_MS);
+  }
+
+  /** What fails here fails since the server is going, or there is nothing to do. */
+  async #try(
+    method: "turn/interrupt" | "thread/backgroundTerminals/clean" | "thread/unsubscribe",
+    params: { threadId: string; turnId?: string },
+    timeoutMs: number,
+  ): Promise<void> {
+    try {
+      await this.#lease.server.request(method, params, { timeoutMs });
+    } catch (error) {
+      if (!(error instanceof CodexError)) throw error;
+    }
+  }
+
+  #heard(raw: ServerNotification): void {
+    const notification = this.#redacted(raw);
+    if (notification === undefined) return;
+    if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
+      this.#answer = notification.params.item.text;
+    this.#told(codexItems(notification, this.#cwd));
+    if (notification.method === "turn/completed") this.#completed(notification.params.turn);
+  }
+
+  #completed(turn: Extract<ServerNotification, { method: "turn/completed" }>["params"]["turn"]): void {
+    if (this.#turnId !== undefined && turn.id !== this.#turnId) return;
+    const { status, error } = turn;
+    if (status === "completed") this.#turn?.resolve({ kind: "completed", answer: this.#answer });
+    else if (status === "interrupted") this.#turn?.resolve({ kind: "interrupted" });
+    else
+      this.#turn?.resolve({
+        kind: "failed",
+        code: (error === null ? undefined : errorCode(error)) ?? "unknown",
+        message: error?.message ?? "Codex does not say why",
+      });
+  }
+
+  /** Undefined for a delta of which nothing may be shown yet. */
+  #redacted(notification: ServerNotification): ServerNotification | undefined {
+    const { params } = notification;
+    if ("delta" in params && typeof params.delta === "string" && "itemId" in params) {
+      const key = `${notification.method} ${params.itemId}`;
+      const stream = this.#streams.get(key) ?? this.#redactor.stream();
+      this.#streams.set(key, stream);
+      const delta = stream.write(params.delta);
+      return delta === ""
+        ? undefined
+        : ({ ...notification, params: { ...params, delta } } as ServerNotification);
+    }
+    // The whole of an item comes with its end: what a stream of it still holds back is in there.
+    if (notification.method === "item/completed")
+      for (const key of this.#streams.keys())
+        if (key.endsWith(` ${notification.params.item.id}`)) this.#streams.delete(key);
+    return { ...notification, params: this.#redactor.value(params) } as ServerNotification;
+  }
+}

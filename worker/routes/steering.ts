@@ -1,0 +1,128 @@
+/** What people do to a run that is under way: decide its approvals, say something to it, raise its budget. */
+import { Hono, type Context } from "hono";
+import type { ApprovalView } from "../../contract/approvals.ts";
+import { additionOf, type BudgetUse } from "../../contract/budget.ts";
+import { ConflictError, NotFoundError } from "../../contract/errors.ts";
+import { MESSAGES_PENDING_MAX, REQUEST_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
+import type { RunView } from "../../contract/run-view.ts";
+import { checkBudgetRequest, checkDecideRequest, checkMessageRequest } from "../../contract/validate.ts";
+import type { AppContext } from "../app-context.ts";
+import { authorize } from "../auth/authorize.ts";
+import { parseJson, readBytes } from "../body.ts";
+import { deployedStep } from "../dispatch.ts";
+import { located, unknownRun } from "./located-run.ts";
+
+export const steeringRoutes = new Hono<AppContext>()
+  .get("/runs/:id/approvals", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+    const { object, n, id } = located(context);
+    const run = await object.runView(n);
+    if (run === undefined) throw unknownRun(id);
+    return context.json({ approvals: run.approvals ?? [] });
+  })
+  .post("/runs/:id/approvals/:approval", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:write"]);
+    const { object, n, id } = located(context);
+    const approval = context.req.param("approval");
+    const { decision, by = "api" } = await body(context, checkDecideRequest);
+    const answer = await object.decide(n, { approval, decision, by });
+    switch (answer?.kind) {
+      case "decided":
+        return context.json({ approval: answer.approval });
+      case "over":
+        throw new ConflictError(
+          "approval_over",
+          `approval ${approval} is over: ${howItEnded(answer.approval)}`,
+        );
+      case "not_offered":
+        throw new ConflictError(
+          "decision_not_offered",
+          `approval ${approval} can be answered with ${answer.approval.decisions.join(", ")}`,
+          [{ path: "/decision", message: "is not offered" }],
+        );
+      case "unknown_approval":
+        throw new NotFoundError("approval_not_found", `run ${id} has asked for no approval ${approval}`);
+      case undefined:
+        throw unknownRun(id);
+    }
+  })
+  .post("/runs/:id/messages", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:write"]);
+    const { object, n, id } = located(context);
+    const { text, by = "api" } = await body(context, checkMessageRequest);
+    const answer = await object.say(n, { text, by });
+    switch (answer?.kind) {
+      case "said":
+        return context.json({ message: answer.message }, 202);
+      case "deaf":
+        throw new ConflictError(
+          "not_listening",
+          `step ${answer.run.flowName}/${answer.run.stepName} is of kind ${answer.run.runner}, which takes no messages; codex steps do`,
+        );
+      case "full":
+        throw new ConflictError(
+          "too_many_messages",
+          `${MESSAGES_PENDING_MAX} messages already wait for the runner to take them`,
+        );
+      case "over":
+        throw overError(answer.run);
+      case undefined:
+        throw unknownRun(id);
+    }
+  })
+  .post("/runs/:id/budget", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:write"]);
+    const { object, n, id } = located(context);
+    const addition = additionOf(await body(context, checkBudgetRequest));
+    const answer = await object.raiseBudget(n, addition);
+    switch (answer?.kind) {
+      case "raised":
+        return context.json({ run: answer.run }, 202);
+      case "stopped":
+        return context.json({ run: await continued(context, answer, addition) }, 202);
+      case "unlimited":
+        throw new ConflictError(
+          "not_limited",
+          `the step has no budget of ${answer.units.join(" and ")}: there is nothing to raise`,
+        );
+      case "over":
+        throw overError(answer.run);
+      case undefined:
+        throw unknownRun(id);
+    }
+  });
+
+/** A new run of the step as it is deployed now, in the thread of the one that its budget has stopped. */
+async function continued(
+  context: Context<AppContext>,
+  { flow, step }: { flow: string; step: string },
+  addition: BudgetUse,
+): Promise<RunView> {
+  const { object, n, id } = located(context);
+  const match = deployedStep(flow, step);
+  if (match === undefined)
+    throw new ConflictError("step_not_deployed", `step ${flow}/${step} is not deployed any more`);
+  const answer = await object.continueRun(n, match, addition);
+  const run = answer.kind === "runs" ? answer.runs[0] : undefined;
+  if (run !== undefined) return run;
+  if (answer.kind === "unknown") throw unknownRun(id);
+  throw new ConflictError(
+    "too_many_runs",
+    `its event already has as many runs as an event may have (${RUNS_PER_EVENT_MAX})`,
+  );
+}
+
+async function body<T>(context: Context<AppContext>, check: Parameters<typeof parseJson<T>>[2]): Promise<T> {
+  const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
+  return parseJson(context.req.raw, bytes, check);
+}
+
+function overError(run: RunView): ConflictError {
+  return new ConflictError("run_over", `run ${run.id} is already over: ${run.effectiveStatus}`);
+}
+
+function howItEnded({ state, decision, decidedBy, decidedAt }: ApprovalView): string {
+  if (state === "withdrawn") return `the step no longer waits for it (${decidedAt ?? ""})`;
+  if (state === "expired") return `nobody answered in time, which counts as ${decision ?? "decline"}`;
+  return `${decidedBy ?? "somebody"} answered ${decision ?? ""} at ${decidedAt ?? ""}`;
+}
