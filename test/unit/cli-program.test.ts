@@ -276,6 +276,10 @@ describe("looking at what is there", () => {
       ["status", "eventId", "runIds", "matched", "runs", "idempotent"],
     ],
     [["runners"], ["runners", "waiting"]],
+    [
+      ["runners", "list", "--pool", "gpu"],
+      ["runners", "waiting"],
+    ],
     [["flows", "list", "--deployed"], ["flows"]],
     [["status"], ["url", "latencyMs", "runners", "waiting", "attention", "events"]],
   ])("%j answers in words, and as one JSON document", async (words, keys) => {

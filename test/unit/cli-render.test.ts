@@ -280,6 +280,7 @@ describe("runners and status", () => {
         capacity: 4,
         active: ["run_1"],
         state: "connected",
+        paused: false,
         lastSeenAt: "2026-03-01T12:00:30.000Z",
         flows: [],
       },
