@@ -8,6 +8,7 @@ import { stepEnvironment } from "./config/step-environment.ts";
 import { Journal, JournalInUseError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
+import { probeScope } from "./steps/systemd-scope.ts";
 import { EXIT } from "./cli/exit-codes.ts";
 
 export interface RunnerAgentOptions {
@@ -34,6 +35,11 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
   }
   try {
     const config = await readRunnerConfig({ workspace });
+    const unusable = config.executor.kind === "direct" ? undefined : await probeScope(process.env);
+    if (unusable !== undefined) {
+      log("error", `executor = "systemd-run": ${unusable.message}`, { code: unusable.code });
+      return EXIT.usage;
+    }
     const name = options.name ?? config.name;
     const pool = options.pool ?? config.pool;
     const journal = new Journal(
@@ -53,6 +59,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
         runnerName: name,
         journal,
         log,
+        executor: config.executor,
         environment: stepEnvironment(config, process.env, [{ name: "runner token", value: options.token }]),
       },
       identity: {

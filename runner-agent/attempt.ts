@@ -14,6 +14,7 @@ import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
 import { startStep } from "./steps/start-step.ts";
 import type { RunningStep } from "./steps/step.ts";
+import type { Executor } from "./steps/systemd-scope.ts";
 
 /** Room that is left for the runner's own words when a step has used up its output. */
 const SYSTEM_OUTPUT_BYTES = 64 * 1024;
@@ -29,6 +30,7 @@ export interface AttemptHost {
   journal: Journal;
   log: AgentLog;
   environment: StepEnvironment;
+  executor: Executor;
   /** The package to run, or why this box cannot. */
   findPackage(context: StepContext): Promise<{ found: LoadedPackage } | { here: string | undefined }>;
 }
@@ -156,6 +158,7 @@ export class Attempt {
         replay: context.replay,
         edgeUrl: this.#host.edgeUrl,
         env: this.#host.environment,
+        executor: this.#host.executor,
       },
       {
         output: (stream, text) => {

@@ -11,6 +11,7 @@ import { parse, TomlError } from "smol-toml";
 import Type, { type Static } from "typebox";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import type { Executor } from "../steps/systemd-scope.ts";
 
 /** Runs at a time where the configuration says nothing: steps of one checkout do not expect company. */
 export const CAPACITY_DEFAULT_RUNS = 1;
@@ -33,6 +34,17 @@ const RunnerFile = Type.Object(
       }),
     ),
     capacity: Type.Optional(Type.Integer({ minimum: 1, maximum: RUNNER_CAPACITY_MAX })),
+    executor: Type.Optional(Type.Enum(["direct", "systemd-run"])),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          memory_max: Type.Optional(Type.String({ pattern: "^([0-9]+[KMGT]?|[0-9]{1,3}%)$" })),
+          cpu_quota: Type.Optional(Type.String({ pattern: "^[0-9]{1,6}%$" })),
+          tasks_max: Type.Optional(Type.Integer({ minimum: 1 })),
+        },
+        closed,
+      ),
+    ),
     env: Type.Optional(
       Type.Object({ pass: Type.Optional(VariableNames), plain: Type.Optional(VariableNames) }, closed),
     ),
@@ -48,6 +60,8 @@ export interface RunnerConfig {
   labels: string[];
   /** Runs at a time. */
   capacity: number;
+  /** How the commands of steps are run. */
+  executor: Executor;
   env: {
     /** Variables of the agent that steps get beside the built-in ones. Their values are secrets, … */
     pass: string[];
@@ -89,7 +103,9 @@ export async function readRunnerConfig(options: { workspace: string; path?: stri
 /** `file` names the source in errors. */
 export function parseRunnerConfig(text: string, file: string): RunnerConfig {
   const value = parseToml(text, file);
-  const problems = check(value) ? plainWithoutPass(value) : (check.errors ?? []).map(problemOf);
+  const problems = check(value)
+    ? [...plainWithoutPass(value), ...limitsWithoutScope(value)]
+    : (check.errors ?? []).map(problemOf);
   if (problems.length > 0) throw new RunnerConfigError(file, problems);
   return withDefaults(value as RunnerFile);
 }
@@ -110,7 +126,8 @@ function problemOf(error: ErrorObject): ErrorDetail {
   const path = error.instancePath.slice(1).replaceAll("/", ".");
   if (error.keyword !== "additionalProperties") return { path, message: error.message ?? error.keyword };
   const key = String((error.params as { additionalProperty: unknown }).additionalProperty);
-  const known = Object.keys(path === "env" ? RunnerFile.properties.env.properties : RunnerFile.properties);
+  const table = path === "env" || path === "limits" ? RunnerFile.properties[path] : RunnerFile;
+  const known = Object.keys(table.properties);
   return {
     path: path === "" ? key : `${path}.${key}`,
     message: `unknown key; known are ${known.join(", ")}`,
@@ -126,12 +143,26 @@ function plainWithoutPass(value: RunnerFile): ErrorDetail[] {
   }));
 }
 
+/** Limits that nobody would keep must not look as if somebody did. */
+function limitsWithoutScope(value: RunnerFile): ErrorDetail[] {
+  return value.limits === undefined || value.executor === "systemd-run"
+    ? []
+    : [{ path: "limits", message: 'is kept by systemd alone; set executor = "systemd-run" too' }];
+}
+
+function executorOf({ executor, limits = {} }: RunnerFile): Executor {
+  if (executor !== "systemd-run") return { kind: "direct" };
+  const { memory_max: memoryMax, cpu_quota: cpuQuota, tasks_max: tasksMax } = limits;
+  return { kind: executor, limits: { memoryMax, cpuQuota, tasksMax } };
+}
+
 function withDefaults(value: RunnerFile): RunnerConfig {
   return {
     name: value.name ?? hostname().slice(0, RUNNER_NAME_MAX_CHARS),
     pool: value.pool ?? "default",
     labels: value.labels ?? [],
     capacity: value.capacity ?? CAPACITY_DEFAULT_RUNS,
+    executor: executorOf(value),
     env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
   };
 }

@@ -6,6 +6,7 @@ import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
 import type { StepClocks } from "./clocks.ts";
+import type { Executor } from "./systemd-scope.ts";
 
 export interface StepRequest {
   runId: string;
@@ -18,6 +19,8 @@ export interface StepRequest {
   /** Where the step may send events to. */
   edgeUrl: string;
   env: StepEnvironment;
+  /** How the box runs commands; directly when absent. */
+  executor?: Executor;
 }
 
 /** What a step tells while it runs. Nothing is called before `startStep` has returned, or after `ended`. */

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
+import { fakeSystemd } from "../support/fake-systemd.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
 import { packageFiles, temporaryFolder, workspaceWith } from "../support/flow-workspace.ts";
 import { chunks, endedRun, queuedRun, runningRun } from "../support/run-fixtures.ts";
@@ -432,5 +433,22 @@ describe("flows", () => {
     expect([check.code, check.out]).toEqual([EXIT.ok, "1 flow, 1 step: no faults\n"]);
     expect(list.out).toMatch(/^greet +1 .*flows\/greet$/m);
     expect([again.code, again.out]).toEqual([EXIT.usage, ""]);
+  });
+});
+
+describe("runner start", () => {
+  test("with an executor that the box does not have stops before it connects, and says what to do: 2", async () => {
+    const edge = await startFakeEdge();
+    const systemd = await fakeSystemd();
+    systemd.down();
+    const workspace = await workspaceWith({ ".codex/runner.toml": 'executor = "systemd-run"' });
+    const { code, err } = await codexFlow(
+      ["runner", "start", "--workspace", workspace],
+      access(edge, systemd.environment),
+    );
+    expect(code).toBe(EXIT.usage);
+    expect(err).toContain("Failed to connect to bus");
+    expect(err).toContain('executor = "direct"');
+    expect(edge.calls).toEqual([]);
   });
 });

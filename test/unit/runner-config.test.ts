@@ -33,6 +33,7 @@ describe("runner.toml", () => {
       pool: "default",
       labels: [],
       capacity: 1,
+      executor: { kind: "direct" },
       env: { pass: [], plain: [] },
     });
     const path = join(workspace, "other.toml");
@@ -45,6 +46,10 @@ describe("runner.toml", () => {
       pool = "big"
       labels = ["linux", "gpu:a100"]
       capacity = 4
+      executor = "systemd-run"
+      [limits]
+      memory_max = "2G"
+      tasks_max = 512
       [env]
       pass = ["GITHUB_TOKEN", "REGION"]
       plain = ["REGION"]
@@ -55,12 +60,22 @@ describe("runner.toml", () => {
       pool: "big",
       labels: ["linux", "gpu:a100"],
       capacity: 4,
+      executor: { kind: "systemd-run", limits: { memoryMax: "2G", cpuQuota: undefined, tasksMax: 512 } },
       env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
     });
   });
 
   test.each([
-    [`capasity = 2`, ["capasity: unknown key; known are name, pool, labels, capacity, env"]],
+    [
+      `capasity = 2`,
+      ["capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env"],
+    ],
+    [`[limits]\nmemory = "2G"`, ["limits.memory: unknown key; known are memory_max, cpu_quota, tasks_max"]],
+    [`[limits]\nmemory_max = "2G"`, ['limits: is kept by systemd alone; set executor = "systemd-run" too']],
+    [
+      `executor = "systemd-run"\n[limits]\ncpu_quota = "1.5"`,
+      ['limits.cpu_quota: must match pattern "^[0-9]{1,6}%$"'],
+    ],
     [`[env]\npas = ["X"]`, ["env.pas: unknown key; known are pass, plain"]],
     [`capacity = 0`, ["capacity: must be >= 1"]],
     [`capacity = "2"`, ["capacity: must be integer"]],
