@@ -22,6 +22,8 @@ export interface RunnerAgentOptions {
   workspace: string;
   /** Folder of the journal; by default in the workspace. */
   journal?: string | undefined;
+  /** File of the box's configuration; by default in the workspace. */
+  config?: string | undefined;
   json: boolean;
 }
 
@@ -34,7 +36,10 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     return EXIT.usage;
   }
   try {
-    const config = await readRunnerConfig({ workspace });
+    const config = await readRunnerConfig({
+      workspace,
+      ...(options.config === undefined ? {} : { path: resolve(options.config) }),
+    });
     const unusable = config.executor.kind === "direct" ? undefined : await probeScope(process.env);
     if (unusable !== undefined) {
       log("error", `executor = "systemd-run": ${unusable.message}`, { code: unusable.code });

@@ -1,9 +1,19 @@
-/** `codex-flow runner start`: reads the flags and hands over to the runner agent, which is imported only then. */
+/** `codex-flow runner`: reads the flags and hands over to the agent, the doctor or the installer, imported only then. */
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { EXIT } from "./exit-codes.ts";
+import { UsageError } from "./problem.ts";
 import { missingToken } from "./configuration.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { collect, examples, wholeNumber } from "./option-values.ts";
+
+interface DoctorOptions {
+  workspace: string;
+  config?: string;
+  journal?: string;
+  pool?: string;
+}
 
 interface RunnerOptions {
   name?: string;
@@ -12,7 +22,10 @@ interface RunnerOptions {
   capacity?: number;
   workspace: string;
   journal?: string;
+  config?: string;
 }
+
+const CONFIG_DESCRIPTION = "the box's configuration (default: .codex/runner.toml of the workspace)";
 
 export function registerRunner(program: Command, act: Act): void {
   const runner = program.command("runner").description("The agent that runs steps on this machine");
@@ -28,7 +41,8 @@ export function registerRunner(program: Command, act: Act): void {
       wholeNumber(1, RUNNER_CAPACITY_MAX),
     )
     .option("--workspace <dir>", "folder with the flow packages", ".")
-    .option("--journal <dir>", "where output and results are kept until the edge has them");
+    .option("--journal <dir>", "where output and results are kept until the edge has them")
+    .option("--config <file>", CONFIG_DESCRIPTION);
   examples(start, [
     ["codex-flow runner start", "with the url and token of the environment or the profile"],
     [
@@ -37,13 +51,52 @@ export function registerRunner(program: Command, act: Act): void {
     ],
   ]);
   act(start, startRunner);
+
+  const doctor = runner
+    .command("doctor")
+    .description("Look at what this machine can do, say what is missing and how to mend it")
+    .option("--workspace <dir>", "folder with the flow packages", ".")
+    .option("--config <file>", CONFIG_DESCRIPTION)
+    .option("--journal <dir>", "folder of the journal, where it is not in the workspace")
+    .option("--pool <name>", "pool whose runs it is to take");
+  examples(doctor, [
+    ["codex-flow runner doctor", "exit code 0: an agent can run here; 1: something is missing"],
+    ["codex-flow runner doctor --workspace ~/automation --json", "for a script"],
+  ]);
+  act(doctor, showDoctor);
+}
+
+async function showDoctor(invocation: Invocation, options: DoctorOptions): Promise<number> {
+  const [{ thisBox }, { examine }, { renderDoctor }] = await Promise.all([
+    import("../doctor/this-box.ts"),
+    import("../doctor/doctor.ts"),
+    import("./render/doctor.ts"),
+  ]);
+  const connection = await invocation.connection("none").catch((error: unknown) => {
+    if (error instanceof UsageError) return undefined; // No url: a finding like any other.
+    throw error;
+  });
+  const { config, journal, pool, workspace } = options;
+  const box = await thisBox({
+    environment: invocation.host.environment,
+    workspace: resolve(workspace),
+    config: config === undefined ? undefined : resolve(config),
+    journal: journal === undefined ? undefined : resolve(journal),
+    url: connection?.url.value,
+    token: connection?.token?.value,
+    pool,
+  });
+  const checks = await examine(box);
+  const ok = checks.every(({ state }) => state !== "missing");
+  await invocation.output.show({ ok, checks }, (style) => renderDoctor(style, checks));
+  return ok ? EXIT.ok : EXIT.bad;
 }
 
 async function startRunner(invocation: Invocation, options: RunnerOptions): Promise<number> {
   const connection = await invocation.connection("token");
   if (connection.token === undefined) throw missingToken(connection, false);
   const { startRunnerAgent } = await import("../agent.ts");
-  const { name, pool, label, capacity, workspace, journal } = options;
+  const { name, pool, label, capacity, workspace, journal, config } = options;
   return startRunnerAgent({
     url: connection.url.value,
     token: connection.token.value,
@@ -53,6 +106,7 @@ async function startRunner(invocation: Invocation, options: RunnerOptions): Prom
     capacity,
     workspace,
     journal,
+    config,
     json: invocation.output.json,
   });
 }

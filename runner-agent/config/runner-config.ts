@@ -84,9 +84,13 @@ export class RunnerConfigError extends Error {
   }
 }
 
+export function runnerConfigFile(workspace: string): string {
+  return join(workspace, ".codex", "runner.toml");
+}
+
 /** Reads the configuration of a workspace, or the file at `path`, which then has to exist. */
 export async function readRunnerConfig(options: { workspace: string; path?: string }): Promise<RunnerConfig> {
-  const file = options.path ?? join(options.workspace, ".codex", "runner.toml");
+  const file = options.path ?? runnerConfigFile(options.workspace);
   let text: string;
   try {
     text = await readFile(file, "utf8");
