@@ -1,4 +1,5 @@
 /** `codex-flow runner`: reads the flags and hands over to the agent, the doctor or the installer, imported only then. */
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
@@ -13,6 +14,12 @@ interface DoctorOptions {
   config?: string;
   journal?: string;
   pool?: string;
+}
+
+interface InstallOptions extends RunnerOptions {
+  start: boolean;
+  print?: boolean;
+  uninstall?: boolean;
 }
 
 interface RunnerOptions {
@@ -64,6 +71,87 @@ export function registerRunner(program: Command, act: Act): void {
     ["codex-flow runner doctor --workspace ~/automation --json", "for a script"],
   ]);
   act(doctor, showDoctor);
+
+  const install = runner
+    .command("install")
+    .description("Let the user's systemd start the agent, and start it again when it fails")
+    .option("--name <name>", "how people see it; also part of the unit's name")
+    .option("--pool <name>", "pool whose runs it takes")
+    .option("--label <label>", "what this machine has; repeatable", collect)
+    .option(
+      "--capacity <n>",
+      `runs at a time, at most ${RUNNER_CAPACITY_MAX}`,
+      wholeNumber(1, RUNNER_CAPACITY_MAX),
+    )
+    .option("--workspace <dir>", "folder with the flow packages", ".")
+    .option("--journal <dir>", "where output and results are kept until the edge has them")
+    .option("--config <file>", CONFIG_DESCRIPTION)
+    .option("--no-start", "enable it, and leave the start to you")
+    .option("--print", "show the unit, and change nothing")
+    .option("--uninstall", "drain and stop the agent, and remove what was installed");
+  examples(install, [
+    [
+      "codex-flow runner install --workspace ~/automation",
+      "with the url and token of the environment or the profile",
+    ],
+    [
+      "codex-flow runner install --name gpu --pool gpu --journal ~/gpu-journal",
+      "a second agent on this machine",
+    ],
+    ["codex-flow runner install --name gpu --uninstall", "drain it and take it away"],
+  ]);
+  act(install, installRunner);
+}
+
+async function installRunner(invocation: Invocation, options: InstallOptions): Promise<number> {
+  const { environment } = invocation.host;
+  const { name, start, print, uninstall: remove } = options;
+  const { install, planInstall, uninstall } = await import("../install/install.ts");
+  const { renderInstalled, renderUninstalled } = await import("./render/install.ts");
+  if (remove === true) {
+    const done = await uninstall(name, environment);
+    await invocation.output.show(done, () => renderUninstalled(done.unit, done.removed));
+    return EXIT.ok;
+  }
+  const connection = await invocation.connection("token");
+  if (connection.token === undefined) throw missingToken(connection, false);
+  const workspace = resolve(options.workspace);
+  if (!existsSync(workspace))
+    throw new UsageError(
+      `there is no workspace ${workspace}`,
+      "give the folder with the flow packages by --workspace",
+    );
+  const plan = planInstall({
+    name,
+    workspace,
+    flags: installedFlags(options, workspace),
+    url: connection.url.value,
+    token: connection.token.value,
+    environment,
+  });
+  if (print === true) {
+    const { unit, unitPath, unitText } = plan;
+    await invocation.output.show({ unit, unitPath, unitText }, () => `# ${unitPath}\n${unitText.trimEnd()}`);
+    return EXIT.ok;
+  }
+  const done = await install(plan, { start, environment });
+  await invocation.output.show(done, (style) => renderInstalled(style, done));
+  return EXIT.ok;
+}
+
+/** The flags of `runner start`, with every path absolute: the unit starts elsewhere. */
+function installedFlags(options: InstallOptions, workspace: string): string[] {
+  const { name, pool, label = [], capacity, journal, config } = options;
+  const given: Array<[flag: string, value: string | undefined]> = [
+    ["--workspace", workspace],
+    ["--name", name],
+    ["--pool", pool],
+    ...label.map((each): [string, string] => ["--label", each]),
+    ["--capacity", capacity === undefined ? undefined : String(capacity)],
+    ["--journal", journal === undefined ? undefined : resolve(journal)],
+    ["--config", config === undefined ? undefined : resolve(config)],
+  ];
+  return given.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]));
 }
 
 async function showDoctor(invocation: Invocation, options: DoctorOptions): Promise<number> {
