@@ -21,7 +21,7 @@ const Label = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" });
 const PackagePath = Type.String({
   minLength: 1,
   pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$",
-  description: "A path inside the package",
+  description: "A path inside the package, from the folder of flow.toml on, without .. and a leading /",
 });
 const ClockMs = Type.Integer({ minimum: 1, maximum: CLOCK_MAX_MS });
 

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { CAPACITY_DEFAULT_RUNS } from "../config/defaults.ts";
 import { EXIT } from "./exit-codes.ts";
 import { UsageError } from "./problem.ts";
 import { missingToken } from "./configuration.ts";
@@ -39,16 +40,23 @@ export function registerRunner(program: Command, act: Act): void {
   const start = runner
     .command("start")
     .description("Connect to the edge and run what it offers, until stopped; the machine opens no port")
-    .option("--name <name>", "how people see it (default: the machine's name)")
-    .option("--pool <name>", "pool whose runs it takes")
-    .option("--label <label>", "what this machine has; steps ask for labels; repeatable", collect)
+    .option("--name <name>", "how people see it (default: name of the configuration, else the machine's)")
+    .option("--pool <name>", 'pool whose runs it takes (default: pool of the configuration, else "default")')
+    .option(
+      "--label <label>",
+      "what this machine has; steps ask for labels; repeatable (default: labels of the configuration; these are added)",
+      collect,
+    )
     .option(
       "--capacity <n>",
-      `runs at a time, at most ${RUNNER_CAPACITY_MAX}`,
+      `runs at a time, at most ${RUNNER_CAPACITY_MAX} (default: capacity of the configuration, else ${CAPACITY_DEFAULT_RUNS})`,
       wholeNumber(1, RUNNER_CAPACITY_MAX),
     )
     .option("--workspace <dir>", "folder with the flow packages", ".")
-    .option("--journal <dir>", "where output and results are kept until the edge has them")
+    .option(
+      "--journal <dir>",
+      "where output and results are kept until the edge has them (default: .codex-flow/runner-<pool> of the workspace)",
+    )
     .option("--config <file>", CONFIG_DESCRIPTION);
   examples(start, [
     ["codex-flow runner start", "with the url and token of the environment or the profile"],

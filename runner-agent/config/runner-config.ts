@@ -11,10 +11,9 @@ import { parse, TomlError } from "smol-toml";
 import Type, { type Static } from "typebox";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
 import type { Executor } from "../steps/systemd-scope.ts";
 
-/** Runs at a time where the configuration says nothing: steps of one checkout do not expect company. */
-export const CAPACITY_DEFAULT_RUNS = 1;
 const RUNNER_NAME_MAX_CHARS = 64;
 const RUNNER_LABELS_MAX = 64;
 const PASSED_VARIABLES_MAX = 256;

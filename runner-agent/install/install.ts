@@ -12,6 +12,8 @@ import { UsageError } from "../cli/problem.ts";
 import { environmentText, lineChanges, unitName, unitText } from "./unit.ts";
 
 const SYSTEMCTL_TIMEOUT_MS = 15_000;
+/** A drain takes as long as the runs. */
+const NO_TIMEOUT = 0;
 const OWNER_ONLY_FILE = 0o600;
 const OWNER_ONLY_FOLDER = 0o700;
 const UNIT_FILE = 0o644;
@@ -143,8 +145,7 @@ export async function uninstall(
   const there = [unitPath, environmentPath].filter((path) => existsSync(path));
   if (there.length === 0) return { unit, removed: [] };
   await needSystemd(environment, `delete ${there.join(" and ")} by hand`);
-  // Without a time limit: a drain takes as long as the runs.
-  if (existsSync(unitPath)) await mustDo(environment, ["disable", "--now", unit], undefined);
+  if (existsSync(unitPath)) await mustDo(environment, ["disable", "--now", unit], NO_TIMEOUT);
   for (const path of there) await rm(path, { force: true });
   await mustDo(environment, ["daemon-reload"]);
   return { unit, removed: there };
@@ -164,7 +165,7 @@ async function needSystemd(environment: Environment, instead: string): Promise<v
 async function mustDo(
   environment: Environment,
   words: string[],
-  timeout: number | undefined = SYSTEMCTL_TIMEOUT_MS,
+  timeout = SYSTEMCTL_TIMEOUT_MS,
 ): Promise<void> {
   const { failed, stderr } = await systemctl(environment, words, timeout);
   if (failed)
@@ -175,17 +176,13 @@ async function mustDo(
     );
 }
 
-function systemctl(
-  environment: Environment,
-  words: string[],
-  timeout: number | undefined = SYSTEMCTL_TIMEOUT_MS,
-) {
+function systemctl(environment: Environment, words: string[], timeout = SYSTEMCTL_TIMEOUT_MS) {
   return execa("systemctl", ["--user", ...words], {
     env: environment,
     extendEnv: false,
     reject: false,
     stdin: "ignore",
-    ...(timeout === undefined ? {} : { timeout }),
+    timeout,
   });
 }
 

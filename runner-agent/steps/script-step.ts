@@ -28,7 +28,10 @@ export function scriptStarter(commandFor: (wrapper: URL, script: string) => Comm
     const directory = resolve(flow.root, step.cwd ?? ".");
     const where = `step ${flow.name}/${step.name}`;
     if (look(script)?.isFile() !== true)
-      return refusedStep({ code: "script_missing", message: `${where}: there is no script ${script}` });
+      return refusedStep({
+        code: "script_missing",
+        message: `${where}: there is no script ${script} (script = "${step.script}" in flow.toml); bring this box's checkout back to the deployed commit, or correct the path and deploy again`,
+      });
     if (look(directory)?.isDirectory() !== true)
       return refusedStep({
         code: "cwd_missing",

@@ -84,6 +84,13 @@ describe("help", () => {
   });
 });
 
+test("runner start --help says what holds where a flag is not given", async () => {
+  const { out } = await codexFlow(["runner", "start", "--help"]);
+  const words = out.replaceAll(/\s+/g, " ");
+  for (const flag of ["--name", "--pool", "--label", "--capacity", "--workspace", "--journal", "--config"])
+    expect(words).toMatch(new RegExp(`${flag} <\\w+> [^<]*\\(default: `));
+});
+
 describe("usage", () => {
   test.each([
     [[], /^Usage: codex-flow /],
@@ -193,6 +200,19 @@ describe("dispatch", () => {
     expect(edge.calls[0]?.headers).toHaveProperty("x-flow-signature-256");
   });
 
+  test("--wait for an event that matches nothing ends with 1; without it, that is a good answer", async () => {
+    const edge = await startFakeEdge({ runs: [[]] });
+    const words = ["dispatch", "--type", "nobody.waits"];
+    const [waited, json, plain] = await Promise.all([
+      codexFlow([...words, "--wait=5"], access(edge)),
+      codexFlow([...words, "--wait=5", "--json"], access(edge)),
+      codexFlow(words, access(edge)),
+    ]);
+    expect([waited.code, json.code, plain.code]).toEqual([EXIT.bad, EXIT.bad, EXIT.ok]);
+    expect(waited.out).toContain("matches no deployed step");
+    expect(JSON.parse(json.out)).toMatchObject({ matched: 0, runs: [] });
+  });
+
   test("--wait tells each change on standard error and ends with the result", async () => {
     const edge = await startFakeEdge({
       runs: [[queuedRun()], [runningRun()], [endedRun("changed", "two files")]],
@@ -292,6 +312,19 @@ describe("looking at what is there", () => {
     expect([plain.code, json.code, json.err]).toEqual([EXIT.ok, EXIT.ok, ""]);
     expect(plain.out + plain.err).not.toMatch(/undefined|\[object|NaN/);
     expect(Object.keys(JSON.parse(json.out) as object)).toEqual(keys);
+  });
+
+  test("a list says why a run waits, and asks for that only when one does", async () => {
+    const reason = { code: "no_labels", message: "no connected runner has the labels gpu" };
+    const waiting = [
+      { runId: RUN, pool: "p", flow: "f", step: "s", attempt: 1, queuedAt: new Date().toISOString(), reason },
+    ];
+    const edge = await startFakeEdge({ runs: [[queuedRun()]], waiting });
+    expect((await codexFlow(["runs", "list"], access(edge))).out).toContain(`waits: ${reason.message}`);
+    expect(edge.calls.map(({ path }) => path)).toEqual(["/runs", "/runners"]);
+    const over = await startFakeEdge();
+    await codexFlow(["runs", "list"], access(over));
+    expect(over.calls.map(({ path }) => path)).toEqual(["/runs"]);
   });
 
   test("a page says how to see the next one", async () => {
