@@ -48,7 +48,14 @@ const borders = Object.entries(MAY_IMPORT).flatMap(([folder, allowed]) =>
 );
 
 export default defineConfig([
-  globalIgnores(["dist/", "contract/generated/", "worker/catalog/generated/", ".codex-flow/", "**/*.d.ts"]),
+  globalIgnores([
+    "dist/",
+    "contract/generated/",
+    "worker/catalog/generated/",
+    "runner-agent/codex/generated*/",
+    ".codex-flow/",
+    "**/*.d.ts",
+  ]),
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked],

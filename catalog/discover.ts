@@ -3,7 +3,7 @@
  * package is found like any other.
  */
 import { lstat, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { hasErrorCode } from "./fault.ts";
 
 /** Relative to the workspace; a package of an earlier root shadows those of its name in later ones. */
@@ -18,13 +18,18 @@ export interface PackageFolder {
 
 /**
  * The packages of a workspace: direct child folders of each root that hold a flow.toml, sorted by name within the
- * root. Symbolic links to folders are left out; a missing root is empty.
+ * root. Symbolic links to folders are left out; a missing root is empty. `roots` are relative to the workspace, or
+ * absolute.
  */
-export async function discoverPackages(workspace: string): Promise<PackageFolder[]> {
+export async function discoverPackages(
+  workspace: string,
+  roots: readonly string[] = FLOW_ROOTS,
+): Promise<PackageFolder[]> {
   const folders: PackageFolder[] = [];
-  for (const flowRoot of FLOW_ROOTS) {
-    for (const name of await childFolders(join(workspace, flowRoot))) {
-      const root = join(workspace, flowRoot, name);
+  for (const flowRoot of roots) {
+    const parent = isAbsolute(flowRoot) ? flowRoot : join(workspace, flowRoot);
+    for (const name of await childFolders(parent)) {
+      const root = join(parent, name);
       const manifestPath = join(root, MANIFEST_NAME);
       if (await isPresent(manifestPath)) folders.push({ root, manifestPath });
     }

@@ -38,8 +38,8 @@ export interface Catalog {
 }
 
 /** Reads every package of the workspace. Throws only when a root itself cannot be read. */
-export async function loadCatalog(workspace: string): Promise<Catalog> {
-  const candidates = await Promise.all((await discoverPackages(workspace)).map(readCandidate));
+export async function loadCatalog(workspace: string, roots?: readonly string[]): Promise<Catalog> {
+  const candidates = await Promise.all((await discoverPackages(workspace, roots)).map(readCandidate));
   const { first, shadowed } = firstOfEachName(candidates);
   const outcomes = await Promise.all(first.map(finish));
   return {

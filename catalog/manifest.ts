@@ -30,7 +30,9 @@ export interface NamedFile {
   path: string;
 }
 
-const validate = new Ajv({ allErrors: true, verbose: true }).compile<FlowManifest>(FlowManifest);
+const validate = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile<FlowManifest>(
+  FlowManifest,
+);
 
 /** Reads a manifest. `file` is its path, for the faults. */
 export function readManifest(text: string, file: string): ManifestReading {
@@ -84,6 +86,7 @@ const TYPE_WORDS: Record<string, string> = {
   number: "a number",
   array: "an array",
   object: "a table",
+  "string,object": "a string or a table",
 };
 
 /** ajv's error in the words of someone who writes TOML. */

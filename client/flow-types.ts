@@ -45,7 +45,10 @@ export interface FlowListEventsOptions {
 }
 
 export interface FlowWaitOptions {
-  /** Seconds (at most 25), or true for 25: answer when the runs are over. */
+  /**
+   * Seconds (at most 25), or true for 25: answer when the runs are over. In local mode, where the work is done here,
+   * true is the default and means to the end; so many seconds at most; false: answer at once, and go on meanwhile.
+   */
   wait?: boolean | number | undefined;
 }
 export type FlowDispatchOptions = FlowWaitOptions;
@@ -144,6 +147,8 @@ export interface FlowDispatchResult {
   idempotent?: boolean;
   event?: FlowEventView;
   runs: FlowRunView[];
+  /** Local mode: what is wrong with flow packages that could therefore not be asked, "file:line:column what". */
+  faults?: string[];
   raw: unknown;
 }
 export type FlowReplayResult = FlowDispatchResult;
@@ -168,3 +173,22 @@ export interface FlowClient {
   /** Asks for a run to be stopped; the run that comes back says how far that is. */
   cancelRun(runId: string): Promise<FlowCancelResult>;
 }
+
+/** Flows of a folder on this machine, run by this process. */
+export interface FlowLocalClientOptions {
+  /** Folder with the flow packages; the current one when absent. */
+  cwd?: string | undefined;
+  /** Where packages stand, relative to `cwd` or absolute; `.codex/flows` before `flows` when absent. */
+  roots?: readonly string[] | undefined;
+  /** Where events and runs are kept: in memory (the default), or in files (`.codex/flow-client` of `cwd`). */
+  state?: { kind: "memory" } | { kind: "file"; path?: string | undefined } | undefined;
+  /** Variables that steps may get, as `.codex/runner.toml` decides; those of this process when absent. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** What steps are told as `CODEX_FLOW_URL`; that variable of `env` when absent. */
+  edgeUrl?: string | undefined;
+  /** Hears each change of a run and its output while it comes. What it throws ends the step. */
+  onProgress?: ((progress: FlowProgress) => void) | undefined;
+}
+
+export type FlowProgress =
+  { kind: "run"; run: FlowRunView } | { kind: "output"; runId: string; output: FlowOutputView };

@@ -93,7 +93,7 @@ export function normalizeEvent(answer: unknown): FlowEventView {
     occurredAt: text(event["occurredAt"]),
     receivedAt: text(event["receivedAt"]),
     payload: event["payload"],
-    runIds: [...new Set([...idsOf(event["runIds"]), ...runs.map((run) => run.id)])],
+    runIds: [...new Set([...textsOf(event["runIds"]), ...runs.map((run) => run.id)])],
     runs,
     createdAt: text(event["createdAt"]),
     raw,
@@ -123,8 +123,8 @@ export function normalizeEventList(raw: unknown): FlowEventList {
 export function normalizeDispatchResult(raw: unknown): FlowDispatchResult {
   const answer = objectOf(raw);
   const runs = listOf(answer["runs"]).map(normalizeRun);
-  const runIds = idsOf(answer["runIds"]);
-  const { idempotent, event } = answer;
+  const runIds = textsOf(answer["runIds"]);
+  const { idempotent, event, faults } = answer;
   return withoutUndefined<FlowDispatchResult>({
     status: text(answer["status"]),
     eventId: text(answer["eventId"]),
@@ -133,6 +133,7 @@ export function normalizeDispatchResult(raw: unknown): FlowDispatchResult {
     idempotent: typeof idempotent === "boolean" ? idempotent : undefined,
     event: isObject(event) ? normalizeEvent(event) : undefined,
     runs,
+    faults: Array.isArray(faults) ? textsOf(faults) : undefined,
     raw,
   });
 }
@@ -197,7 +198,7 @@ function listOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function idsOf(value: unknown): string[] {
+function textsOf(value: unknown): string[] {
   return listOf(value).filter((id) => typeof id === "string");
 }
 

@@ -23,6 +23,19 @@ const PackagePath = Type.String({
   pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$",
   description: "A path inside the package, from the folder of flow.toml on, without .. and a leading /",
 });
+const Template = Type.String({ minLength: 1, maxLength: 512 });
+/** A word, or a table for a worktree of something else than the default. */
+const Workspace = Type.Unsafe<"shared" | "worktree" | { mode?: "worktree"; repo?: string; ref?: string }>({
+  type: ["string", "object"],
+  pattern: "^(shared|worktree)$",
+  description: "shared, worktree, or a table for a worktree",
+  properties: {
+    mode: Type.Enum(["worktree"]),
+    repo: Template,
+    ref: Template,
+  },
+  additionalProperties: false,
+});
 const ClockMs = Type.Integer({ minimum: 1, maximum: CLOCK_MAX_MS });
 
 const StepManifest = Type.Object(
@@ -33,7 +46,10 @@ const StepManifest = Type.Object(
     timeout_ms: Type.Optional(ClockMs),
     silence_ms: Type.Optional(ClockMs),
     queue_ms: Type.Optional(ClockMs),
-    cwd: Type.Optional(Type.String({ minLength: 1, description: "Relative to the flow's root" })),
+    cwd: Type.Optional(
+      Type.String({ minLength: 1, description: "Relative to the flow's root, or to the worktree's" }),
+    ),
+    workspace: Type.Optional(Workspace),
     pool: Type.Optional(Name),
     labels: Type.Optional(Type.Array(Label, { maxItems: 32 })),
     priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100 })),
@@ -94,12 +110,22 @@ export interface RunPolicy {
   retry: { attempts: number; on: RetryReason[]; backoffMs: number };
 }
 
+/** A git worktree that is made for each attempt of a step. Both are templates over the event. */
+export interface StepWorktree {
+  /** A path relative to the runner's workspace, or a name of its configuration; absent: the flow package's repository. */
+  repo?: string;
+  /** Any committish of that repository. */
+  ref: string;
+}
+
 /** A step with every default filled in. */
 export interface FlowStep extends RunPolicy {
   name: string;
   runner: RunnerKind;
   script: string;
   cwd?: string;
+  /** Absent: the step works in the checkout that all runs share. */
+  worktree?: StepWorktree;
   pool: string;
   labels: string[];
   priority: number;
@@ -128,6 +154,7 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
       runner: step.runner,
       script: step.script,
       ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
+      ...worktreeOf(step.workspace),
       pool: step.pool ?? "default",
       labels: step.labels ?? [],
       priority: step.priority ?? 0,
@@ -145,4 +172,10 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
         : { concurrency: { key: step.concurrency.key, limit: step.concurrency.limit ?? 1 } }),
     })),
   };
+}
+
+function worktreeOf(workspace: Static<typeof Workspace> | undefined): { worktree?: StepWorktree } {
+  if (workspace === undefined || workspace === "shared") return {};
+  const { repo, ref = "HEAD" } = workspace === "worktree" ? {} : workspace;
+  return { worktree: { ...(repo === undefined ? {} : { repo }), ref } };
 }

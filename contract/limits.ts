@@ -35,6 +35,13 @@ export const OUTPUT_FRAME_MAX_BYTES = 256 * KIB;
 /** Any frame on a socket of the runner link. A claimed frame carries a whole event. */
 export const FRAME_MAX_BYTES = 2 * MIB;
 
+/** An item of an agent's work (`agent-item.ts`): a text, the end of a command's output, a name or path. */
+export const ITEM_TEXT_MAX_CHARS = 32 * KIB;
+export const ITEM_OUTPUT_MAX_CHARS = 8 * KIB;
+export const ITEM_LABEL_MAX_CHARS = 1024;
+export const ITEM_CHANGES_MAX = 200;
+export const ITEM_PLAN_STEPS_MAX = 100;
+
 /** Chained events: depth of the newest one below its root, and how many one run may send. */
 export const CHAIN_MAX_DEPTH = 8;
 export const CHAIN_MAX_EVENTS = 32;

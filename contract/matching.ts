@@ -67,6 +67,21 @@ export function renderConcurrencyKey(template: string, event: FlowEvent): string
     .slice(0, CONCURRENCY_KEY_MAX_CHARS);
 }
 
+/**
+ * Fills a template that must be filled: what it says, or the placeholders for which the event has nothing (no value,
+ * or an empty text).
+ */
+export function renderTemplate(
+  template: string,
+  event: FlowEvent,
+): { text: string } | { missing: [string, ...string[]] } {
+  const [first, ...others] = [...template.matchAll(PLACEHOLDER)]
+    .map((match) => match[1] ?? "")
+    .filter((path) => textAt(event, path.split(".")) === "");
+  if (first !== undefined) return { missing: [first, ...others] };
+  return { text: template.replace(PLACEHOLDER, (_whole, path: string) => textAt(event, path.split("."))) };
+}
+
 function textAt(value: unknown, path: string[]): string {
   let current: unknown = value;
   for (const key of path) {

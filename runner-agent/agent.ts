@@ -9,6 +9,7 @@ import { Journal, JournalInUseError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
+import { Workspaces } from "./workspace/workspaces.ts";
 import { EXIT } from "./cli/exit-codes.ts";
 
 export interface RunnerAgentOptions {
@@ -52,23 +53,30 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     );
     const checkout = await FlowCheckout.open(workspace);
     for (const fault of checkout.faults) log("error", `broken flow package, not offered: ${fault}`);
+    const runnerId = journal.setting(
+      "runnerId",
+      () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
+    );
     const runner = new Runner({
       host: {
         edgeUrl: options.url,
         linkUrl: options.url.replace(/^http/, "ws").replace(/\/$/, ""),
         token: options.token,
-        runnerId: journal.setting(
-          "runnerId",
-          () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
-        ),
+        runnerId,
         runnerName: name,
         journal,
         log,
         executor: config.executor,
         environment: stepEnvironment(config, process.env, [{ name: "runner token", value: options.token }]),
+        workspaces: new Workspaces({
+          workspace,
+          runnerId,
+          repositories: config.repositories,
+          quota: config.workspaces,
+        }),
       },
       identity: {
-        runnerId: journal.setting("runnerId", () => ""),
+        runnerId,
         name,
         version: packageJson.version,
         labels: [...new Set([...config.labels, ...options.labels])],

@@ -3,6 +3,7 @@
  * once, when nothing of it is left to do or to send.
  */
 import type { FlowEvent } from "../contract/flow-event.ts";
+import type { FlowResult } from "../contract/flow-result.ts";
 import { attemptId } from "../contract/ids.ts";
 import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
 import type { AttemptEnd } from "../contract/run-record.ts";
@@ -15,6 +16,8 @@ import type { AgentLog } from "./log.ts";
 import { startStep } from "./steps/start-step.ts";
 import type { RunningStep } from "./steps/step.ts";
 import type { Executor } from "./steps/systemd-scope.ts";
+import { keptLine, resultWithKept } from "./workspace/kept.ts";
+import type { PreparedWorkspace, Workspaces } from "./workspace/workspaces.ts";
 
 /** Room that is left for the runner's own words when a step has used up its output. */
 const SYSTEM_OUTPUT_BYTES = 64 * 1024;
@@ -31,6 +34,7 @@ export interface AttemptHost {
   log: AgentLog;
   environment: StepEnvironment;
   executor: Executor;
+  workspaces: Workspaces;
   /** The package to run, or why this box cannot. */
   findPackage(context: StepContext): Promise<{ found: LoadedPackage } | { here: string | undefined }>;
 }
@@ -47,6 +51,12 @@ export class Attempt {
   #settle: (fate: AttemptFate) => void = () => undefined;
   #lease: string | undefined;
   #step: RunningStep | undefined;
+  /** From the claim until the end is written down. */
+  #running: Promise<void> = Promise.resolve();
+  /** Gives up a workspace that is still being made. */
+  readonly #preparing = new AbortController();
+  /** The step's last word so far. */
+  #result: FlowResult | undefined;
   #stopped: "canceled" | "abandoned" | undefined;
   #stoppedWhy: string | undefined;
   #ended = false;
@@ -72,7 +82,7 @@ export class Attempt {
       journal: host.journal,
       claimed: (context, lease) => {
         this.#lease = lease;
-        void this.#start(context);
+        this.#running = this.#start(context);
       },
       stop: (reason, why) => {
         this.stop(reason, why);
@@ -105,12 +115,13 @@ export class Attempt {
       this.#host.log("warn", `stopping: ${why}`, { run: this.runId });
     this.#stopped ??= reason;
     this.#stoppedWhy ??= why;
+    this.#preparing.abort();
     this.#step?.cancel(reason);
   }
 
-  /** The step's processes are gone, whether or not the edge knows it yet. Resolves at once when there is no step. */
+  /** The step's processes are gone and its end is written down, whether or not the edge knows it yet. */
   async stepEnded(): Promise<void> {
-    await this.#step?.ended;
+    await this.#running;
   }
 
   /** Leaves the rest to the journal and the next start. */
@@ -130,7 +141,15 @@ export class Attempt {
       this.#blocked(context, "here" in looked ? looked.here : undefined);
       return;
     }
+    const workspace = await this.#host.workspaces.prepare({
+      attempt: this.id,
+      step,
+      event: context.event as FlowEvent,
+      flowRoot: loaded.root,
+      signal: this.#preparing.signal,
+    });
     if (this.#stopped !== undefined) {
+      if ("release" in workspace) await workspace.release({ processesGone: true });
       // Stopped before it began: nothing is started only to be ended.
       this.#end({
         reason: this.#stopped,
@@ -139,6 +158,11 @@ export class Attempt {
       });
       return;
     }
+    if ("refused" in workspace) {
+      this.#end({ reason: "refused", tree: { empty: true, survivors: [] }, error: workspace.refused });
+      return;
+    }
+    if (workspace.describe !== undefined) this.#say(workspace.describe);
     this.#host.log("info", `running ${context.flow.name}/${context.step}`, {
       run: this.runId,
       attempt: this.number,
@@ -154,6 +178,7 @@ export class Attempt {
           ...(loaded.config === undefined ? {} : { config: loaded.config }),
         },
         step,
+        worktree: workspace.worktree,
         event: context.event as FlowEvent,
         replay: context.replay,
         edgeUrl: this.#host.edgeUrl,
@@ -165,6 +190,7 @@ export class Attempt {
           this.#output(stream, text);
         },
         result: (result) => {
+          this.#result = result;
           this.#host.journal.appendResult(this.#journaled(), result);
           this.#link.journaled("urgent");
         },
@@ -174,7 +200,23 @@ export class Attempt {
       },
     );
     const end = await this.#step.ended;
+    await this.#release(workspace, end);
     this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+  }
+
+  /** What stays of the workspace is said in the output, and in the result if there is one that counts. */
+  async #release(workspace: PreparedWorkspace, end: AttemptEnd): Promise<void> {
+    const kept = await workspace.release({ processesGone: end.tree?.empty !== false });
+    if (kept === undefined) return;
+    this.#say(keptLine(kept));
+    const result =
+      this.#result === undefined || end.error !== undefined ? undefined : resultWithKept(this.#result, kept);
+    if (result !== undefined) this.#host.journal.appendResult(this.#journaled(), result);
+  }
+
+  /** The agent's own words in the run's output. */
+  #say(line: string): void {
+    this.#host.journal.appendOutput(this.#journaled(), "system", line, Date.now());
   }
 
   /** Why this agent gave the step up is what people should read, not only that it did. */
@@ -209,11 +251,8 @@ export class Attempt {
 
   #end(end: AttemptEnd): void {
     if (this.#droppedBytes > 0)
-      this.#host.journal.appendOutput(
-        this.#journaled(),
-        "system",
+      this.#say(
         `${this.#droppedBytes} bytes of output beyond ${OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES} were not kept\n`,
-        Date.now(),
       );
     this.#ended = true;
     this.#host.journal.appendEnd(this.#journaled(), end);

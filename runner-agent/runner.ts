@@ -13,6 +13,7 @@ import type { JournaledAttempt } from "./journal/journal.ts";
 import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-link.ts";
 import { attemptId } from "../contract/ids.ts";
 import { reapAttempt } from "./steps/process-tree.ts";
+import { keptLine } from "./workspace/kept.ts";
 
 /** How often the flow packages are looked at for a change. */
 const CHECKOUT_INTERVAL_MS = 5_000;
@@ -59,6 +60,7 @@ export class Runner {
   async start(): Promise<void> {
     const { journal } = this.#host;
     await Promise.all(journal.attempts().map((left) => this.#takeUp(left)));
+    await this.#pruneWorktrees();
     const { identity, pool, checkout } = this.#options;
     const { linkUrl, token, log } = this.#host;
     this.#control = new ControlLink({
@@ -97,9 +99,12 @@ export class Runner {
 
   /** An attempt of a previous life: its processes are ended (A3), and what the journal has of it is handed over. */
   async #takeUp(left: JournaledAttempt): Promise<void> {
-    const { journal, log } = this.#host;
+    const { journal, log, workspaces } = this.#host;
     if (journal.endSeq(left) === undefined) {
-      const tree = await reapAttempt(attemptId(left.runId, left.attempt));
+      const id = attemptId(left.runId, left.attempt);
+      const tree = await reapAttempt(id);
+      const kept = await workspaces.releaseLeft(id);
+      if (kept !== undefined) journal.appendOutput(left, "system", keptLine(kept), Date.now());
       journal.appendEnd(left, {
         reason: "abandoned",
         tree,
@@ -115,6 +120,14 @@ export class Runner {
       });
     }
     this.#own(new Attempt(this.#host, left));
+  }
+
+  /** Before anything new is taken: nobody works in what a previous life left. */
+  async #pruneWorktrees(): Promise<void> {
+    const { log, workspaces } = this.#host;
+    const { removed, kept } = await workspaces.pruneAtStart();
+    for (const path of removed) log("info", `worktree removed: ${path}`);
+    for (const each of kept) log("warn", keptLine(each).trimEnd());
   }
 
   async #offered(offer: Offer): Promise<void> {

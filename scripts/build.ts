@@ -7,6 +7,7 @@
  */
 import { buildCatalog } from "./build-catalog.ts";
 import { buildClient } from "./build-client.ts";
+import { buildCodexProtocol } from "./build-codex-protocol.ts";
 import { buildContract } from "./build-contract.ts";
 import { buildProgram } from "./build-program.ts";
 
@@ -14,6 +15,7 @@ try {
   await buildContract();
   await buildCatalog(process.env["CODEX_FLOW_WORKSPACE"], process.env["CODEX_FLOW_CATALOG"]);
   if (process.argv[2] !== "edge") {
+    await buildCodexProtocol();
     await buildProgram();
     await buildClient();
   }

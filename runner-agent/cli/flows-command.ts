@@ -1,11 +1,10 @@
 /** `codex-flow flows`: the flow packages of a workspace, and those that an edge has deployed. */
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples } from "./option-values.ts";
 import { UsageError } from "./problem.ts";
+import { existingFolder } from "./workspace-folder.ts";
 
 interface WorkspaceOptions {
   workspace: string;
@@ -91,17 +90,4 @@ async function newFlow(invocation: Invocation, options: WorkspaceOptions, name: 
     if (!(error instanceof ScaffoldError)) throw error;
     throw new UsageError(error.message, "`codex-flow flows list` shows the names in use");
   }
-}
-
-async function existingFolder(folder: string): Promise<string> {
-  const path = resolve(folder);
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder) return path;
-  throw new UsageError(
-    `there is no folder ${path}`,
-    "pass --workspace <dir>, the folder that holds .codex/flows or flows",
-  );
 }

@@ -5,7 +5,7 @@ import {
   EdgeUnreachableError,
   EdgeUrlError,
 } from "../../client/edge-errors.ts";
-import type { ErrorDetail } from "../../contract/errors.ts";
+import { FlowError, type ErrorDetail } from "../../contract/errors.ts";
 import { EXIT, exitCodeOfStatus } from "./exit-codes.ts";
 
 /** The command cannot be carried out as it was given; nothing was sent. */
@@ -60,6 +60,15 @@ export function problemOf(error: unknown): Problem {
       details: error.details,
       requestId: error.requestId,
     };
+  if (error instanceof FlowError)
+    return {
+      // Below 500 it is what an edge would refuse; else a file of this workspace that cannot be used.
+      exitCode: error.status < 500 ? exitCodeOfStatus(error.status) : EXIT.usage,
+      code: error.code,
+      what: error.message,
+      fix: fixForLocal(error),
+      details: error.details,
+    };
   return {
     exitCode: EXIT.internal,
     code: "internal",
@@ -83,6 +92,20 @@ function fixForAnswer(error: EdgeAnswerError): string {
       return error.retryable
         ? `try again; if it stays, look into the edge's logs${error.requestId === undefined ? "" : ` for request ${error.requestId}`}`
         : "check the url: `codex-flow status`";
+  }
+}
+
+/** What local mode throws: the edge's own errors, said by this process. */
+function fixForLocal(error: FlowError): string {
+  switch (error.code) {
+    case "flow_not_found":
+    case "step_not_found":
+      return "see what is here: `codex-flow flows list`, and why a package is not: `codex-flow flows check`";
+    case "state_corrupt":
+    case "state_unwritable":
+      return "mend what is named above, or name another folder: --state <dir>";
+    default:
+      return "correct what is named above and try again";
   }
 }
 

@@ -8,12 +8,14 @@ import { registerDev } from "./dev-command.ts";
 import { registerDispatch } from "./dispatch-command.ts";
 import { registerEvents } from "./events-command.ts";
 import { EXIT, exitCodeHelp } from "./exit-codes.ts";
+import { registerFire } from "./fire-command.ts";
 import { registerFlows } from "./flows-command.ts";
 import { createAct, type Act, type Host } from "./invocation.ts";
 import { registerLogin } from "./login-command.ts";
 import { examples } from "./option-values.ts";
 import { createOutput } from "./output.ts";
 import { problemDocument, problemOf, renderProblem, UsageError } from "./problem.ts";
+import { registerRun } from "./run-command.ts";
 import { registerRunner } from "./runner-command.ts";
 import { registerRunners } from "./runners-command.ts";
 import { registerRuns } from "./runs-command.ts";
@@ -81,6 +83,8 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerEvents,
     registerRunners,
     registerFlows,
+    registerFire,
+    registerRun,
     registerLogin,
     registerRunner,
     registerDev,

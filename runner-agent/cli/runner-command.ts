@@ -9,6 +9,7 @@ import { UsageError } from "./problem.ts";
 import { missingToken } from "./configuration.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { collect, examples, wholeNumber } from "./option-values.ts";
+import { registerWorktrees } from "./worktrees-command.ts";
 
 interface DoctorOptions {
   workspace: string;
@@ -109,6 +110,8 @@ export function registerRunner(program: Command, act: Act): void {
     ["codex-flow runner install --name gpu --uninstall", "drain it and take it away"],
   ]);
   act(install, installRunner);
+
+  registerWorktrees(runner, act);
 }
 
 async function installRunner(invocation: Invocation, options: InstallOptions): Promise<number> {

@@ -14,6 +14,10 @@ import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
 import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
 import type { Executor } from "../steps/systemd-scope.ts";
 
+/** Worktrees of one runner's workspace, live and kept, where the configuration says nothing. */
+export const WORKTREES_DEFAULT_MAX = 20;
+/** What kept worktrees may take of the disk, in GiB, where the configuration says nothing. */
+export const WORKTREES_DEFAULT_MAX_GB = 20;
 const RUNNER_NAME_MAX_CHARS = 64;
 const RUNNER_LABELS_MAX = 64;
 const PASSED_VARIABLES_MAX = 256;
@@ -21,6 +25,9 @@ const PASSED_VARIABLES_MAX = 256;
 const closed = { additionalProperties: false } as const;
 const VariableName = Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]*$" });
 const VariableNames = Type.Array(VariableName, { maxItems: PASSED_VARIABLES_MAX, uniqueItems: true });
+
+const RepositoryName = Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$" });
+const AbsolutePath = Type.String({ pattern: "^/" });
 
 const RunnerFile = Type.Object(
   {
@@ -47,6 +54,16 @@ const RunnerFile = Type.Object(
     env: Type.Optional(
       Type.Object({ pass: Type.Optional(VariableNames), plain: Type.Optional(VariableNames) }, closed),
     ),
+    repositories: Type.Optional(Type.Record(RepositoryName, AbsolutePath, closed)),
+    workspaces: Type.Optional(
+      Type.Object(
+        {
+          max: Type.Optional(Type.Integer({ minimum: 1 })),
+          max_gb: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 );
@@ -67,6 +84,10 @@ export interface RunnerConfig {
     /** … but for these. */
     plain: string[];
   };
+  /** Repositories outside of the workspace that steps may have worktrees of: name → absolute path. */
+  repositories: Record<string, string>;
+  /** Quota of worktrees: how many, live and kept, and how many GiB the kept ones may take. */
+  workspaces: { max: number; maxGb: number };
 }
 
 /** The configuration cannot be used. `problems` has one entry a key, `path` as in the file ("env.pass"). */
@@ -125,15 +146,24 @@ function parseToml(text: string, file: string): unknown {
   }
 }
 
+/** What may stand in a table of the file, by the table's path. */
+const keysAt: Partial<Record<string, object>> = {
+  "": RunnerFile.properties,
+  env: RunnerFile.properties.env.properties,
+  limits: RunnerFile.properties.limits.properties,
+  workspaces: RunnerFile.properties.workspaces.properties,
+};
+
 function problemOf(error: ErrorObject): ErrorDetail {
   const path = error.instancePath.slice(1).replaceAll("/", ".");
   if (error.keyword !== "additionalProperties") return { path, message: error.message ?? error.keyword };
   const key = String((error.params as { additionalProperty: unknown }).additionalProperty);
-  const table = path === "env" || path === "limits" ? RunnerFile.properties[path] : RunnerFile;
-  const known = Object.keys(table.properties);
   return {
     path: path === "" ? key : `${path}.${key}`,
-    message: `unknown key; known are ${known.join(", ")}`,
+    message:
+      path === "repositories"
+        ? "a repository's name has 1 to 64 of a-z 0-9 - _"
+        : `unknown key; known are ${Object.keys(keysAt[path] ?? {}).join(", ")}`,
   };
 }
 
@@ -167,5 +197,10 @@ function withDefaults(value: RunnerFile): RunnerConfig {
     capacity: value.capacity ?? CAPACITY_DEFAULT_RUNS,
     executor: executorOf(value),
     env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
+    repositories: value.repositories ?? {},
+    workspaces: {
+      max: value.workspaces?.max ?? WORKTREES_DEFAULT_MAX,
+      maxGb: value.workspaces?.max_gb ?? WORKTREES_DEFAULT_MAX_GB,
+    },
   };
 }

@@ -56,12 +56,13 @@ interface Member {
 
 /** Call it as soon as the leader is spawned: its entry can only be read while nobody has waited for it. */
 export function attemptTree(attemptId: string, leader: number, scoped = false): StepTree {
-  const startTicks = readStat(leader)?.startTicks ?? 0;
-  return {
-    mark: `${ATTEMPT_VARIABLE}=${attemptId}`,
-    leader: { pid: leader, startTicks },
-    ...(scoped ? { scope: scopeUnit(attemptId) } : {}),
-  };
+  const tree = processTree(`${ATTEMPT_VARIABLE}=${attemptId}`, leader);
+  return scoped ? { ...tree, scope: scopeUnit(attemptId) } : tree;
+}
+
+/** The same for any other mark: a `NAME=value` that the leader has in its environment. */
+export function processTree(mark: string, leader: number): StepTree {
+  return { mark, leader: { pid: leader, startTicks: readStat(leader)?.startTicks ?? 0 } };
 }
 
 /**
@@ -114,6 +115,12 @@ export async function reapAttempt(
   return await endTree(tree, clocks, () => undefined);
 }
 
+/** Pids of what is there of an attempt, as far as this system shows it. */
+export async function attemptProcesses(attemptId: string): Promise<number[]> {
+  const members = await membersOf({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, undefined);
+  return members.map((member) => member.pid);
+}
+
 async function membersOf(tree: StepTree, session: number | undefined): Promise<Member[]> {
   if (!ENVIRONMENTS_VISIBLE)
     return session !== undefined && isThere(-session) ? [{ pid: session, group: session, session }] : [];
@@ -158,6 +165,11 @@ function listProcesses(): number[] {
 }
 
 const statBytes = Buffer.alloc(STAT_MAX_BYTES);
+
+/** When a process began, as a text to compare: a pid may be another's later. Undefined: gone, or this system hides it. */
+export function processStart(pid: number): string | undefined {
+  return readStat(pid)?.startTicks.toString();
+}
 
 /** Undefined for what is gone, a zombie or a thread of the kernel. Kept lean: it runs for every process of the box. */
 function readStat(pid: number): ProcessStat | undefined {

@@ -13,7 +13,7 @@ import { attemptTree, endTree, ENVIRONMENTS_VISIBLE, type StepTree } from "./pro
 import { Redactor } from "./redaction.ts";
 import { refusedStep } from "./refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "./step.ts";
-import { stepContext, stepVariables } from "./step-input.ts";
+import { stepContext, stepVariables, workingDirectory } from "./step-input.ts";
 import { StepOutput } from "./step-output.ts";
 import { scopedCommand, scopeFault, type Command } from "./systemd-scope.ts";
 
@@ -25,7 +25,7 @@ export function scriptStarter(commandFor: (wrapper: URL, script: string) => Comm
   return (request, events, clocks) => {
     const { flow, step } = request;
     const script = resolve(flow.root, step.script);
-    const directory = resolve(flow.root, step.cwd ?? ".");
+    const directory = workingDirectory(request);
     const where = `step ${flow.name}/${step.name}`;
     if (look(script)?.isFile() !== true)
       return refusedStep({

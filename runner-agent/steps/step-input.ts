@@ -1,9 +1,15 @@
 /** What a step is told: the context on its standard input and the variables of its attempt. Both as the ancestor. */
+import { resolve } from "node:path";
 import { attemptId } from "../../contract/ids.ts";
 import { ATTEMPT_VARIABLE, RUN_VARIABLE } from "./process-tree.ts";
 import type { StepRequest } from "./step.ts";
 
 export const LAUNCHED_BY = "codex-flow-edge";
+
+/** Where the step runs: its `cwd` is relative to its worktree, or to the flow package when it has none. */
+export function workingDirectory({ worktree, flow, step }: StepRequest): string {
+  return resolve(worktree?.root ?? flow.root, step.cwd ?? ".");
+}
 
 /** JSON and a newline. */
 export function stepContext(request: StepRequest): string {
@@ -39,5 +45,8 @@ export function stepVariables(request: StepRequest): Record<string, string> {
     CODEX_FLOW_REPLAY: request.replay ? "1" : "0",
     CODEX_FLOW_LAUNCHED_BY: LAUNCHED_BY,
     CODEX_FLOW_URL: request.edgeUrl,
+    ...(request.worktree === undefined
+      ? {}
+      : { CODEX_FLOW_WORKTREE: request.worktree.root, CODEX_FLOW_WORKTREE_BASE: request.worktree.base }),
   };
 }

@@ -14,6 +14,8 @@ export interface StepRequest {
   /** `root`: the package's directory, absolute. */
   flow: { name: string; version: number; root: string; config?: Record<string, unknown> };
   step: FlowStep;
+  /** The git worktree that was made for this attempt: its root, and the commit it was made from. */
+  worktree?: { root: string; base: string } | undefined;
   event: FlowEvent;
   replay: boolean;
   /** Where the step may send events to. */

@@ -116,7 +116,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     `${HEAD}${STEP}  [steps.triger]\n  type = "t"\n`,
     [
       "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
-        "queue_ms, cwd, pool, labels, priority, trigger, concurrency, retry",
+        "queue_ms, cwd, workspace, pool, labels, priority, trigger, concurrency, retry",
     ],
   ],
   [
@@ -128,6 +128,26 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     "more attempts than are allowed",
     `${HEAD}${STEP}retry.attempts = ${RETRY_MAX_ATTEMPTS + 1}\n`,
     [`flow.toml:7:7 steps[0].retry.attempts must be <= ${RETRY_MAX_ATTEMPTS}`],
+  ],
+  [
+    "another kind of workspace",
+    `${HEAD}${STEP}workspace = "tree"\n`,
+    ["flow.toml:7:1 steps[0].workspace must be of the form: shared, worktree, or a table for a worktree"],
+  ],
+  [
+    "a workspace that is a number",
+    `${HEAD}${STEP}workspace = 1\n`,
+    ["flow.toml:7:1 steps[0].workspace must be a string or a table"],
+  ],
+  [
+    "an unknown key of a worktree",
+    `${HEAD}${STEP}[steps.workspace]\nbranch = "main"\n`,
+    ["flow.toml:8:1 steps[0].workspace.branch is not a known key; allowed here: mode, repo, ref"],
+  ],
+  [
+    "a shared workspace with a ref",
+    `${HEAD}${STEP}workspace = { mode = "shared", ref = "main" }\n`,
+    ["flow.toml:7:15 steps[0].workspace.mode must be one of worktree"],
   ],
   [
     "two steps of one name",
@@ -363,4 +383,24 @@ test("a broken package costs itself and no other", async () => {
     "flows/a/flow.toml:1:7 Invalid TOML document: invalid value",
     "flows/c/flow.toml:1:1 must be a regular file",
   ]);
+});
+
+test.each([
+  ["", undefined],
+  ['workspace = "shared"\n', undefined],
+  ['workspace = "worktree"\n', { ref: "HEAD" }],
+  ["[steps.workspace]\n", { ref: "HEAD" }],
+  ['[steps.workspace]\nmode = "worktree"\nref = "v1"\n', { ref: "v1" }],
+  [
+    '[steps.workspace]\nrepo = "{{payload.repo}}"\nref = "{{payload.sha}}"\n',
+    { repo: "{{payload.repo}}", ref: "{{payload.sha}}" },
+  ],
+])("a step's workspace %j is understood", async (toml, worktree) => {
+  const workspace = await workspaceWith({
+    "flows/f/flow.toml": `${HEAD}${STEP}${toml}`,
+    "flows/f/exec/s.ts": "",
+  });
+  const { packages, faults } = await loadCatalog(workspace);
+  expect(faults).toEqual([]);
+  expect(packages[0]?.flow.steps[0]?.worktree).toEqual(worktree);
 });

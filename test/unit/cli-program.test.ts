@@ -61,6 +61,8 @@ describe("help", () => {
       "events",
       "runners",
       "flows",
+      "fire",
+      "run",
       "login",
       "runner",
       "dev",
@@ -75,6 +77,8 @@ describe("help", () => {
     ["runs", "logs"],
     ["events", "replay"],
     ["flows", "new"],
+    ["fire"],
+    ["run"],
     ["runner", "start"],
     ["dev"],
   ])("of %s %s has examples and the global flags", async (...words) => {

@@ -78,8 +78,10 @@ describe("codes that somebody may meet stand in operations.md", () => {
       "runner-agent/*.ts",
       "runner-agent/link/*.ts",
       "runner-agent/steps/*.ts",
+      "runner-agent/workspace/*.ts",
     );
     expect(codes).toContain("runner_unsupported");
+    expect(codes).toContain("workspace_quota");
     expect(missingIn("Why a run failed", codes)).toEqual([]);
   });
 
@@ -89,6 +91,14 @@ describe("codes that somebody may meet stand in operations.md", () => {
     );
     expect(codes).toContain("event_not_found");
     expect(missingIn("HTTP errors", codes)).toEqual([]);
+  });
+
+  test("what local mode says beside them", () => {
+    const known = section("HTTP errors") + section("Why a run failed");
+    const codes = [...codesIn("runner-agent/local/*.ts"), "state_unwritable", "local_mode_unavailable"];
+    expect(codes).toContain("state_corrupt");
+    const own = codes.filter((code) => !known.includes(`\`${code}\``));
+    expect(missingIn("Local mode", own)).toEqual([]);
   });
 
   test("why the edge sends a runner away", () => {

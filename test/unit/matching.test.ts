@@ -3,7 +3,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import { resolveManifest } from "../../contract/flow-manifest.ts";
-import { matchEvent, renderConcurrencyKey, stepKey, type FlowCatalog } from "../../contract/matching.ts";
+import {
+  matchEvent,
+  renderConcurrencyKey,
+  renderTemplate,
+  stepKey,
+  type FlowCatalog,
+} from "../../contract/matching.ts";
 
 function event(payload: unknown, type = "release"): FlowEvent {
   return { id: "e:1", type, source: "github", receivedAt: "2026-03-01T12:00:00Z", payload };
@@ -135,5 +141,23 @@ describe("a concurrency key", () => {
         expect(key.length).toBeLessThanOrEqual(512);
       }),
     );
+  });
+});
+
+describe("a template that must be filled", () => {
+  const given = event({ repo: "codex", number: 7, empty: "", nothing: null });
+
+  test.each([
+    ["main", "main"],
+    ["{{payload.repo}}", "codex"],
+    ["refs/pull/{{ payload.number }}/head", "refs/pull/7/head"],
+  ])("%j is %j", (template, text) => {
+    expect(renderTemplate(template, given)).toEqual({ text });
+  });
+
+  test("a value that is not there is named, never an empty text", () => {
+    expect(
+      renderTemplate("{{payload.repo}}/{{payload.sha}}{{payload.empty}}{{payload.nothing}}", given),
+    ).toEqual({ missing: ["payload.sha", "payload.empty", "payload.nothing"] });
   });
 });

@@ -35,6 +35,8 @@ describe("runner.toml", () => {
       capacity: 1,
       executor: { kind: "direct" },
       env: { pass: [], plain: [] },
+      repositories: {},
+      workspaces: { max: 20, maxGb: 20 },
     });
     const path = join(workspace, "other.toml");
     await expect(readRunnerConfig({ workspace, path })).rejects.toThrow(`${path}: there is no such file`);
@@ -53,6 +55,11 @@ describe("runner.toml", () => {
       [env]
       pass = ["GITHUB_TOKEN", "REGION"]
       plain = ["REGION"]
+      [repositories]
+      codex = "/srv/codex"
+      [workspaces]
+      max = 3
+      max_gb = 0.5
     `;
     const workspace = packageWith({ ".codex/runner.toml": text });
     expect(await readRunnerConfig({ workspace })).toEqual({
@@ -62,21 +69,45 @@ describe("runner.toml", () => {
       capacity: 4,
       executor: { kind: "systemd-run", limits: { memoryMax: "2G", cpuQuota: undefined, tasksMax: 512 } },
       env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
+      repositories: { codex: "/srv/codex" },
+      workspaces: { max: 3, maxGb: 0.5 },
     });
   });
 
   test.each([
     [
       `capasity = 2`,
-      ["capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env"],
+      [
+        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, repositories, workspaces",
+      ],
     ],
-    [`[limits]\nmemory = "2G"`, ["limits.memory: unknown key; known are memory_max, cpu_quota, tasks_max"]],
-    [`[limits]\nmemory_max = "2G"`, ['limits: is kept by systemd alone; set executor = "systemd-run" too']],
     [
-      `executor = "systemd-run"\n[limits]\ncpu_quota = "1.5"`,
+      `[limits]
+memory = "2G"`,
+      ["limits.memory: unknown key; known are memory_max, cpu_quota, tasks_max"],
+    ],
+    [
+      `[limits]
+memory_max = "2G"`,
+      ['limits: is kept by systemd alone; set executor = "systemd-run" too'],
+    ],
+    [
+      `executor = "systemd-run"
+[limits]
+cpu_quota = "1.5"`,
       ['limits.cpu_quota: must match pattern "^[0-9]{1,6}%$"'],
     ],
     [`[env]\npas = ["X"]`, ["env.pas: unknown key; known are pass, plain"]],
+    [`[workspaces]\nmaximum = 3`, ["workspaces.maximum: unknown key; known are max, max_gb"]],
+    [`[workspaces]\nmax = 0\nmax_gb = 0`, ["workspaces.max: must be >= 1", "workspaces.max_gb: must be > 0"]],
+    [
+      `[repositories]\ncodex = "../codex"`,
+      [expect.stringContaining("repositories.codex: must match pattern")],
+    ],
+    [
+      `[repositories]\n"my repo" = "/srv/x"`,
+      ["repositories.my repo: a repository's name has 1 to 64 of a-z 0-9 - _"],
+    ],
     [`capacity = 0`, ["capacity: must be >= 1"]],
     [`capacity = "2"`, ["capacity: must be integer"]],
     [`labels = ["ok", "not ok"]`, [expect.stringContaining("labels.1: must match pattern")]],

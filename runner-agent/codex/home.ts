@@ -1,0 +1,207 @@
+/**
+ * The runner's own CODEX_HOME: what Codex is configured with, where it keeps its sessions, and the user's login in it.
+ * No file of the user's own CODEX_HOME is changed, but for the one that both share on purpose: auth.json.
+ *
+ * H1. One login, not two that drift apart. Codex rewrites auth.json when it refreshes a token, and the old token is
+ *     void from then on. It does so by writing a file beside it and renaming that: but beside the file that a symbolic
+ *     link leads to, under its real name. So auth.json is a symbolic link, and both homes see every refresh. (A hard
+ *     link would be cut by the rename, a copy would be out of date.) A login that the user keeps in the keyring of the
+ *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
+ * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
+ *     and of the user's configuration only which model is asked, and where. The box's owner may say otherwise.
+ * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
+ *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
+ *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
+ *     the repository it is part of.
+ * H4. It lies nowhere that commands in a sandbox may write to: they could change their own rules. So not below
+ *     a temporary directory.
+ */
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { parse, stringify, TomlError, type TomlTable } from "smol-toml";
+import { CodexError } from "./errors.ts";
+
+/** What of the user's configuration counts for steps, too: which model is asked, and where. */
+const USER_KEYS = [
+  "model",
+  "model_provider",
+  "model_providers",
+  "model_reasoning_effort",
+  "model_reasoning_summary",
+  "model_verbosity",
+  "model_context_window",
+  "model_catalog_json",
+  "openai_base_url",
+  "chatgpt_base_url",
+  "forced_login_method",
+  "forced_chatgpt_workspace_id",
+];
+
+const SAFE: TomlTable = {
+  sandbox_mode: "workspace-write",
+  approval_policy: "never",
+  check_for_update_on_startup: false,
+  analytics: { enabled: false },
+  features: { plugins: false, apps: false, shell_snapshot: false },
+};
+
+const OWNER_ONLY_DIRECTORY = 0o700;
+const OWNER_ONLY_FILE = 0o600;
+
+/** The home cannot be made, or what it is made from cannot be read. Somebody has to mend it. */
+export class CodexHomeError extends CodexError {
+  readonly code = "codex_home_unusable";
+  readonly retryable = false;
+}
+
+export interface CodexHomeOptions {
+  /** Of this runner alone; made when it is not there. */
+  path: string;
+  /** The user's own: CODEX_HOME, or `~/.codex`. It need not exist. */
+  userHome: string;
+  /** Keys of a config.toml that win over the user's and over the safe mode: the box owner's word. */
+  config?: TomlTable;
+  /** Directories whose checkouts are trusted, and all below them. */
+  trusted?: readonly string[];
+}
+
+export class CodexHome {
+  readonly path: string;
+  readonly #config: TomlTable;
+  readonly #trusted: readonly string[];
+  /** Trust by directory, as config.toml says it. */
+  readonly #projects = new Map<string, boolean>();
+
+  /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
+  constructor(options: CodexHomeOptions) {
+    mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    this.path = realpathSync(options.path);
+    for (const temporary of ["/tmp", tmpdir()])
+      if (isBelow(realpathOr(temporary), this.path))
+        throw new CodexHomeError(
+          `${this.path} lies below ${temporary}, where commands in a sandbox may write: choose another directory`,
+        );
+    this.#config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
+    this.#trusted = (options.trusted ?? []).map(realpathOr);
+    linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
+    mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    this.#write();
+  }
+
+  /** For TMPDIR: Codex refuses a home below it, and commands may write to it. */
+  get temporary(): string {
+    return join(this.path, "commands-tmp");
+  }
+
+  /** What an app-server needs of its environment beside PATH and HOME. */
+  get variables(): { CODEX_HOME: string; TMPDIR: string } {
+    return { CODEX_HOME: this.path, TMPDIR: this.temporary };
+  }
+
+  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. */
+  enter(directory: string): boolean {
+    const path = realpathOr(directory);
+    const known = this.#projects.size;
+    // Each is judged by itself: a trusted directory does not make the repository around it trusted.
+    for (const place of [repositoryOf(path) ?? path, path])
+      this.#projects.set(
+        place,
+        this.#trusted.some((root) => isBelow(root, place)),
+      );
+    if (this.#projects.size > known) this.#write();
+    return this.#projects.get(path) === true;
+  }
+
+  #write(): void {
+    const projects = Object.fromEntries(
+      [...this.#projects].map(([path, trusted]) => [
+        path,
+        { trust_level: trusted ? "trusted" : "untrusted" },
+      ]),
+    );
+    const file = join(this.path, "config.toml");
+    // Codex may read it at any time.
+    writeFileSync(`${file}.new`, stringify({ ...this.#config, projects }), { mode: OWNER_ONLY_FILE });
+    renameSync(`${file}.new`, file);
+  }
+}
+
+/** The user's choice of model, made safe, then the box owner's word. Pure. */
+export function homeConfig(user: TomlTable, owner: TomlTable): TomlTable {
+  const chosen = Object.fromEntries(Object.entries(user).filter(([key]) => USER_KEYS.includes(key)));
+  return merged(merged(chosen, SAFE), owner);
+}
+
+/** Tables key by key, everything else whole. */
+function merged(below: TomlTable, above: TomlTable): TomlTable {
+  const result = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const under = result[key];
+    result[key] = isTable(under) && isTable(value) ? merged(under, value) : value;
+  }
+  return result;
+}
+
+function isTable(value: TomlTable[string] | undefined): value is TomlTable {
+  return typeof value === "object" && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function readUserConfig(userHome: string): TomlTable {
+  const file = join(userHome, "config.toml");
+  try {
+    const config = parse(readFileSync(file, "utf8"));
+    const catalog = config["model_catalog_json"];
+    // Codex reads it relative to the file that names it.
+    return typeof catalog === "string" && !isAbsolute(catalog)
+      ? { ...config, model_catalog_json: resolve(userHome, catalog) }
+      : config;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return {};
+    const why =
+      error instanceof TomlError
+        ? `line ${error.line}: ${error.message.split("\n", 1)[0] ?? ""}`
+        : String(error);
+    throw new CodexHomeError(`${file} cannot be read: ${why}`);
+  }
+}
+
+/** A login of the home's own, made by `codex login`, stays. */
+function linkLogin(link: string, target: string): void {
+  const there = lstatSync(link, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isSymbolicLink()) return;
+  if (there !== undefined && readlinkSync(link) === target) return;
+  rmSync(link, { force: true });
+  // It may lead nowhere: then nobody has logged in yet, and Codex says so.
+  symlinkSync(target, link);
+}
+
+/** The nearest directory above that is a Git checkout. */
+function repositoryOf(path: string): string | undefined {
+  if (existsSync(join(path, ".git"))) return path;
+  return dirname(path) === path ? undefined : repositoryOf(dirname(path));
+}
+
+function isBelow(root: string, path: string): boolean {
+  const way = relative(root, path);
+  return way === "" || (!isAbsolute(way) && way.split("/")[0] !== "..");
+}
+
+function realpathOr(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}

@@ -1,0 +1,231 @@
+/** `codex-flow fire` and `codex-flow run`: steps run by the program itself, without an edge, as its users see it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text as readAll } from "node:stream/consumers";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
+import { processStart } from "../../runner-agent/steps/process-tree.ts";
+import { workspaceWith } from "../support/flow-workspace.ts";
+import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
+import { until } from "../support/until.ts";
+
+const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
+
+const STEP = `${RAW} console.log("to the log"); console.error("to the log, too");
+  result({ status: flow.event.payload.status, message: "said by " + runtime.runId, artifacts: { runtime, url: process.env.CODEX_FLOW_URL } });`;
+const SCHEMA = { required: ["status"], properties: { status: { type: "string" } } };
+
+/** A program that runs, with an event on its standard input. It is gone when its test is over. */
+function start(cwd: string, words: string[], event: unknown) {
+  const child = spawn(process.execPath, [PROGRAM, ...words], {
+    cwd,
+    env: { PATH: process.env["PATH"], HOME: cwd, MY_TOKEN: "a-value-that-is-secret" },
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  child.stdin.end(JSON.stringify(event));
+  return child;
+}
+
+async function codexFlow(cwd: string, words: string[], event: unknown) {
+  const child = start(cwd, words, event);
+  const ended = once(child, "exit") as Promise<[number | null]>;
+  const [out, err, [code]] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended]);
+  return { code, out, err };
+}
+
+const event = (status: string, id = "e:1") => ({ id, type: "step.event", payload: { status } });
+const workspace = () => workspaceWith(nodePackage("step", STEP, { schema: SCHEMA }));
+const FIRE = ["fire", "--event", "-"];
+const RUN = ["run", "step", "run", "--event", "-"];
+
+describe("fire", () => {
+  test("prints what steps say on standard error while they say it, and how they ended on standard output", async () => {
+    const { code, out, err } = await codexFlow(await workspace(), FIRE, event("completed"));
+    expect(code).toBe(EXIT.ok);
+    expect(out).toMatch(/^step\/run {2}completed {2}.*said by run_/);
+    expect(out).not.toContain("to the log");
+    expect(err).toMatch(/to the log\n/);
+    expect(err).toMatch(/to the log, too\n/);
+  });
+
+  test("with --json prints the ancestor's document and nothing else", async () => {
+    const { code, out, err } = await codexFlow(await workspace(), [...FIRE, "--json"], event("changed"));
+    expect([code, err]).toEqual([EXIT.ok, ""]);
+    expect(JSON.parse(out)).toMatchObject({
+      eventId: "e:1",
+      results: [{ flow: "step", step: "run", result: { status: "changed" } }],
+    });
+  });
+
+  test.each([["failed"], ["blocked"], ["needs_intervention"]])(
+    "ends with another code when a step says %s",
+    async (status) => {
+      const { code, out } = await codexFlow(await workspace(), FIRE, event(status));
+      expect(code).toBe(EXIT.bad);
+      expect(out).toContain(`step/run  ! ${status}`);
+    },
+  );
+
+  test("gives a step that ends without a result one that says so", async () => {
+    const cwd = await workspaceWith(nodePackage("step", "process.exit(4);"));
+    const { code, out } = await codexFlow(cwd, [...FIRE, "--json"], event("x"));
+    expect(code).toBe(EXIT.bad);
+    expect(JSON.parse(out)).toMatchObject({
+      results: [
+        {
+          result: { status: "failed", message: expect.stringContaining("4") as string },
+          errorCode: "exit_code",
+        },
+      ],
+    });
+  });
+
+  test("says why nothing started: no step waits for the type, or the payload has these faults", async () => {
+    const cwd = await workspace();
+    const other = await codexFlow(cwd, FIRE, { id: "o:1", type: "other" });
+    expect([other.code, other.out]).toEqual([
+      EXIT.ok,
+      expect.stringContaining("no step here waits for events of type other"),
+    ]);
+    const faulty = await codexFlow(cwd, FIRE, { id: "o:2", type: "step.event", payload: { status: 7 } });
+    expect(faulty.out).toContain("step/run");
+    expect(faulty.out).toContain("/payload/status must be string");
+    const document = await codexFlow(cwd, [...FIRE, "--json"], { id: "o:2", type: "step.event" });
+    expect(JSON.parse(document.out)).toMatchObject({
+      results: [],
+      misses: [{ flow: "step", step: "run", errors: [{ path: "/payload/status", message: "is required" }] }],
+    });
+  });
+
+  test("names the faults of a broken package, and fails when nothing else started", async () => {
+    const cwd = await workspaceWith({ "flows/bad/flow.toml": "name = 7\n" });
+    const { code, err } = await codexFlow(cwd, FIRE, event("completed"));
+    expect(code).toBe(EXIT.bad);
+    expect(err).toContain("broken package: flows/bad/flow.toml:1:");
+  });
+
+  test("runs the same event each time, and with --state once", async () => {
+    const cwd = await workspace();
+    const ids = async (words: string[]) => {
+      const { out } = await codexFlow(cwd, [...FIRE, "--json", ...words], event("completed"));
+      const { status, results } = JSON.parse(out) as {
+        status?: string;
+        results: Array<{ result: { artifacts: unknown } }>;
+      };
+      return { status, count: results.length };
+    };
+    expect([await ids([]), await ids([])].map(({ status }) => status)).toEqual([undefined, undefined]);
+    expect(await ids(["--state"])).toEqual({ status: undefined, count: 1 });
+    expect(await ids(["--state"])).toEqual({ status: "duplicate", count: 1 });
+    const { code } = await codexFlow(cwd, [...FIRE, "--state"], event("blocked"));
+    expect(code).toBe(EXIT.conflict);
+  });
+
+  test("refuses what is no event with its faults, and a file that is not there with its name", async () => {
+    const cwd = await workspace();
+    const bad = await codexFlow(cwd, FIRE, { id: "", type: "x" });
+    expect([bad.code, bad.err]).toEqual([EXIT.rejected, expect.stringContaining("/id ")]);
+    const none = await codexFlow(cwd, ["fire", "--event", "nowhere.json"], {});
+    expect([none.code, none.err]).toEqual([EXIT.usage, expect.stringContaining("nowhere.json")]);
+    const missing = await codexFlow(cwd, ["fire"], {});
+    expect([missing.code, missing.err]).toEqual([EXIT.usage, expect.stringContaining("--event")]);
+  });
+});
+
+describe("run", () => {
+  test("asks neither trigger nor schema", async () => {
+    const cwd = await workspaceWith(
+      nodePackage("step", STEP.replace("flow.event.payload.status", "'skipped'"), { schema: SCHEMA }),
+    );
+    const { code, out } = await codexFlow(cwd, [...RUN, "--json"], { id: "r:1", type: "another type" });
+    expect(code).toBe(EXIT.ok);
+    expect(JSON.parse(out)).toMatchObject({ flow: "step", step: "run", result: { status: "skipped" } });
+  });
+
+  test("passes on the ids, the replay and the url of a program that has it run", async () => {
+    const flags = ["--run-id", "run_8e1e59653122", "--attempt-id", "run_8e1e59653122_a3", "--replay"];
+    const url = ["--workspace-backend-url", "ws://127.0.0.1:1"];
+    const { out } = await codexFlow(
+      await workspace(),
+      [...RUN, "--json", ...flags, ...url],
+      event("completed"),
+    );
+    expect(JSON.parse(out)).toMatchObject({
+      runId: "run_8e1e59653122",
+      result: {
+        artifacts: {
+          runtime: { runId: "run_8e1e59653122", attemptId: "run_8e1e59653122_a3", replay: true },
+          url: "ws://127.0.0.1:1",
+        },
+      },
+    });
+  });
+
+  test("takes the ancestor's attempt id, which is the run's, and refuses one of another run", async () => {
+    const cwd = await workspace();
+    const same = [...RUN, "--json", "--run-id", "r1", "--attempt-id", "r1"];
+    expect(JSON.parse((await codexFlow(cwd, same, event("completed"))).out)).toMatchObject({ runId: "r1" });
+    const other = await codexFlow(
+      cwd,
+      [...RUN, "--run-id", "r1", "--attempt-id", "r2_a1"],
+      event("completed"),
+    );
+    expect([other.code, other.err]).toEqual([EXIT.usage, expect.stringContaining("--attempt-id r2_a1")]);
+  });
+
+  test("of an unknown flow or step lists those that are there, and those that are broken", async () => {
+    const cwd = await workspaceWith({
+      ...nodePackage("step", STEP),
+      "flows/bad/flow.toml": `name = "bad"\n`,
+    });
+    const flow = await codexFlow(cwd, ["run", "bad", "run", "--event", "-"], event("completed"));
+    expect(flow.code).toBe(EXIT.notFound);
+    expect(flow.err).toContain("Unknown flow: bad; known in");
+    expect(flow.err).toContain(": step\n");
+    expect(flow.err).toContain("flows/bad/flow.toml:1:1");
+    const step = await codexFlow(cwd, ["run", "step", "walk", "--event", "-"], event("completed"));
+    expect([step.code, step.err]).toEqual([
+      EXIT.notFound,
+      expect.stringContaining("Unknown step walk in flow step; known in it: run"),
+    ]);
+  });
+
+  test("shows no secret that the step prints", async () => {
+    const cwd = await workspaceWith({
+      ...nodePackage(
+        "step",
+        `${RAW} console.log(process.env.MY_TOKEN); result({ status: "completed", message: process.env.MY_TOKEN });`,
+      ),
+      ".codex/runner.toml": `[env]\npass = ["MY_TOKEN"]\n`,
+    });
+    const { code, out, err } = await codexFlow(cwd, RUN, event("completed"));
+    expect(code).toBe(EXIT.ok);
+    expect(out + err).not.toContain("a-value-that-is-secret");
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "ended by %s ends the step's whole tree, and says so",
+    async (signal) => {
+      const offspring = `import { spawn } from "node:child_process";
+      appendFileSync("../../pids", spawn("sleep", ["1000"], { stdio: "ignore" }).pid + "\\n");`;
+      const step = ENDLESS.replace(/process\.on.*\n/, offspring);
+      const cwd = await workspaceWith(nodePackage("step", step));
+      const child = start(cwd, [...RUN, "--json"], event("completed"));
+      const ended = once(child, "exit") as Promise<[number | null]>;
+      const out = readAll(child.stdout);
+      const pids = await until(async () => {
+        const lines = (await readFile(join(cwd, "pids"), "utf8").catch(() => "")).trim().split("\n");
+        return lines.length === 2 ? lines.map(Number) : undefined;
+      });
+      child.kill(signal);
+      expect((await ended)[0]).toBe(EXIT.bad);
+      expect(JSON.parse(await out)).toMatchObject({
+        flow: "step",
+        result: { status: "failed", message: "canceled" },
+      });
+      expect(pids.map(processStart)).toEqual([undefined, undefined]);
+    },
+  );
+});
