@@ -139,7 +139,10 @@ async function findInPackage(
       return { problem: `must not lie in ${hidden}: the digest of a package leaves it out` };
     return { file };
   } catch (error) {
-    if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return { problem: `no such file in the package: ${path}` };
+    if (hasErrorCode(error, "ENOENT", "ENOTDIR"))
+      return {
+        problem: `no such file in the package: ${path}; make it, or correct the path, which begins at the folder of flow.toml`,
+      };
     throw error;
   }
 }

@@ -9,6 +9,7 @@ import type {
   DispatchAnswer as DispatchAnswerSchema,
   DryRunAnswer as DryRunAnswerSchema,
   ReplayRequest as ReplayRequestSchema,
+  RunnerAction,
   RunnerView as RunnerViewSchema,
   WaitingRunView as WaitingRunViewSchema,
 } from "../contract/http.ts";
@@ -26,6 +27,7 @@ export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
 export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;
 export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
+export type { RunnerAction };
 export type { EventView, OutputChunkView, RunSummary, RunView };
 
 export interface PageRequest {
@@ -107,6 +109,12 @@ export interface EdgeClient {
   /** Asks for a run to be stopped; the run that comes back says how far that is. */
   cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
   listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;
+  /** Pauses, resumes or drains the runner with this name or id; asked again, it does no more. */
+  steerRunner(
+    name: string,
+    action: RunnerAction,
+    filter?: { pool?: string | undefined },
+  ): Promise<RunnerView>;
   listFlows(): Promise<DeployedFlow[]>;
   openApi(): Promise<Record<string, unknown>>;
   /** Resolves when the Worker answers; needs no token. */
@@ -189,6 +197,11 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
         "runners",
         "waiting",
       ])) as RunnersAnswer;
+    },
+    async steerRunner(name, action, filter = {}) {
+      const path = ["runners", name, action];
+      const answer = await ask({ method: "POST", path, query: { ...filter }, body: {} }, ["runner"]);
+      return (answer as { runner: RunnerView }).runner;
     },
     async listFlows() {
       return ((await ask({ method: "GET", path: ["flows"] }, ["flows"])) as { flows: DeployedFlow[] }).flows;

@@ -22,7 +22,7 @@ const Label = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" });
 const PackagePath = Type.String({
   minLength: 1,
   pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$",
-  description: "A path inside the package",
+  description: "A path inside the package, from the folder of flow.toml on, without .. and a leading /",
 });
 const Template = Type.String({ minLength: 1, maxLength: 512 });
 /** A word, or a table for a worktree of something else than the default. */

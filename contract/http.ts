@@ -70,13 +70,22 @@ export const RunnerView = Type.Object(
     labels: Type.Array(Type.String()),
     capacity: Type.Integer(),
     active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
-    state: Type.Enum(["connected", "draining", "disconnected"]),
+    state: Type.Enum(["connected", "paused", "draining", "disconnected"], {
+      description: "Of several that apply, the last one",
+    }),
+    paused: Type.Boolean({
+      description: "It is offered nothing until somebody resumes it, also when it is away",
+    }),
     connectedAt: Type.Optional(Type.String({ format: "date-time" })),
     lastSeenAt: Type.Optional(Type.String({ format: "date-time", description: "Last useful round trip" })),
     flows: Type.Array(Type.Object({ name: Type.String(), version: Type.Number(), digest: Type.String() })),
   },
   { $id: "Runner" },
 );
+
+/** What may be asked of a runner. */
+export const RUNNER_ACTIONS = ["pause", "resume", "drain"] as const;
+export type RunnerAction = (typeof RUNNER_ACTIONS)[number];
 
 export const WaitingRunView = Type.Object(
   {
@@ -130,6 +139,18 @@ const runPage = Type.Object({
   eventId: Type.Optional(Type.String()),
   nextCursor: Type.Optional(Type.String()),
 });
+
+/** `admin` alone: it holds up everybody's runs, and a runner that was drained cannot be started from here. */
+function runnerRoute(action: RunnerAction, summary: string): HttpRoute {
+  return {
+    method: "post",
+    path: `/runners/{name}/${action}`,
+    summary,
+    scopes: ["admin"],
+    query: { pool: Type.String({ description: "Only this pool; else those of the deployed flows" }) },
+    success: { status: 200, schema: Type.Object({ runner: RunnerView }) },
+  };
+}
 
 export const HTTP_ROUTES: HttpRoute[] = [
   {
@@ -269,6 +290,12 @@ export const HTTP_ROUTES: HttpRoute[] = [
       schema: Type.Object({ runners: Type.Array(RunnerView), waiting: Type.Array(WaitingRunView) }),
     },
   },
+  runnerRoute(
+    "pause",
+    "Offer a runner nothing until it is resumed; what it runs goes on. The name is a name or an id",
+  ),
+  runnerRoute("resume", "Offer a paused runner work again"),
+  runnerRoute("drain", "Let a runner finish what it runs and end itself"),
   {
     method: "get",
     path: "/flows",

@@ -8,14 +8,17 @@
  *   ◀ offer                                resume ▶           after a reconnect, with the lease
  *   accept | decline ▶                     ◀ resumed          from which sequence number to go on
  *   capacity, flows, drain, goodbye ▶      output, result, canceling, end ▶ ◀ ack
- *   ◀ control                              ◀ cancel, follow, lease_lost
+ *   ◀ drain                                ◀ cancel, follow, lease_lost
  *                                          approval, approval_withdrawn ▶ ◀ ack, then ◀ decided
  *                                          ◀ message        delivered ▶
  *                                          thread ▶         ◀ thread        may I write to this thread?
  *                                          ◀ budget
  *
- * `seq` counts everything that an attempt sends: chunks of output, results, requests for approval, its end. The edge acknowledges only
- * what is committed (invariant 8), so a runner that connects again goes on behind the last `ack`.
+ * `seq` counts everything that an attempt sends: chunks of output, results, requests for approval, its end. The edge
+ * acknowledges only what is committed (invariant 8), so a runner that connects again goes on behind the last `ack`.
+ *
+ * A frame down whose `type` the runner does not know is ignored by it, so that one may be added without a new
+ * protocol number: the edge must be right without an answer to it.
  *
  * Heartbeats are the text "ping", answered "pong" by the runtime itself: no object wakes for them (invariant 7:
  * only the lease clock, which reads the time of the last one, changes a run).
@@ -108,6 +111,8 @@ export type ControlDown =
       lostAfterMs: number;
     }
   | { type: "offer"; runId: string; attempt: number; flow: FlowDigest; step: string }
+  /** Take nothing new, finish what runs, leave. Answered by `drain` up; said again at a hello until then. */
+  | { type: "drain" }
   | { type: "error"; code: string; message: string };
 
 /**

@@ -8,6 +8,7 @@ import { stepEnvironment } from "./config/step-environment.ts";
 import { Journal, JournalInUseError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
+import { probeScope } from "./steps/systemd-scope.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 import { EXIT } from "./cli/exit-codes.ts";
 
@@ -22,6 +23,8 @@ export interface RunnerAgentOptions {
   workspace: string;
   /** Folder of the journal; by default in the workspace. */
   journal?: string | undefined;
+  /** File of the box's configuration; by default in the workspace. */
+  config?: string | undefined;
   json: boolean;
 }
 
@@ -34,7 +37,15 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     return EXIT.usage;
   }
   try {
-    const config = await readRunnerConfig({ workspace });
+    const config = await readRunnerConfig({
+      workspace,
+      ...(options.config === undefined ? {} : { path: resolve(options.config) }),
+    });
+    const unusable = config.executor.kind === "direct" ? undefined : await probeScope(process.env);
+    if (unusable !== undefined) {
+      log("error", `executor = "systemd-run": ${unusable.message}`, { code: unusable.code });
+      return EXIT.usage;
+    }
     const name = options.name ?? config.name;
     const pool = options.pool ?? config.pool;
     const journal = new Journal(
@@ -55,6 +66,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
         runnerName: name,
         journal,
         log,
+        executor: config.executor,
         environment: stepEnvironment(config, process.env, [{ name: "runner token", value: options.token }]),
         workspaces: new Workspaces({
           workspace,

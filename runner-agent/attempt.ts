@@ -16,6 +16,7 @@ import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
 import { startStep } from "./steps/start-step.ts";
 import type { RunningStep } from "./steps/step.ts";
+import type { Executor } from "./steps/systemd-scope.ts";
 import { keptLine, resultWithKept } from "./workspace/kept.ts";
 import type { PreparedWorkspace, Workspaces } from "./workspace/workspaces.ts";
 
@@ -33,6 +34,7 @@ export interface AttemptHost {
   journal: Journal;
   log: AgentLog;
   environment: StepEnvironment;
+  executor: Executor;
   workspaces: Workspaces;
   /** The package to run, or why this box cannot. */
   findPackage(context: StepContext): Promise<{ found: LoadedPackage } | { here: string | undefined }>;
@@ -200,6 +202,7 @@ export class Attempt {
         budget: context.budget,
         continues: context.continues,
         conversation: this.#conversation,
+        executor: this.#host.executor,
       },
       {
         output: (stream, text) => {

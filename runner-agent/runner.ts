@@ -74,6 +74,10 @@ export class Runner {
       offered: (offer) => {
         void this.#offered(offer);
       },
+      drainAsked: () => {
+        if (!this.#draining) log("info", `draining, as the edge asks: ${this.active} run(s) to finish`);
+        this.drain();
+      },
       welcomed: () => {
         log("info", `connected to pool ${pool}`, {
           capacity: identity.capacity,

@@ -8,10 +8,10 @@
  * away: a lost socket is no sign that the work has stopped (invariant 7).
  */
 import { DurableObject } from "cloudflare:workers";
+import type { RunnerAction } from "../../contract/http.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import {
   BACKLOG_MAX_RUNS,
-  CONTROL_STALE_MS,
   LOST_AFTER_MS,
   OFFER_TIMEOUT_MS,
   PING_INTERVAL_MS,
@@ -25,8 +25,10 @@ import { describeFaults, readControlFrame } from "../../contract/validate.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
-import { poolView, type PoolView } from "./view.ts";
+import { poolView, type PoolRunner, type PoolView } from "./view.ts";
+import { steered, welcomedBack } from "./steering.ts";
 import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { heldRuns, runnerStates } from "./runner-states.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
 
@@ -133,6 +135,23 @@ export class RunnerPool extends DurableObject<Env> {
     });
   }
 
+  /** Carries out what an operator asks of a runner; writes only what changes. Asked again, it does no more. */
+  steer(
+    runnerId: string,
+    action: RunnerAction,
+  ): { kind: "done"; runner: PoolRunner } | { kind: "unknown" | "draining" } {
+    const runner = this.#storage.runners.get(runnerId);
+    if (runner === undefined) return { kind: "unknown" };
+    const now = steered(runner, action);
+    if (now === "draining") return { kind: "draining" };
+    if (now !== runner) this.#storage.putRunner(now);
+    if (now.drainAsked === true)
+      for (const socket of this.#sockets.of(runnerId)) this.#sockets.send(socket, { type: "drain" });
+    if (action === "resume") this.#offerWork();
+    const shown = this.view().runners.find(({ id }) => id === runnerId);
+    return shown === undefined ? { kind: "unknown" } : { kind: "done", runner: shown };
+  }
+
   override fetch(): Response {
     return this.#sockets.accept();
   }
@@ -177,11 +196,12 @@ export class RunnerPool extends DurableObject<Env> {
         this.#storage.putRunner({ ...runner, flows: frame.flows });
         break;
       case "drain":
-        this.#storage.putRunner({ ...runner, draining: true });
+        this.#storage.putRunner({ ...runner, draining: true, drainAsked: undefined });
         return;
       case "goodbye":
         this.#takeBackOffers(runnerId);
-        this.#storage.deleteRunner(runnerId);
+        if (runner.paused === true) this.#storage.putRunner({ ...runner, leftAt: Date.now() });
+        else this.#storage.deleteRunner(runnerId);
         closeSocket(socket, CLOSE.over, "goodbye");
         break;
     }
@@ -209,16 +229,12 @@ export class RunnerPool extends DurableObject<Env> {
     }
     this.#sockets.bind(socket, frame.runnerId);
     const { runnerId, name, version, labels, capacity, flows } = frame;
-    this.#storage.putRunner({
-      runnerId,
-      name,
-      version,
-      labels,
-      capacity,
-      flows,
-      draining: frame.draining === true,
-      connectedAt: now,
-    });
+    const draining = frame.draining === true;
+    const runner = welcomedBack(
+      { runnerId, name, version, labels, capacity, flows, draining, connectedAt: now },
+      this.#storage.runners.get(runnerId),
+    );
+    this.#storage.putRunner(runner);
     this.#coolUntil.delete(runnerId);
     this.#sockets.send(socket, {
       type: "welcome",
@@ -228,6 +244,7 @@ export class RunnerPool extends DurableObject<Env> {
       pingIntervalMs: PING_INTERVAL_MS,
       lostAfterMs: LOST_AFTER_MS,
     });
+    if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
     const active = new Set(frame.active.map((run) => run.runId));
     const doubtful = [...this.#storage.runs.values()].filter(
@@ -393,28 +410,11 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   #runnerStates(): RunnerState[] {
-    const now = Date.now();
-    const held = new Map<string, number>();
-    for (const { runnerId } of this.#storage.runs.values())
-      if (runnerId !== undefined) held.set(runnerId, (held.get(runnerId) ?? 0) + 1);
-    const seen = this.#sockets.seen();
-    return [...this.#storage.runners.values()].map((runner) => ({
-      runnerId: runner.runnerId,
-      name: runner.name,
-      labels: runner.labels,
-      capacity: runner.capacity,
-      draining: runner.draining,
-      resting: (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
-      connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
-      flows: runner.flows,
-      held: held.get(runner.runnerId) ?? 0,
-    }));
+    return runnerStates(this.#storage, this.#sockets.seen(), this.#coolUntil);
   }
 
   #held(): HeldRun[] {
-    return [...this.#storage.runs.values()].flatMap(({ route, runnerId }) =>
-      runnerId === undefined ? [] : [{ runId: route.runId, concurrencyKey: route.concurrency?.key }],
-    );
+    return heldRuns(this.#storage.runs.values());
   }
 }
 

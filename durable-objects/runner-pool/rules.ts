@@ -16,6 +16,8 @@ export interface RunnerState {
   labels: string[];
   capacity: number;
   draining: boolean;
+  /** An operator wants it to be offered nothing. */
+  paused: boolean;
   /** It could not take what it should have been able to take, and is left alone for a moment. */
   resting?: boolean;
   /** It has a socket, and that socket has shown life lately. */
@@ -95,7 +97,7 @@ function leastLoaded(runners: RunnerState[], load: ReadonlyMap<string, number>):
 }
 
 function available(runner: RunnerState): boolean {
-  return runner.connected && !runner.draining && runner.resting !== true;
+  return runner.connected && !runner.draining && !runner.paused && runner.resting !== true;
 }
 
 function fits(route: RunRoute, runner: RunnerState): boolean {
@@ -141,6 +143,12 @@ export function waitingReason(
       code: "draining",
       message: `${same.map((runner) => runner.name).join(", ")} is draining and takes no new run`,
     };
+  const awake = open.filter((runner) => !runner.paused);
+  if (awake.length === 0)
+    return {
+      code: "paused",
+      message: `${open.map((runner) => runner.name).join(", ")} is paused: codex-flow runners resume <name>`,
+    };
   if (keyIsFull(route, countKeys(held))) {
     const holders = held
       .filter((run) => run.concurrencyKey === route.concurrency?.key)
@@ -152,7 +160,7 @@ export function waitingReason(
   }
   return {
     code: "busy",
-    message: `all fitting runners are busy: ${open.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
+    message: `all fitting runners are busy: ${awake.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
   };
 }
 

@@ -6,6 +6,7 @@
  */
 import type { FlowDigest, RunRoute } from "../../contract/runner-link.ts";
 import { SqlSchema } from "../kit/migrations.ts";
+import type { Steerable } from "./steering.ts";
 import { waitsBefore } from "./rules.ts";
 
 const MIGRATIONS = [
@@ -22,13 +23,12 @@ export interface PoolRun {
   heldAt?: number | undefined;
 }
 
-export interface KnownRunner {
+export interface KnownRunner extends Steerable {
   runnerId: string;
   name: string;
   version: string;
   labels: string[];
   capacity: number;
-  draining: boolean;
   flows: FlowDigest[];
   connectedAt: number;
   /** When its last socket closed, epoch ms. */

@@ -3,23 +3,28 @@ import { LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import type { Reason } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import type { RunRoute } from "../../contract/runner-link.ts";
+import { takesNothingMore } from "./steering.ts";
 import { waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
 import type { KnownRunner, PoolRun } from "./storage.ts";
 
+/** A runner as the pool shows it. */
+export interface PoolRunner {
+  id: string;
+  name: string;
+  pool: string;
+  version: string;
+  labels: string[];
+  capacity: number;
+  active: string[];
+  state: "connected" | "paused" | "draining" | "disconnected";
+  paused: boolean;
+  connectedAt: string;
+  lastSeenAt: string | undefined;
+  flows: { name: string; version: number; digest: string }[];
+}
+
 export interface PoolView {
-  runners: {
-    id: string;
-    name: string;
-    pool: string;
-    version: string;
-    labels: string[];
-    capacity: number;
-    active: string[];
-    state: "connected" | "draining" | "disconnected";
-    connectedAt: string;
-    lastSeenAt: string | undefined;
-    flows: { name: string; version: number; digest: string }[];
-  }[];
+  runners: PoolRunner[];
   waiting: {
     runId: string;
     pool: string;
@@ -56,7 +61,8 @@ export function poolView({ pool, runs, backlog, runners, states, held, seen }: P
         labels: runner.labels,
         capacity: runner.capacity,
         active: runs.filter((run) => run.runnerId === runner.runnerId).map((run) => run.route.runId),
-        state: !connected.has(runner.runnerId) ? "disconnected" : runner.draining ? "draining" : "connected",
+        state: connected.has(runner.runnerId) ? connectedState(runner) : "disconnected",
+        paused: runner.paused === true,
         connectedAt: iso(runner.connectedAt),
         lastSeenAt: lastSeen === undefined ? undefined : iso(lastSeen),
         flows: runner.flows,
@@ -72,4 +78,9 @@ export function poolView({ pool, runs, backlog, runners, states, held, seen }: P
       reason: waitingReason(route, states, held),
     })),
   };
+}
+
+function connectedState(runner: KnownRunner): PoolRunner["state"] {
+  if (takesNothingMore(runner)) return "draining";
+  return runner.paused === true ? "paused" : "connected";
 }

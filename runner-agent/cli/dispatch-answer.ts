@@ -36,7 +36,9 @@ export async function followAnswer(
 ): Promise<number> {
   if (wait === undefined || answer.conflict === true || answer.runs.length === 0) {
     await output.show(answer, (style) => renderDispatch(style, answer));
-    return answer.conflict === true ? EXIT.conflict : EXIT.ok;
+    if (answer.conflict === true) return EXIT.conflict;
+    // Whoever waits for runs, and gets none, has not got what was asked for.
+    return wait === undefined ? EXIT.ok : EXIT.bad;
   }
   output.note((style) => renderDispatched(style, answer));
   const { runs, over } = await waitForRuns({

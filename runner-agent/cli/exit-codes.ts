@@ -17,7 +17,7 @@ export const EXIT = {
 
 const MEANINGS: Record<keyof typeof EXIT, string> = {
   ok: "done, and the answer is good",
-  bad: "done, and the answer is bad: a run that failed, was canceled or needs attention (--wait, logs -f), faults in flows check, a dry run that matches nothing",
+  bad: "done, and the answer is bad: a run that failed, was canceled or needs attention (--wait, logs -f), faults in flows check, something missing in runner doctor, an event that matches nothing (--wait, --dry-run)",
   usage: "wrong flags, url or token missing, a file that cannot be read",
   unreachable: "the edge cannot be reached or does not answer",
   denied: "the token is wrong or may not do this",

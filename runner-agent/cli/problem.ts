@@ -12,10 +12,13 @@ import { EXIT, exitCodeOfStatus } from "./exit-codes.ts";
 export class UsageError extends Error {
   override readonly name = "UsageError";
   readonly fix: string;
+  /** For machines. */
+  readonly code: string;
 
-  constructor(what: string, fix: string) {
+  constructor(what: string, fix: string, code = "usage") {
     super(what);
     this.fix = fix;
+    this.code = code;
   }
 }
 
@@ -31,7 +34,7 @@ export interface Problem {
 
 export function problemOf(error: unknown): Problem {
   if (error instanceof UsageError)
-    return { exitCode: EXIT.usage, code: "usage", what: error.message, fix: error.fix, details: [] };
+    return { exitCode: EXIT.usage, code: error.code, what: error.message, fix: error.fix, details: [] };
   if (error instanceof EdgeUrlError)
     return {
       exitCode: EXIT.usage,

@@ -1,10 +1,28 @@
-/** `codex-flow runner start`: reads the flags and hands over to the runner agent, which is imported only then. */
+/** `codex-flow runner`: reads the flags and hands over to the agent, the doctor or the installer, imported only then. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { CAPACITY_DEFAULT_RUNS } from "../config/defaults.ts";
+import { EXIT } from "./exit-codes.ts";
+import { UsageError } from "./problem.ts";
 import { missingToken } from "./configuration.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { collect, examples, wholeNumber } from "./option-values.ts";
 import { registerWorktrees } from "./worktrees-command.ts";
+
+interface DoctorOptions {
+  workspace: string;
+  config?: string;
+  journal?: string;
+  pool?: string;
+}
+
+interface InstallOptions extends RunnerOptions {
+  start: boolean;
+  print?: boolean;
+  uninstall?: boolean;
+}
 
 interface RunnerOptions {
   name?: string;
@@ -13,23 +31,34 @@ interface RunnerOptions {
   capacity?: number;
   workspace: string;
   journal?: string;
+  config?: string;
 }
+
+const CONFIG_DESCRIPTION = "the box's configuration (default: .codex/runner.toml of the workspace)";
 
 export function registerRunner(program: Command, act: Act): void {
   const runner = program.command("runner").description("The agent that runs steps on this machine");
   const start = runner
     .command("start")
     .description("Connect to the edge and run what it offers, until stopped; the machine opens no port")
-    .option("--name <name>", "how people see it (default: the machine's name)")
-    .option("--pool <name>", "pool whose runs it takes")
-    .option("--label <label>", "what this machine has; steps ask for labels; repeatable", collect)
+    .option("--name <name>", "how people see it (default: name of the configuration, else the machine's)")
+    .option("--pool <name>", 'pool whose runs it takes (default: pool of the configuration, else "default")')
+    .option(
+      "--label <label>",
+      "what this machine has; steps ask for labels; repeatable (default: labels of the configuration; these are added)",
+      collect,
+    )
     .option(
       "--capacity <n>",
-      `runs at a time, at most ${RUNNER_CAPACITY_MAX}`,
+      `runs at a time, at most ${RUNNER_CAPACITY_MAX} (default: capacity of the configuration, else ${CAPACITY_DEFAULT_RUNS})`,
       wholeNumber(1, RUNNER_CAPACITY_MAX),
     )
     .option("--workspace <dir>", "folder with the flow packages", ".")
-    .option("--journal <dir>", "where output and results are kept until the edge has them");
+    .option(
+      "--journal <dir>",
+      "where output and results are kept until the edge has them (default: .codex-flow/runner-<pool> of the workspace)",
+    )
+    .option("--config <file>", CONFIG_DESCRIPTION);
   examples(start, [
     ["codex-flow runner start", "with the url and token of the environment or the profile"],
     [
@@ -38,14 +67,135 @@ export function registerRunner(program: Command, act: Act): void {
     ],
   ]);
   act(start, startRunner);
+
+  const doctor = runner
+    .command("doctor")
+    .description("Look at what this machine can do, say what is missing and how to mend it")
+    .option("--workspace <dir>", "folder with the flow packages", ".")
+    .option("--config <file>", CONFIG_DESCRIPTION)
+    .option("--journal <dir>", "folder of the journal, where it is not in the workspace")
+    .option("--pool <name>", "pool whose runs it is to take");
+  examples(doctor, [
+    ["codex-flow runner doctor", "exit code 0: an agent can run here; 1: something is missing"],
+    ["codex-flow runner doctor --workspace ~/automation --json", "for a script"],
+  ]);
+  act(doctor, showDoctor);
+
+  const install = runner
+    .command("install")
+    .description("Let the user's systemd start the agent, and start it again when it fails")
+    .option("--name <name>", "how people see it; also part of the unit's name")
+    .option("--pool <name>", "pool whose runs it takes")
+    .option("--label <label>", "what this machine has; repeatable", collect)
+    .option(
+      "--capacity <n>",
+      `runs at a time, at most ${RUNNER_CAPACITY_MAX}`,
+      wholeNumber(1, RUNNER_CAPACITY_MAX),
+    )
+    .option("--workspace <dir>", "folder with the flow packages", ".")
+    .option("--journal <dir>", "where output and results are kept until the edge has them")
+    .option("--config <file>", CONFIG_DESCRIPTION)
+    .option("--no-start", "enable it, and leave the start to you")
+    .option("--print", "show the unit, and change nothing")
+    .option("--uninstall", "drain and stop the agent, and remove what was installed");
+  examples(install, [
+    [
+      "codex-flow runner install --workspace ~/automation",
+      "with the url and token of the environment or the profile",
+    ],
+    [
+      "codex-flow runner install --name gpu --pool gpu --journal ~/gpu-journal",
+      "a second agent on this machine",
+    ],
+    ["codex-flow runner install --name gpu --uninstall", "drain it and take it away"],
+  ]);
+  act(install, installRunner);
+
   registerWorktrees(runner, act);
+}
+
+async function installRunner(invocation: Invocation, options: InstallOptions): Promise<number> {
+  const { environment } = invocation.host;
+  const { name, start, print, uninstall: remove } = options;
+  const { install, planInstall, uninstall } = await import("../install/install.ts");
+  const { renderInstalled, renderUninstalled } = await import("./render/install.ts");
+  if (remove === true) {
+    const done = await uninstall(name, environment);
+    await invocation.output.show(done, () => renderUninstalled(done.unit, done.removed));
+    return EXIT.ok;
+  }
+  const connection = await invocation.connection("token");
+  if (connection.token === undefined) throw missingToken(connection, false);
+  const workspace = resolve(options.workspace);
+  if (!existsSync(workspace))
+    throw new UsageError(
+      `there is no workspace ${workspace}`,
+      "give the folder with the flow packages by --workspace",
+    );
+  const plan = planInstall({
+    name,
+    workspace,
+    flags: installedFlags(options, workspace),
+    url: connection.url.value,
+    token: connection.token.value,
+    environment,
+  });
+  if (print === true) {
+    const { unit, unitPath, unitText } = plan;
+    await invocation.output.show({ unit, unitPath, unitText }, () => `# ${unitPath}\n${unitText.trimEnd()}`);
+    return EXIT.ok;
+  }
+  const done = await install(plan, { start, environment });
+  await invocation.output.show(done, (style) => renderInstalled(style, done));
+  return EXIT.ok;
+}
+
+/** The flags of `runner start`, with every path absolute: the unit starts elsewhere. */
+function installedFlags(options: InstallOptions, workspace: string): string[] {
+  const { name, pool, label = [], capacity, journal, config } = options;
+  const given: Array<[flag: string, value: string | undefined]> = [
+    ["--workspace", workspace],
+    ["--name", name],
+    ["--pool", pool],
+    ...label.map((each): [string, string] => ["--label", each]),
+    ["--capacity", capacity === undefined ? undefined : String(capacity)],
+    ["--journal", journal === undefined ? undefined : resolve(journal)],
+    ["--config", config === undefined ? undefined : resolve(config)],
+  ];
+  return given.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]));
+}
+
+async function showDoctor(invocation: Invocation, options: DoctorOptions): Promise<number> {
+  const [{ thisBox }, { examine }, { renderDoctor }] = await Promise.all([
+    import("../doctor/this-box.ts"),
+    import("../doctor/doctor.ts"),
+    import("./render/doctor.ts"),
+  ]);
+  const connection = await invocation.connection("none").catch((error: unknown) => {
+    if (error instanceof UsageError) return undefined; // No url: a finding like any other.
+    throw error;
+  });
+  const { config, journal, pool, workspace } = options;
+  const box = await thisBox({
+    environment: invocation.host.environment,
+    workspace: resolve(workspace),
+    config: config === undefined ? undefined : resolve(config),
+    journal: journal === undefined ? undefined : resolve(journal),
+    url: connection?.url.value,
+    token: connection?.token?.value,
+    pool,
+  });
+  const checks = await examine(box);
+  const ok = checks.every(({ state }) => state !== "missing");
+  await invocation.output.show({ ok, checks }, (style) => renderDoctor(style, checks));
+  return ok ? EXIT.ok : EXIT.bad;
 }
 
 async function startRunner(invocation: Invocation, options: RunnerOptions): Promise<number> {
   const connection = await invocation.connection("token");
   if (connection.token === undefined) throw missingToken(connection, false);
   const { startRunnerAgent } = await import("../agent.ts");
-  const { name, pool, label, capacity, workspace, journal } = options;
+  const { name, pool, label, capacity, workspace, journal, config } = options;
   return startRunnerAgent({
     url: connection.url.value,
     token: connection.token.value,
@@ -55,6 +205,7 @@ async function startRunner(invocation: Invocation, options: RunnerOptions): Prom
     capacity,
     workspace,
     journal,
+    config,
     json: invocation.output.json,
   });
 }

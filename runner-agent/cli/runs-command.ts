@@ -1,6 +1,7 @@
 /** `codex-flow runs`: list, show, logs, cancel. */
 import { userInfo } from "node:os";
 import type { Command } from "commander";
+import type { EdgeClient, RunPage } from "../../client/http.ts";
 import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
@@ -74,7 +75,10 @@ export function registerRuns(program: Command, act: Act): void {
 async function listRuns(invocation: Invocation, options: RunListOptions): Promise<number> {
   const { client } = await invocation.connect();
   const { event, status, flow, limit, cursor } = options;
-  const page = await client.listRuns({ eventId: event, status, flow, limit, cursor });
+  const page = await withWaitingReasons(
+    client,
+    await client.listRuns({ eventId: event, status, flow, limit, cursor }),
+  );
   const [{ renderRunList }, { commandLine }] = await Promise.all([
     import("./render/run.ts"),
     import("./render/text.ts"),
@@ -82,6 +86,18 @@ async function listRuns(invocation: Invocation, options: RunListOptions): Promis
   const more = commandLine("codex-flow runs list", { event, status, flow, limit });
   await invocation.output.show(page, (style) => renderRunList(style, page, more));
   return EXIT.ok;
+}
+
+/** Lists know no reasons, pools do: one more request when something on the page waits. */
+async function withWaitingReasons(client: EdgeClient, page: RunPage): Promise<RunPage> {
+  if (page.runs.every((run) => run.status !== "queued" || run.waiting !== undefined)) return page;
+  const { waiting } = await client.listRunners();
+  const reasons = new Map(waiting.map(({ runId, reason }) => [runId, reason]));
+  const runs = page.runs.map((run) => {
+    const reason = run.status === "queued" ? reasons.get(run.id) : undefined;
+    return reason === undefined ? run : { ...run, waiting: reason };
+  });
+  return { ...page, runs };
 }
 
 async function cancelRun(invocation: Invocation, _options: object, id: string): Promise<number> {

@@ -11,9 +11,9 @@ import { parse, TomlError } from "smol-toml";
 import Type, { type Static } from "typebox";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
+import type { Executor } from "../steps/systemd-scope.ts";
 
-/** Runs at a time where the configuration says nothing: steps of one checkout do not expect company. */
-export const CAPACITY_DEFAULT_RUNS = 1;
 /** Worktrees of one runner's workspace, live and kept, where the configuration says nothing. */
 export const WORKTREES_DEFAULT_MAX = 20;
 /** What kept worktrees may take of the disk, in GiB, where the configuration says nothing. */
@@ -40,6 +40,17 @@ const RunnerFile = Type.Object(
       }),
     ),
     capacity: Type.Optional(Type.Integer({ minimum: 1, maximum: RUNNER_CAPACITY_MAX })),
+    executor: Type.Optional(Type.Enum(["direct", "systemd-run"])),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          memory_max: Type.Optional(Type.String({ pattern: "^([0-9]+[KMGT]?|[0-9]{1,3}%)$" })),
+          cpu_quota: Type.Optional(Type.String({ pattern: "^[0-9]{1,6}%$" })),
+          tasks_max: Type.Optional(Type.Integer({ minimum: 1 })),
+        },
+        closed,
+      ),
+    ),
     env: Type.Optional(
       Type.Object({ pass: Type.Optional(VariableNames), plain: Type.Optional(VariableNames) }, closed),
     ),
@@ -65,6 +76,8 @@ export interface RunnerConfig {
   labels: string[];
   /** Runs at a time. */
   capacity: number;
+  /** How the commands of steps are run. */
+  executor: Executor;
   env: {
     /** Variables of the agent that steps get beside the built-in ones. Their values are secrets, … */
     pass: string[];
@@ -91,9 +104,13 @@ export class RunnerConfigError extends Error {
   }
 }
 
+export function runnerConfigFile(workspace: string): string {
+  return join(workspace, ".codex", "runner.toml");
+}
+
 /** Reads the configuration of a workspace, or the file at `path`, which then has to exist. */
 export async function readRunnerConfig(options: { workspace: string; path?: string }): Promise<RunnerConfig> {
-  const file = options.path ?? join(options.workspace, ".codex", "runner.toml");
+  const file = options.path ?? runnerConfigFile(options.workspace);
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -110,7 +127,9 @@ export async function readRunnerConfig(options: { workspace: string; path?: stri
 /** `file` names the source in errors. */
 export function parseRunnerConfig(text: string, file: string): RunnerConfig {
   const value = parseToml(text, file);
-  const problems = check(value) ? plainWithoutPass(value) : (check.errors ?? []).map(problemOf);
+  const problems = check(value)
+    ? [...plainWithoutPass(value), ...limitsWithoutScope(value)]
+    : (check.errors ?? []).map(problemOf);
   if (problems.length > 0) throw new RunnerConfigError(file, problems);
   return withDefaults(value as RunnerFile);
 }
@@ -131,6 +150,7 @@ function parseToml(text: string, file: string): unknown {
 const keysAt: Partial<Record<string, object>> = {
   "": RunnerFile.properties,
   env: RunnerFile.properties.env.properties,
+  limits: RunnerFile.properties.limits.properties,
   workspaces: RunnerFile.properties.workspaces.properties,
 };
 
@@ -156,12 +176,26 @@ function plainWithoutPass(value: RunnerFile): ErrorDetail[] {
   }));
 }
 
+/** Limits that nobody would keep must not look as if somebody did. */
+function limitsWithoutScope(value: RunnerFile): ErrorDetail[] {
+  return value.limits === undefined || value.executor === "systemd-run"
+    ? []
+    : [{ path: "limits", message: 'is kept by systemd alone; set executor = "systemd-run" too' }];
+}
+
+function executorOf({ executor, limits = {} }: RunnerFile): Executor {
+  if (executor !== "systemd-run") return { kind: "direct" };
+  const { memory_max: memoryMax, cpu_quota: cpuQuota, tasks_max: tasksMax } = limits;
+  return { kind: executor, limits: { memoryMax, cpuQuota, tasksMax } };
+}
+
 function withDefaults(value: RunnerFile): RunnerConfig {
   return {
     name: value.name ?? hostname().slice(0, RUNNER_NAME_MAX_CHARS),
     pool: value.pool ?? "default",
     labels: value.labels ?? [],
     capacity: value.capacity ?? CAPACITY_DEFAULT_RUNS,
+    executor: executorOf(value),
     env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
     repositories: value.repositories ?? {},
     workspaces: {

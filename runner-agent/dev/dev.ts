@@ -1,7 +1,9 @@
 /** `codex-flow dev`: a whole set-up that runs until it is stopped. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import pc from "picocolors";
+import { loadCatalog } from "../../catalog/load.ts";
 import { EXIT } from "../cli/exit-codes.ts";
+import { shellWord } from "../cli/render/text.ts";
 import { projectRoot, SetupError, startSetup, type Setup } from "./setup.ts";
 import { stopRequested } from "./stop-requested.ts";
 
@@ -32,7 +34,7 @@ export async function runDev(options: DevOptions): Promise<number> {
         say(`${pc.dim(`${name.padEnd(6)} │`)} ${text}`);
       },
     });
-    announce(setup, options);
+    announce(setup, options, await firstSteps(options.workspace ?? project));
     const broken = await Promise.race([stop, setup.broken]);
     await setup.stop();
     if (broken === undefined) return EXIT.ok;
@@ -45,7 +47,19 @@ export async function runDev(options: DevOptions): Promise<number> {
   }
 }
 
-function announce({ url, secrets }: Setup, options: DevOptions): void {
+/** What to try first in a workspace: its demo, what it has, or the making of something. */
+export async function firstSteps(workspace: string): Promise<string[]> {
+  const { packages } = await loadCatalog(resolve(workspace));
+  const types = packages.flatMap(({ flow }) => flow.steps.map((step) => step.trigger?.type));
+  if (types.includes("demo.hello"))
+    return [`npx codex-flow dispatch --type demo.hello --payload '{"name":"Ada"}' --wait`];
+  const where = `--workspace ${shellWord(workspace)}`;
+  return packages.length === 0
+    ? [`npx codex-flow flows new my-flow ${where}`]
+    : [`npx codex-flow flows list ${where}`];
+}
+
+function announce({ url, secrets }: Setup, options: DevOptions, steps: string[]): void {
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ url, ...secrets })}\n`);
     return;
@@ -60,7 +74,7 @@ function announce({ url, secrets }: Setup, options: DevOptions): void {
       `  export CODEX_FLOW_TOKEN=${tokens.admin}`,
       "",
       pc.dim("  npx codex-flow status"),
-      pc.dim(`  npx codex-flow dispatch --type demo.hello --payload '{"name":"Ada"}' --wait`),
+      ...steps.map((step) => pc.dim(`  ${step}`)),
       "",
       pc.dim(`  read ${tokens.read}  write ${tokens.write}  runner ${tokens.runner}`),
       pc.dim(`  event secret ${eventSecret}`),

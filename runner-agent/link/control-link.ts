@@ -28,6 +28,8 @@ export interface ControlLinkOptions {
   active(): { runId: string; attempt: number }[];
   draining(): boolean;
   offered(offer: Offer): void;
+  /** An operator wants this runner to finish and leave; may be said several times. */
+  drainAsked(): void;
   /** The edge takes this runner. */
   welcomed(): void;
   lost(why: string): void;
@@ -83,11 +85,21 @@ export class ControlLink {
   }
 
   #received(frame: ControlDown): void {
-    if (frame.type === "offer") this.#options.offered(frame);
-    else if (frame.type === "welcome") {
-      this.#welcomedOnce = true;
-      this.#options.welcomed();
-    } else if (FATAL_CODES.includes(frame.code)) this.#options.rejected(frame.message);
+    // What a newer edge says beyond this is not for us.
+    switch (frame.type) {
+      case "offer":
+        this.#options.offered(frame);
+        break;
+      case "drain":
+        this.#options.drainAsked();
+        break;
+      case "welcome":
+        this.#welcomedOnce = true;
+        this.#options.welcomed();
+        break;
+      case "error":
+        if (FATAL_CODES.includes(frame.code)) this.#options.rejected(frame.message);
+    }
   }
 
   accept({ runId, attempt }: { runId: string; attempt: number }): void {

@@ -6,13 +6,17 @@ import { fileURLToPath } from "node:url";
 import { scriptStarter } from "./script-step.ts";
 
 export const startBunStep = scriptStarter((wrapper, script) => ({
-  file: (bunProgram ??= findBun()),
+  file: bunProgram(),
   // What a step sees of the box is said by the box's configuration, not by a .env file that happens to lie there:
   // nobody would know its values as secrets.
   args: ["--no-env-file", "--preload", fileURLToPath(wrapper), script],
 }));
 
-let bunProgram: string | undefined;
+let found: string | undefined;
+
+export function bunProgram(): string {
+  return (found ??= findBun());
+}
 
 function findBun(): string {
   try {

@@ -2,16 +2,18 @@
  * Which processes belong to a step, and proof that they are gone (invariant 10).
  *
  * A process belongs to a step when it is in the session that the step's leader began, or when its environment bears
- * the attempt's id: that also finds those that have left for a session of their own. What neither shows (a process
- * that has cleared its environment and its session, a container) cannot be found.
+ * the attempt's id: that also finds those that have left for a session of their own. Where steps run in scopes of
+ * systemd, it also belongs to the step when it is in the attempt's cgroup. What nothing of this shows (without a scope,
+ * a process that has cleared its environment and its session; always, a container) cannot be found.
  *
  * Where there is no /proc (macOS), only the process group can be looked at; `ENVIRONMENTS_VISIBLE` says so.
  */
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TreeProof } from "../../contract/run-record.ts";
 import type { StepClocks } from "./clocks.ts";
 import { DEFAULT_CLOCKS } from "./clocks.ts";
+import { isInScope, scopeKillFile, scopeUnit } from "./systemd-scope.ts";
 
 export const ENVIRONMENTS_VISIBLE = existsSync("/proc/self/environ");
 export const RUN_VARIABLE = "CODEX_FLOW_RUN_ID";
@@ -35,6 +37,8 @@ export interface StepTree {
   mark: string;
   /** The process that the step began with: leads a session of its own; nothing older than it belongs to the step. */
   leader?: { pid: number; startTicks: number };
+  /** The scope that it runs in, or may have run in. */
+  scope?: string | undefined;
 }
 
 interface ProcessStat {
@@ -51,8 +55,9 @@ interface Member {
 }
 
 /** Call it as soon as the leader is spawned: its entry can only be read while nobody has waited for it. */
-export function attemptTree(attemptId: string, leader: number): StepTree {
-  return processTree(`${ATTEMPT_VARIABLE}=${attemptId}`, leader);
+export function attemptTree(attemptId: string, leader: number, scoped = false): StepTree {
+  const tree = processTree(`${ATTEMPT_VARIABLE}=${attemptId}`, leader);
+  return scoped ? { ...tree, scope: scopeUnit(attemptId) } : tree;
 }
 
 /** The same for any other mark: a `NAME=value` that the leader has in its environment. */
@@ -85,6 +90,7 @@ export async function endTree(
     const graceLeft = clocks.killGraceMs - (performance.now() - began);
     if (graceLeft + clocks.killProofMs <= 0) return { empty: false, survivors };
     if (graceLeft <= 0) {
+      killScope(members, tree.scope);
       signalMembers(members, tree.leader?.pid, "SIGKILL");
       if (sent !== "SIGKILL") pause = LOOK_AGAIN_FIRST_MS;
       sent = "SIGKILL";
@@ -105,7 +111,8 @@ export async function reapAttempt(
   attemptId: string,
   clocks: StepClocks = DEFAULT_CLOCKS,
 ): Promise<TreeProof> {
-  return await endTree({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, clocks, () => undefined);
+  const tree = { mark: `${ATTEMPT_VARIABLE}=${attemptId}`, scope: scopeUnit(attemptId) };
+  return await endTree(tree, clocks, () => undefined);
 }
 
 /** Pids of what is there of an attempt, as far as this system shows it. */
@@ -123,6 +130,7 @@ async function membersOf(tree: StepTree, session: number | undefined): Promise<M
     if (stat === undefined || stat.startTicks < (tree.leader?.startTicks ?? 0)) return undefined;
     const member = { pid, group: stat.group, session: stat.session };
     if (session !== undefined && stat.session === session) return member;
+    if (tree.scope !== undefined && isInScope(readCgroups(pid), tree.scope)) return member;
     const environment = readEnvironment(pid);
     if (environment.length === 0) return "unclear";
     return bears(environment, mark) ? member : undefined;
@@ -189,6 +197,27 @@ function readEnvironment(pid: number): Buffer {
     return readFileSync(`/proc/${pid}/environ`);
   } catch {
     return UNREADABLE;
+  }
+}
+
+function readCgroups(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** All of the scope in one write, so that nobody in it can fork past the signal; those below still get theirs. */
+function killScope(members: Member[], scope: string | undefined): void {
+  if (scope === undefined) return;
+  const files = new Set(members.map(({ pid }) => scopeKillFile(readCgroups(pid), scope)));
+  for (const file of files) {
+    try {
+      if (file !== undefined) writeFileSync(file, "1");
+    } catch {
+      // Gone meanwhile, or a kernel without it.
+    }
   }
 }
 

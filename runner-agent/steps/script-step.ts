@@ -15,11 +15,7 @@ import { refusedStep } from "./refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "./step.ts";
 import { stepContext, stepVariables, workingDirectory } from "./step-input.ts";
 import { StepOutput } from "./step-output.ts";
-
-export interface Command {
-  file: string;
-  args: string[];
-}
+import { scopedCommand, scopeFault, type Command } from "./systemd-scope.ts";
 
 /** Beside this file in the source, and beside the bundle when built. */
 const WRAPPER = new URL("./module-wrapper.mjs", import.meta.url);
@@ -32,12 +28,17 @@ export function scriptStarter(commandFor: (wrapper: URL, script: string) => Comm
     const directory = workingDirectory(request);
     const where = `step ${flow.name}/${step.name}`;
     if (look(script)?.isFile() !== true)
-      return refusedStep({ code: "script_missing", message: `${where}: there is no script ${script}` });
+      return refusedStep({
+        code: "script_missing",
+        message: `${where}: there is no script ${script} (script = "${step.script}" in flow.toml); bring this box's checkout back to the deployed commit, or correct the path and deploy again`,
+      });
     if (look(directory)?.isDirectory() !== true)
       return refusedStep({
         code: "cwd_missing",
         message: `${where}: there is no directory ${directory} (cwd)`,
       });
+    const fault = isScoped(request) ? scopeFault(process.env) : undefined;
+    if (fault !== undefined) return refusedStep(fault);
     const child = spawn(commandFor(WRAPPER, script), directory, request);
     return child.pid === undefined
       ? refusedStep(spawnError(child, where))
@@ -55,10 +56,24 @@ function look(path: string): Stats | undefined {
 
 type ScriptProcess = ReturnType<typeof spawn>;
 
-function spawn({ file, args }: Command, directory: string, request: StepRequest) {
+function isScoped({ executor }: StepRequest): boolean {
+  return executor?.kind === "systemd-run";
+}
+
+/** The command as this box runs it, with the whole environment that it starts in. */
+function executed(command: Command, request: StepRequest): Command & { variables: Record<string, string> } {
+  const { executor } = request;
+  const variables = stepVariables(request);
+  if (executor?.kind !== "systemd-run") return { ...command, variables };
+  const id = attemptId(request.runId, request.attempt);
+  return scopedCommand(command, { attemptId: id, limits: executor.limits, variables, box: process.env });
+}
+
+function spawn(command: Command, directory: string, request: StepRequest) {
+  const { file, args, variables } = executed(command, request);
   return execa(file, args, {
     cwd: directory,
-    env: stepVariables(request),
+    env: variables,
     extendEnv: false,
     input: stepContext(request),
     detached: true,
@@ -112,7 +127,7 @@ class ScriptStep implements RunningStep {
     this.#events = events;
     this.#clocks = clocks;
     this.ended = this.#over.promise;
-    this.#tree = attemptTree(attemptId(request.runId, request.attempt), pid);
+    this.#tree = attemptTree(attemptId(request.runId, request.attempt), pid, isScoped(request));
     this.#output = new StepOutput(new Redactor(request.env.secrets), {
       output: (stream, text) => {
         events.output(stream, text);

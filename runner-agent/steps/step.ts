@@ -8,6 +8,7 @@ import type { OutputStream, StepContext } from "../../contract/runner-link.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
 import type { StepConversation } from "../conversation.ts";
 import type { StepClocks } from "./clocks.ts";
+import type { Executor } from "./systemd-scope.ts";
 
 export interface StepRequest {
   runId: string;
@@ -28,6 +29,8 @@ export interface StepRequest {
   continues?: StepContext["continues"];
   /** Absent where nobody can be asked: then nothing is allowed that would need it. */
   conversation?: StepConversation;
+  /** How the box runs commands; directly when absent. */
+  executor?: Executor;
 }
 
 /** What a step tells while it runs. Nothing is called before `startStep` has returned, or after `ended`. */

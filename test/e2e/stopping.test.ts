@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { RunView } from "../../contract/run-view.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
-import { Edge, startRunner, type Daemon } from "../support/program.ts";
+import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
 import { storyWorkspace, WORK_LINES, type StoryWorkspace } from "../support/story-workspace.ts";
 import { until } from "../support/until.ts";
@@ -87,6 +87,42 @@ test("an agent killed with -9 leaves its step behind; started again, it ends tha
     errorCode: "lost",
     attempts: [{ tree: { empty: true } }],
   });
+});
+
+test("inngest#3822, inngest-js#1370: a drain from the edge, and the edge killed in mid-drain: the agent comes back, hands its run over whole, says goodbye and ends with 0", async () => {
+  const { edge, workspace, start } = await story();
+  const runner = await start("box");
+  const payload = { pauseMs: 1500 };
+  const { runIds } = await edge.client().dispatch({ id: "edge-drain:1", type: "story.work", payload });
+  const id = runIds[0] ?? "";
+  await until(async () => ((await workspace.diary()).length > 0 ? true : undefined));
+  const asked = await codexFlow(edge, "runners", "drain", "box", "--json");
+  expect(asked.code, asked.stderr).toBe(0);
+  expect(JSON.parse(asked.stdout)).toMatchObject({ runner: { name: "box", state: "draining" } });
+  await runner.line(/draining, as the edge asks/);
+  await edge.kill();
+  await edge.restart();
+  expect(await runner.over()).toBe(0);
+
+  const run = await edge.client().getRun(id);
+  expect(run).toMatchObject({ status: "completed", attemptCount: 1 });
+  expect((run.output ?? []).map((chunk) => chunk.text).join("")).toContain(`line ${WORK_LINES} of ${id}`);
+  expect((await edge.client().listRunners()).runners).toEqual([]);
+});
+
+test("a paused runner takes nothing, also when its agent is started again, until it is resumed", async () => {
+  const { edge, start } = await story();
+  const first = await start("box");
+  expect((await codexFlow(edge, "runners", "pause", "box")).stdout).toContain("paused");
+  const { runIds } = await edge.client().dispatch({ id: "paused:1", type: "story.work" });
+  const id = runIds[0] ?? "";
+  await until(async () => ((await edge.client().getRun(id)).waiting?.code === "paused" ? true : undefined));
+  first.signal("SIGTERM");
+  expect(await first.over()).toBe(0);
+  await start("box");
+  expect((await edge.client().getRun(id)).waiting).toMatchObject({ code: "paused" });
+  expect((await codexFlow(edge, "runners", "resume", "box")).code).toBe(0);
+  expect((await runOver(edge, id)).status).toBe("completed");
 });
 
 test("two agents, one journal: the second is refused with what to do", async () => {

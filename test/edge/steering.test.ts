@@ -1,25 +1,21 @@
-/** What people do to a run under way: approvals, messages, the budget; and the one writer of an agent's thread. */
+/** Pause, resume and drain from the edge: what the pool does with them, and what it keeps of them. */
+import { evictDurableObject } from "cloudflare:test";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import type { ApprovalRequest, ApprovalView } from "../../contract/approvals.ts";
-import { APPROVALS_PENDING_MAX, MESSAGE_MAX_CHARS, MESSAGES_PENDING_MAX } from "../../contract/limits.ts";
-import type { RunView } from "../../contract/run-view.ts";
+import type { RunnerAction } from "../../contract/http.ts";
+import type { PoolRunner } from "../../durable-objects/runner-pool/view.ts";
 import {
   call,
-  crash,
   expectError,
   expectJson,
-  fireAlarm,
-  get,
   poolOf,
-  rewriteRun,
+  poolStub,
   runOf,
-  runStub,
   startRun,
+  TOKENS,
   until,
-  untilRun,
-  untilWaiting,
+  untilStatus,
 } from "./support/api.ts";
-import { FakeRunner, RunLink } from "./support/fake-runner.ts";
+import { FakeRunner } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -27,319 +23,212 @@ import { endObjects } from "./support/tidy.ts";
 afterEach(closeSockets);
 afterAll(endObjects);
 
-const REQUEST: ApprovalRequest = {
-  id: "ap1",
-  kind: "command",
-  title: "git push",
-  detail: "git push origin main",
-  decisions: ["accept", "accept_for_session", "decline", "cancel"],
-};
-
-async function running(
-  more: Parameters<typeof deployStep>[0] = {},
-): Promise<{ runId: string; link: RunLink }> {
-  const { runId } = await startRun(deployStep({ runner: "codex", ...more }).type);
-  return { runId, link: await RunLink.claim(runId, 1, "runner-a") };
+async function steer(pool: string, name: string, action: RunnerAction): Promise<PoolRunner> {
+  const path = `/runners/${encodeURIComponent(name)}/${action}?pool=${pool}`;
+  return (await expectJson<{ runner: PoolRunner }>(call("POST", path), 200)).runner;
 }
 
-async function ask(link: RunLink, request: Partial<ApprovalRequest> = {}): Promise<void> {
-  link.seq += 1;
-  link.tell({ type: "approval", seq: link.seq, request: { ...REQUEST, ...request } });
-  await link.acked(link.seq);
+async function refusal(pool: string, name: string, action: RunnerAction, status: number) {
+  const path = `/runners/${encodeURIComponent(name)}/${action}?pool=${pool}`;
+  return expectError(call("POST", path), status);
 }
 
-function decide(runId: string, decision: string, by?: string, id = "ap1"): Promise<Response> {
-  return call("POST", `/runs/${runId}/approvals/${id}`, { body: { decision, ...(by && { by }) } });
+async function expectWaits(runId: string, code: string, words = ""): Promise<void> {
+  await until(async () => {
+    expect((await runOf(runId)).waiting?.code).toBe(code);
+  });
+  expect((await runOf(runId)).waiting?.message).toContain(words);
 }
 
-async function approvals(runId: string): Promise<ApprovalView[]> {
-  return (await get<{ approvals: ApprovalView[] }>(`/runs/${runId}/approvals`)).approvals;
+async function untilState(pool: string, runner: FakeRunner, state: PoolRunner["state"]): Promise<void> {
+  await until(async () => {
+    expect((await poolOf(pool)).runners.find(({ id }) => id === runner.id)?.state).toBe(state);
+  });
 }
 
-describe("an approval", () => {
-  test("is stored before the runner hears of it, listed, and decided once", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    expect(await approvals(runId)).toMatchObject([{ ...REQUEST, runId, attempt: 1, state: "pending" }]);
-    expect(await runOf(runId)).toMatchObject({ status: "running", pendingApprovals: 1 });
-
-    const { approval } = await expectJson<{ approval: ApprovalView }>(decide(runId, "accept", "Ada"), 200);
-    expect(approval).toMatchObject({ state: "decided", decision: "accept", decidedBy: "Ada" });
-    expect(await link.next("decided")).toEqual({ type: "decided", id: "ap1", decision: "accept", by: "Ada" });
-    expect(await runOf(runId)).not.toHaveProperty("pendingApprovals");
-  });
-
-  test("asked at once by three people has one decision, and the others hear whose", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    const answers = await Promise.all([
-      decide(runId, "accept", "Ada"),
-      decide(runId, "decline", "Bob"),
-      decide(runId, "cancel", "Cyd"),
-    ]);
-    expect(answers.map((answer) => answer.status).sort()).toEqual([200, 409, 409]);
-    const [first] = await approvals(runId);
-    for (const answer of answers.filter(({ status }) => status === 409))
-      expect((await answer.json<{ error: { code: string; message: string } }>()).error).toMatchObject({
-        code: "approval_over",
-        message: expect.stringContaining(first?.decidedBy ?? "") as string,
-      });
-  });
-
-  test("decided while the runner was away is the first thing that it hears on its next socket", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    await link.close();
-    await expectJson(decide(runId, "decline", "Ada"), 200);
-    const { link: again } = await RunLink.resume(runId, 1, link.lease);
-    expect(await again.next("decided")).toMatchObject({ id: "ap1", decision: "decline" });
-  });
-
-  test("survives a crash of its object", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    await crash(runStub(runId));
-    expect(await approvals(runId)).toMatchObject([{ id: "ap1", state: "pending" }]);
-    const { link: again } = await RunLink.resume(runId, 1, link.lease);
-    await expectJson(decide(runId, "accept"), 200);
-    expect(await again.next("decided")).toMatchObject({ decision: "accept", by: "api" });
-  });
-
-  test("that nobody answers is declined when its time is over, and the runner hears it", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    await rewriteRun(runId, (run) => ({
-      ...run,
-      approvals: (run.approvals ?? []).map((approval) => ({ ...approval, expiresAt: Date.now() })),
-    }));
-    await fireAlarm(runStub(runId));
-    expect(await link.next("decided")).toMatchObject({ id: "ap1", decision: "decline" });
-    expect(await approvals(runId)).toMatchObject([{ state: "expired", decision: "decline" }]);
-    expect(await expectError(decide(runId, "accept"), 409)).toMatchObject({ code: "approval_over" });
-  });
-
-  test("is asked once however often the runner sends it", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    link.tell({ type: "approval", seq: link.seq, request: REQUEST });
-    await link.acked(link.seq);
-    expect(await approvals(runId)).toHaveLength(1);
-  });
-
-  test("withdrawn by the step can no longer be answered", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    link.seq += 1;
-    link.tell({ type: "approval_withdrawn", seq: link.seq, id: "ap1" });
-    await link.acked(link.seq);
-    expect(await expectError(decide(runId, "accept"), 409)).toMatchObject({ code: "approval_over" });
-  });
-
-  test("is over with its attempt", async () => {
-    const { runId, link } = await running();
-    await ask(link);
-    await link.complete();
-    expect(await approvals(runId)).toMatchObject([{ state: "withdrawn" }]);
-  });
-
-  test("without the live lease is acknowledged and asks nobody", async () => {
-    const { runId, link } = await running();
-    await link.complete();
-    link.seq += 1;
-    link.tell({ type: "approval", seq: link.seq, request: REQUEST });
-    await link.acked(link.seq);
-    expect(await approvals(runId)).toEqual([]);
-  });
-
-  test(`beyond ${APPROVALS_PENDING_MAX} open ones is declined at once`, async () => {
-    const { runId, link } = await running();
-    for (let n = 1; n <= APPROVALS_PENDING_MAX + 1; n += 1) await ask(link, { id: `ap${n}` });
-    expect(await link.next("decided")).toMatchObject({
-      id: `ap${APPROVALS_PENDING_MAX + 1}`,
-      decision: "decline",
-    });
-    expect((await runOf(runId)).pendingApprovals).toBe(APPROVALS_PENDING_MAX);
-  });
-
-  test("takes only what it offers, and ids that exist", async () => {
-    const { runId, link } = await running();
-    await ask(link, { decisions: ["accept", "decline"] });
-    expect(await expectError(decide(runId, "cancel"), 409)).toMatchObject({ code: "decision_not_offered" });
-    expect(await expectError(decide(runId, "accept", "Ada", "other"), 404)).toMatchObject({
-      code: "approval_not_found",
-    });
-    expect(await expectError(decide(runId, "perhaps"), 422)).toMatchObject({ code: "invalid" });
-    expect(await approvals(runId)).toMatchObject([{ state: "pending" }]);
-  });
-});
-
-function say(runId: string, text: string): Promise<Response> {
-  return call("POST", `/runs/${runId}/messages`, { body: { text, by: "Ada" } });
-}
-
-describe("a message", () => {
-  test("reaches the running step, and the run says what became of it", async () => {
-    const { runId, link } = await running();
-    await expectJson(say(runId, "look at the tests first"), 202);
-    const { id, text, by } = await link.next("message");
-    expect({ text, by }).toEqual({ text: "look at the tests first", by: "Ada" });
-    link.tell({ type: "delivered", id, fate: "steered" });
-    await untilRun(runId, (run) => {
-      expect(run.messages).toMatchObject([{ id, state: "steered", by: "Ada" }]);
-    });
-  });
-
-  test("said before the runner is there, or while it is away, is delivered when it comes", async () => {
-    const { runId } = await startRun(deployStep({ runner: "codex" }).type);
-    await expectJson(say(runId, "first"), 202);
-    const link = await RunLink.claim(runId, 1, "runner-a");
-    expect(await link.next("message")).toMatchObject({ text: "first" });
-    await link.print("begun");
-    await link.close();
-    await expectJson(say(runId, "second"), 202);
-    const { link: again } = await RunLink.resume(runId, 1, link.lease);
-    // The first one too: nobody has said what became of it.
-    expect([(await again.next("message")).text, (await again.next("message")).text]).toEqual([
-      "first",
-      "second",
-    ]);
-  });
-
-  test("is refused by a step that listens to nobody, and by a run that is over", async () => {
-    const script = await running({ runner: "bun" });
-    expect(await expectError(say(script.runId, "hello"), 409)).toMatchObject({ code: "not_listening" });
-    const { runId, link } = await running();
-    await link.complete();
-    expect(await expectError(say(runId, "hello"), 409)).toMatchObject({ code: "run_over" });
-  });
-
-  test("has bounds, and each answers a clear error", async () => {
-    const { runId } = await running();
-    expect(await expectError(say(runId, ""), 422)).toMatchObject({ code: "invalid" });
-    expect(await expectError(say(runId, "x".repeat(MESSAGE_MAX_CHARS + 1)), 422)).toMatchObject({
-      code: "invalid",
-    });
-    for (let n = 0; n < MESSAGES_PENDING_MAX; n += 1) await expectJson(say(runId, `${n}`), 202);
-    expect(await expectError(say(runId, "one more"), 409)).toMatchObject({ code: "too_many_messages" });
-  });
-});
-
-function raise(runId: string, body: Record<string, unknown>): Promise<Response> {
-  return call("POST", `/runs/${runId}/budget`, { body });
-}
-
-describe("a budget", () => {
-  const budget = { tokens: 1000, usd: 1 };
-
-  test("stands in the claim, and what is added reaches the running step", async () => {
-    const { runId, link } = await running({ budget });
-    expect(link.context.budget).toEqual(budget);
-    const { run } = await expectJson<{ run: RunView }>(raise(runId, { addTokens: 500 }), 202);
-    expect(run.budget).toEqual({ tokens: 1500, usd: 1 });
-    expect(await link.next("budget")).toEqual({ type: "budget", budget: { tokens: 1500, usd: 1 } });
-  });
-
-  test("that does not limit something cannot be raised there", async () => {
-    const { runId } = await running({ budget });
-    expect(await expectError(raise(runId, { addSeconds: 5 }), 409)).toMatchObject({ code: "not_limited" });
-    expect(await expectError(raise(runId, {}), 422)).toMatchObject({ code: "invalid" });
-    expect(await expectError(raise(runId, { addTokens: -1 }), 422)).toMatchObject({ code: "invalid" });
-  });
-
-  test("that stopped a run is raised by a new run in the same thread, on the same runner", async () => {
-    const { pool, type } = deployStep({ runner: "codex", budget });
+describe("a paused runner", () => {
+  test("is offered nothing, the run says why, and gets it at the resume", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool, { name: "box 1" });
+    expect(await steer(pool, "box 1", "pause")).toMatchObject({ state: "paused", paused: true });
     const { runId } = await startRun(type);
-    const runner = await FakeRunner.connect(pool);
-    const other = await FakeRunner.connect(pool, { capacity: 8 });
-    const first = await RunLink.claim(runId, 1, runner.id);
-    const used = { tokens: 1010, usd: 0.5 };
-    await first.complete({
-      status: "needs_intervention",
-      artifacts: { threadId: "t1", budget: { exceeded: "tokens", used } },
-    });
-    const { run } = await expectJson<{ run: RunView }>(raise(runId, { addTokens: 2000 }), 202);
-    expect(run).toMatchObject({ origin: "continuation", continues: runId, budget: { tokens: 3000, usd: 1 } });
-
-    const link = await runner.start(run.id);
-    expect(link.context).toMatchObject({
-      budget: { tokens: 3000, usd: 1 },
-      continues: { runId, threadId: "t1", used },
-    });
-    expect(other.control.pending("offer")).toEqual([]);
-    expect(await runOf(runId)).toMatchObject({ effectiveStatus: "needs_intervention" });
+    await expectWaits(runId, "paused", "box 1");
+    expect(runner.control.pending("offer")).toEqual([]);
+    expect(await steer(pool, runner.id, "resume")).toMatchObject({ state: "connected", paused: false });
+    await runner.take(runId);
   });
 
-  test("continued while the thread's runner is away: the run waits, and says for whom", async () => {
-    const { pool, type } = deployStep({ runner: "codex", budget });
-    const { runId } = await startRun(type);
-    await FakeRunner.connect(pool);
-    const first = await RunLink.claim(runId, 1, "runner-gone");
-    await first.complete({
-      status: "needs_intervention",
-      artifacts: { threadId: "t1", budget: { exceeded: "tokens", used: {} } },
-    });
-    const { run } = await expectJson<{ run: RunView }>(raise(runId, { addTokens: 1 }), 202);
-    await untilWaiting(pool, run.id);
-    expect((await poolOf(pool)).waiting).toMatchObject([
-      {
-        runId: run.id,
-        reason: { code: "runner_away", message: expect.stringContaining("runner-gone") as string },
-      },
-    ]);
-  });
-
-  test("of a run that ended otherwise is over with it", async () => {
-    const { runId, link } = await running({ budget });
-    await link.complete();
-    expect(await expectError(raise(runId, { addTokens: 1 }), 409)).toMatchObject({ code: "run_over" });
-  });
-});
-
-describe("an agent's thread has one writer", () => {
-  async function held(
-    pool: string,
-    type: string,
-    runner: FakeRunner,
-  ): Promise<{ runId: string; link: RunLink }> {
-    const { runId } = await startRun(type);
-    await untilWaitingOrOffered(pool, runId);
-    return { runId, link: await runner.start(runId) };
-  }
-
-  async function untilWaitingOrOffered(pool: string, runId: string): Promise<void> {
-    await until(async () => {
-      const view = await poolOf(pool);
-      const known = [
-        ...view.waiting.map((run) => run.runId),
-        ...view.runners.flatMap(({ active }) => active),
-      ];
-      expect(known).toContain(runId);
-    });
-  }
-
-  async function ask(link: RunLink, threadId: string): Promise<{ granted: boolean; heldBy?: string }> {
-    link.tell({ type: "thread", threadId });
-    return link.next("thread");
-  }
-
-  test("the second run hears who writes, until that one is over", async () => {
-    const { pool, type } = deployStep({ runner: "codex" });
+  test("goes on with what it has: its lease, its output, its result", async () => {
+    const { type, pool } = deployStep();
     const runner = await FakeRunner.connect(pool, { capacity: 2 });
-    const first = await held(pool, type, runner);
-    const second = await held(pool, type, runner);
-    expect(await ask(first.link, "t1")).toMatchObject({ granted: true });
-    expect(await ask(first.link, "t1")).toMatchObject({ granted: true });
-    expect(await ask(second.link, "t1")).toMatchObject({ granted: false, heldBy: first.runId });
-    expect(await ask(second.link, "t2")).toMatchObject({ granted: true });
-    await first.link.complete();
+    const { runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await steer(pool, runner.id, "pause");
+    await link.ping();
+    await link.print("still here");
+    await link.complete();
+    expect((await untilStatus(runId, "completed")).attemptCount).toBe(1);
+  });
+
+  test("another one takes its place", async () => {
+    const { type, pool } = deployStep();
+    await FakeRunner.connect(pool, { name: "paused", capacity: 9 });
+    await steer(pool, "paused", "pause");
+    const other = await FakeRunner.connect(pool, { name: "other" });
+    await other.take((await startRun(type)).runId);
+  });
+
+  test("stays paused over reconnects, restarts of the edge and a goodbye (T1)", async () => {
+    const { type, pool } = deployStep();
+    const first = await FakeRunner.connect(pool, { name: "box", runnerId: "kept" });
+    await steer(pool, "box", "pause");
+    await evictDurableObject(poolStub(pool));
+    expect((await poolOf(pool)).runners).toMatchObject([{ state: "paused" }]);
+    first.tell({ type: "goodbye" });
+    await first.control.closed;
+    expect((await poolOf(pool)).runners).toMatchObject([{ state: "disconnected", paused: true }]);
+    const again = await FakeRunner.connect(pool, { name: "box", runnerId: "kept" });
+    const { runId } = await startRun(type);
+    await expectWaits(runId, "paused");
+    expect(again.control.pending("offer")).toEqual([]);
+    await steer(pool, "box", "resume");
+    await again.take(runId);
+  });
+
+  test("is paused and resumed again without harm", async () => {
+    const { pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    for (const action of ["pause", "pause", "resume", "resume"] as const)
+      expect((await steer(pool, runner.id, action)).paused).toBe(action === "pause");
+  });
+});
+
+describe("a drain from the edge", () => {
+  test("is told to the runner, which takes nothing more; its goodbye ends it", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool, { name: "box" });
+    expect(await steer(pool, "box", "drain")).toMatchObject({ state: "draining" });
+    await runner.control.next("drain");
+    const { runId } = await startRun(type);
+    await expectWaits(runId, "draining", "box");
+    runner.tell({ type: "drain" });
+    runner.tell({ type: "goodbye" });
+    await runner.control.closed;
+    const next = await FakeRunner.connect(pool, { name: "box", runnerId: runner.id });
+    await next.take(runId);
+    expect(next.control.pending("drain")).toEqual([]);
+  });
+
+  test("an older runner that does not know the word is offered nothing, and keeps what it runs", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool, { capacity: 2 });
+    const link = await runner.start((await startRun(type)).runId);
+    await steer(pool, runner.id, "drain");
+    const { runId } = await startRun(type);
+    await expectWaits(runId, "draining");
+    await link.complete();
+    expect(runner.control.pending("offer")).toEqual([]);
+    expect(await steer(pool, runner.id, "resume")).toMatchObject({ state: "connected" });
+    await runner.take(runId);
+  });
+
+  test("of a runner that is away is said when it is back, until it says that it drains (T2)", async () => {
+    const { pool } = deployStep();
+    const away = await FakeRunner.connect(pool, { runnerId: "away" });
+    await away.control.close();
+    await untilState(pool, away, "disconnected");
+    await steer(pool, "away", "drain");
+    await evictDurableObject(poolStub(pool));
+    const back = await FakeRunner.connect(pool, { runnerId: "away" });
+    await back.control.next("drain");
+    await back.control.close();
+    const again = await FakeRunner.connect(pool, { runnerId: "away" });
+    await again.control.next("drain");
+    again.tell({ type: "drain" });
+    again.hello({ draining: true });
+    await again.control.next("welcome");
+    expect(again.control.pending("drain")).toEqual([]);
+    await untilState(pool, again, "draining");
+    again.hello();
+    await again.control.next("welcome");
+    await untilState(pool, again, "connected");
+  });
+
+  test("cannot be taken back once the runner drains: 409, with what to do", async () => {
+    const { pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    await steer(pool, runner.id, "drain");
+    runner.tell({ type: "drain" });
     await until(async () => {
-      expect(await ask(second.link, "t1")).toMatchObject({ granted: true });
+      expect(await refusal(pool, runner.id, "resume", 409)).toMatchObject({ code: "runner_draining" });
     });
   });
 
-  test("an attempt without the live lease is granted nothing", async () => {
-    const { link } = await running();
+  test("inngest#3822: while a runner drains, its heartbeats are answered and its leases hold", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await steer(pool, runner.id, "drain");
+    runner.tell({ type: "drain" });
+    await runner.control.ping();
+    await link.ping();
+    await link.print("more");
+    const [attempt] = (await runOf(runId)).attempts;
+    expect(attempt).toMatchObject({ status: "running" });
+    expect(attempt).not.toHaveProperty("leaseExpiresAt");
+    await untilState(pool, runner, "draining");
     await link.complete();
-    expect(await ask(link, "t1")).toMatchObject({ granted: false });
+    await untilStatus(runId, "completed");
+  });
+
+  test("inngest-js#1370: a draining runner that loses its socket comes back and finishes", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool, { runnerId: "drains" });
+    const { runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await steer(pool, "drains", "drain");
+    runner.tell({ type: "drain" });
+    await runner.control.close();
+    const back = await FakeRunner.connect(pool, {
+      runnerId: "drains",
+      draining: true,
+      active: [{ runId, attempt: 1 }],
+    });
+    await untilState(pool, back, "draining");
+    await link.complete();
+    await untilStatus(runId, "completed");
+  });
+});
+
+describe("which runner", () => {
+  test("a name that nobody has: 404 with those that are known", async () => {
+    const { pool } = deployStep();
+    await FakeRunner.connect(pool, { name: "box-1" });
+    const error = await refusal(pool, "box-9", "pause", 404);
+    expect(error.code).toBe("runner_not_found");
+    expect(error.message).toContain("box-1");
+  });
+
+  test("a name that two have: 409 with their ids; one that is away does not count", async () => {
+    const { pool } = deployStep();
+    const gone = await FakeRunner.connect(pool, { name: "box", runnerId: "gone" });
+    await gone.control.close();
+    await untilState(pool, gone, "disconnected");
+    const here = await FakeRunner.connect(pool, { name: "box" });
+    expect((await steer(pool, "box", "pause")).id).toBe(here.id);
+    const twin = await FakeRunner.connect(pool, { name: "box" });
+    const error = await refusal(pool, "box", "pause", 409);
+    expect(error.code).toBe("runner_ambiguous");
+    expect(error.message).toContain(twin.id);
+    expect((await steer(pool, "gone", "pause")).id).toBe("gone");
+  });
+
+  test("without a pool it is looked for in the pools of the deployed flows", async () => {
+    const runner = await FakeRunner.connect("default", { name: "here" });
+    const path = `/runners/${runner.id}/pause`;
+    expect(await expectJson(call("POST", path), 200)).toMatchObject({ runner: { pool: "default" } });
+    await expectError(call("POST", path, { token: TOKENS.write }), 403);
+    await expectError(call("POST", `${path}?pool=NO`), 400);
   });
 });

@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { Check, Errors } from "typebox/value";
 import { onTestFinished } from "vitest";
 import { WebSocketServer, type WebSocket } from "ws";
+import type { RunnerView } from "../../client/http.ts";
 import { FlowError, NotFoundError, UnauthorizedError } from "../../contract/errors.ts";
 import { HTTP_ROUTES } from "../../contract/http.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
@@ -135,7 +136,8 @@ function route(call: Call, script: EdgeScript, nextRuns: () => RunView[]): { sta
   const id = decodeURIComponent(encodedId ?? "");
   const success = HTTP_ROUTES.find(
     ({ method, path }) =>
-      method.toUpperCase() === call.method && path === pathOf(collection, encodedId, action),
+      method.toUpperCase() === call.method &&
+      path.replace("{name}", "{id}") === pathOf(collection, encodedId, action),
   )?.success;
   if (success === undefined) throw new NotFoundError("no_route", `there is no ${call.method} ${call.path}`);
   const body = bodyFor(call, script, nextRuns, id, action);
@@ -194,6 +196,13 @@ function bodyFor(
       return { run: known() };
     case "GET /runners":
       return { runners: script.runners, waiting: script.waiting };
+    case "POST /runners/id/pause":
+    case "POST /runners/id/resume":
+    case "POST /runners/id/drain": {
+      const runner = (script.runners as RunnerView[]).find((one) => one.name === id);
+      if (runner === undefined) throw new NotFoundError("runner_not_found", `there is no runner ${id}`);
+      return { runner: action === "pause" ? { ...runner, state: "paused", paused: true } : runner };
+    }
     case "GET /flows":
       return { flows: script.flows };
     default:

@@ -1,5 +1,6 @@
 /** Runs and events as an edge shows them, made by the contract's own functions, for tests of what reads them. */
 import type { FlowEvent } from "../../contract/flow-event.ts";
+import type { RunnerView } from "../../client/http.ts";
 import type { EventView, OutputChunkView, RunView } from "../../contract/run-view.ts";
 import { runView } from "../../contract/run-view.ts";
 import { newRun } from "../../contract/run-lifecycle.ts";
@@ -115,4 +116,20 @@ export function chunks(...texts: Array<readonly [kind: string, text: string]>): 
     text,
     createdAt: new Date(BEGIN_MS + 1000 + index).toISOString(),
   }));
+}
+
+export function runnerFixture(name: string, change: Partial<RunnerView> = {}): RunnerView {
+  return {
+    id: `runner_${name}`,
+    name,
+    pool: "default",
+    version: "0.1.0",
+    labels: [],
+    capacity: 2,
+    active: [],
+    state: "connected",
+    paused: false,
+    flows: [],
+    ...change,
+  };
 }

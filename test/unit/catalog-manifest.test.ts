@@ -157,12 +157,16 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
   [
     "a script outside",
     `${HEAD}${STEP.replace("exec/s.ts", "exec/../../s.ts")}`,
-    ["flow.toml:6:1 steps[0].script must be of the form: a path inside the package"],
+    [
+      "flow.toml:6:1 steps[0].script must be of the form: a path inside the package, from the folder of flow.toml on, without .. and a leading /",
+    ],
   ],
   [
     "a script that is not there",
     `${HEAD}${STEP.replace("exec/s.ts", "exec/t.ts")}`,
-    ["flow.toml:6:1 steps[0].script no such file in the package: exec/t.ts"],
+    [
+      "flow.toml:6:1 steps[0].script no such file in the package: exec/t.ts; make it, or correct the path, which begins at the folder of flow.toml",
+    ],
   ],
   [
     "a script that is a folder",
@@ -172,7 +176,9 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
   [
     "a schema that is not there",
     `${HEAD}${STEP}trigger = { type = "t", schema = "s.json" }\n`,
-    ["flow.toml:7:25 steps[0].trigger.schema no such file in the package: s.json"],
+    [
+      "flow.toml:7:25 steps[0].trigger.schema no such file in the package: s.json; make it, or correct the path, which begins at the folder of flow.toml",
+    ],
   ],
   [
     "several at once",
@@ -182,7 +188,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
       "flow.toml:1:1 name must be of the form: a-z 0-9 - _",
       "flow.toml:2:1 bogus is not a known key; allowed here: name, version, description, config, guidance, steps",
       "flow.toml:3:3 steps[0].runner is required",
-      "flow.toml:5:1 steps[0].script no such file in the package: nowhere.ts",
+      "flow.toml:5:1 steps[0].script no such file in the package: nowhere.ts; make it, or correct the path, which begins at the folder of flow.toml",
     ],
   ],
 ];

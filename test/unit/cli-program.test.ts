@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
+import { fakeSystemd } from "../support/fake-systemd.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
 import { packageFiles, temporaryFolder, workspaceWith } from "../support/flow-workspace.ts";
 import { chunks, endedRun, queuedRun, runningRun } from "../support/run-fixtures.ts";
@@ -85,6 +86,13 @@ describe("help", () => {
     expect(code).toBe(EXIT.ok);
     expect(out).toMatch(/--url[\s\S]*Examples:\n {2}# .+\n {2}\$ codex-flow /);
   });
+});
+
+test("runner start --help says what holds where a flag is not given", async () => {
+  const { out } = await codexFlow(["runner", "start", "--help"]);
+  const words = out.replaceAll(/\s+/g, " ");
+  for (const flag of ["--name", "--pool", "--label", "--capacity", "--workspace", "--journal", "--config"])
+    expect(words).toMatch(new RegExp(`${flag} <\\w+> [^<]*\\(default: `));
 });
 
 describe("usage", () => {
@@ -196,6 +204,19 @@ describe("dispatch", () => {
     expect(edge.calls[0]?.headers).toHaveProperty("x-flow-signature-256");
   });
 
+  test("--wait for an event that matches nothing ends with 1; without it, that is a good answer", async () => {
+    const edge = await startFakeEdge({ runs: [[]] });
+    const words = ["dispatch", "--type", "nobody.waits"];
+    const [waited, json, plain] = await Promise.all([
+      codexFlow([...words, "--wait=5"], access(edge)),
+      codexFlow([...words, "--wait=5", "--json"], access(edge)),
+      codexFlow(words, access(edge)),
+    ]);
+    expect([waited.code, json.code, plain.code]).toEqual([EXIT.bad, EXIT.bad, EXIT.ok]);
+    expect(waited.out).toContain("matches no deployed step");
+    expect(JSON.parse(json.out)).toMatchObject({ matched: 0, runs: [] });
+  });
+
   test("--wait tells each change on standard error and ends with the result", async () => {
     const edge = await startFakeEdge({
       runs: [[queuedRun()], [runningRun()], [endedRun("changed", "two files")]],
@@ -280,6 +301,10 @@ describe("looking at what is there", () => {
       ["status", "eventId", "runIds", "matched", "runs", "idempotent"],
     ],
     [["runners"], ["runners", "waiting"]],
+    [
+      ["runners", "list", "--pool", "gpu"],
+      ["runners", "waiting"],
+    ],
     [["flows", "list", "--deployed"], ["flows"]],
     [["status"], ["url", "latencyMs", "runners", "waiting", "attention", "events"]],
   ])("%j answers in words, and as one JSON document", async (words, keys) => {
@@ -291,6 +316,19 @@ describe("looking at what is there", () => {
     expect([plain.code, json.code, json.err]).toEqual([EXIT.ok, EXIT.ok, ""]);
     expect(plain.out + plain.err).not.toMatch(/undefined|\[object|NaN/);
     expect(Object.keys(JSON.parse(json.out) as object)).toEqual(keys);
+  });
+
+  test("a list says why a run waits, and asks for that only when one does", async () => {
+    const reason = { code: "no_labels", message: "no connected runner has the labels gpu" };
+    const waiting = [
+      { runId: RUN, pool: "p", flow: "f", step: "s", attempt: 1, queuedAt: new Date().toISOString(), reason },
+    ];
+    const edge = await startFakeEdge({ runs: [[queuedRun()]], waiting });
+    expect((await codexFlow(["runs", "list"], access(edge))).out).toContain(`waits: ${reason.message}`);
+    expect(edge.calls.map(({ path }) => path)).toEqual(["/runs", "/runners"]);
+    const over = await startFakeEdge();
+    await codexFlow(["runs", "list"], access(over));
+    expect(over.calls.map(({ path }) => path)).toEqual(["/runs"]);
   });
 
   test("a page says how to see the next one", async () => {
@@ -432,5 +470,22 @@ describe("flows", () => {
     expect([check.code, check.out]).toEqual([EXIT.ok, "1 flow, 1 step: no faults\n"]);
     expect(list.out).toMatch(/^greet +1 .*flows\/greet$/m);
     expect([again.code, again.out]).toEqual([EXIT.usage, ""]);
+  });
+});
+
+describe("runner start", () => {
+  test("with an executor that the box does not have stops before it connects, and says what to do: 2", async () => {
+    const edge = await startFakeEdge();
+    const systemd = await fakeSystemd();
+    systemd.down();
+    const workspace = await workspaceWith({ ".codex/runner.toml": 'executor = "systemd-run"' });
+    const { code, err } = await codexFlow(
+      ["runner", "start", "--workspace", workspace],
+      access(edge, systemd.environment),
+    );
+    expect(code).toBe(EXIT.usage);
+    expect(err).toContain("Failed to connect to bus");
+    expect(err).toContain('executor = "direct"');
+    expect(edge.calls).toEqual([]);
   });
 });

@@ -168,6 +168,7 @@ describe("runs", () => {
     expect(text).toContain("no runner with labels gpu (no_label)");
     expect(text).toContain("codex-flow runs logs -f run_0123456789abcdef_1");
     expect(text).toContain("codex-flow runs cancel run_0123456789abcdef_1");
+    expect(text).not.toContain("run it again");
   });
 
   test("a runner that is not seen shows when its lease is lost", () => {
@@ -280,6 +281,7 @@ describe("runners and status", () => {
         capacity: 4,
         active: ["run_1"],
         state: "connected",
+        paused: false,
         lastSeenAt: "2026-03-01T12:00:30.000Z",
         flows: [],
       },

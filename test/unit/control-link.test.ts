@@ -44,6 +44,9 @@ async function startLink(prepare: (pool: FakePool) => void = () => undefined): P
     offered: (offer) => {
       tell(`offered ${offer.runId}`);
     },
+    drainAsked: () => {
+      tell("drain asked");
+    },
     welcomed: () => {
       tell("welcomed");
     },
@@ -142,6 +145,14 @@ test("offers come in; answers, changes and the goodbye go out, in order", async 
   ]);
   expect(pool.server.sockets[0]?.closed?.code).toBe(1000);
   expect(life.told).toEqual(["welcomed", `offered ${RUN.runId}`]);
+});
+
+test("a drain is passed on; a frame that this agent does not know is ignored", async () => {
+  const { pool, told, tells } = await welcomedLink();
+  pool.say({ type: "invented_later", code: undefined } as never);
+  pool.say({ type: "drain" });
+  await tells("drain asked");
+  expect(told).toEqual(["welcomed", "drain asked"]);
 });
 
 describe("an edge that does not take the runner", () => {

@@ -17,7 +17,7 @@ import {
 import { signBody } from "../../client/signature.ts";
 import { joinSegments, parseBaseUrl } from "../../client/transport.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
-import { endedRun } from "../support/run-fixtures.ts";
+import { endedRun, runnerFixture } from "../support/run-fixtures.ts";
 
 async function serve(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(handle);
@@ -43,7 +43,7 @@ const EVENT = { id: "e:1", type: "demo.hello", payload: { text: "grüße 🌍" }
 describe("every route", () => {
   test("is asked with its method, path, query and body", async () => {
     const run = endedRun("completed");
-    const edge = await startFakeEdge({ runs: [[run]] });
+    const edge = await startFakeEdge({ runs: [[run]], runners: [runnerFixture("box 1")] });
     const client = createEdgeClient({ url: edge.url, token: TOKEN });
     await client.health();
     await client.dispatch(EVENT, { wait: true });
@@ -56,6 +56,8 @@ describe("every route", () => {
     await client.getOutput(run.id, { after: "1.2", stream: "stderr" });
     await client.cancel(run.id, { by: "Ada" });
     await client.listRunners({ pool: "gpu" });
+    for (const action of ["pause", "resume", "drain"] as const)
+      expect((await client.steerRunner("box 1", action, { pool: "gpu" })).name).toBe("box 1");
     expect(await client.listFlows()).toEqual([]);
     expect(edge.calls.map(({ method, path, query, body }) => [method, path, query, body])).toEqual([
       ["GET", "/healthz", {}, ""],
@@ -69,6 +71,9 @@ describe("every route", () => {
       ["GET", `/runs/${run.id}/output`, { after: "1.2", stream: "stderr" }, ""],
       ["POST", `/runs/${run.id}/cancel`, {}, JSON.stringify({ by: "Ada" })],
       ["GET", "/runners", { pool: "gpu" }, ""],
+      ["POST", "/runners/box%201/pause", { pool: "gpu" }, "{}"],
+      ["POST", "/runners/box%201/resume", { pool: "gpu" }, "{}"],
+      ["POST", "/runners/box%201/drain", { pool: "gpu" }, "{}"],
       ["GET", "/flows", {}, ""],
     ]);
   });

@@ -32,6 +32,7 @@ function runner(change: Partial<RunnerState> = {}): RunnerState {
     labels: [],
     capacity: 1,
     draining: false,
+    paused: false,
     connected: true,
     flows: [route().flow],
     held: 0,
@@ -77,6 +78,7 @@ const runners = fc
       labels: fc.uniqueArray(label),
       capacity: fc.nat(4),
       draining: fc.boolean(),
+      paused: fc.boolean(),
       connected: fc.boolean(),
       flows: fc.uniqueArray(flow, { selector: ({ name }) => name }),
       held: fc.nat(5),
@@ -95,6 +97,7 @@ function fits(one: RunRoute, by: RunnerState): boolean {
   return (
     by.connected &&
     !by.draining &&
+    !by.paused &&
     one.labels.every((wanted) => by.labels.includes(wanted)) &&
     by.flows.some(({ name, digest }) => name === one.flow.name && digest === one.flow.digest)
   );
@@ -261,6 +264,14 @@ describe("a run waits", () => {
       [],
       ["box is draining"],
     ],
+    [
+      "only paused runners",
+      "paused",
+      route(),
+      [runner({ paused: true }), runner({ draining: true, name: "other" })],
+      [],
+      ["box is paused", "codex-flow runners resume"],
+    ],
     ["its concurrency key", "concurrency", keyed, [busy], [holder], ['"codex"', "run_holder"]],
     ["a busy runner", "busy", route(), [busy], [], ["box 1/1"]],
     [
@@ -288,9 +299,10 @@ describe("a run waits", () => {
           const { code } = waitingReason(one, boxes, taken);
           if (connected.length === 0) expect(code).toBe("no_runner");
           else if (labelled(one).length === 0) expect(code).toBe("no_labels");
-          else if (!labelled(one).some((by) => fits(one, { ...by, draining: false })))
+          else if (!labelled(one).some((by) => fits(one, { ...by, draining: false, paused: false })))
             expect(code).toBe("digest_differs");
-          else if (!boxes.some((by) => fits(one, by))) expect(code).toBe("draining");
+          else if (!boxes.some((by) => fits(one, { ...by, paused: false }))) expect(code).toBe("draining");
+          else if (!boxes.some((by) => fits(one, by))) expect(code).toBe("paused");
           else expect(["concurrency", "busy"]).toContain(code);
         }
       }),

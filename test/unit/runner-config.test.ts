@@ -33,6 +33,7 @@ describe("runner.toml", () => {
       pool: "default",
       labels: [],
       capacity: 1,
+      executor: { kind: "direct" },
       env: { pass: [], plain: [] },
       repositories: {},
       workspaces: { max: 20, maxGb: 20 },
@@ -47,6 +48,10 @@ describe("runner.toml", () => {
       pool = "big"
       labels = ["linux", "gpu:a100"]
       capacity = 4
+      executor = "systemd-run"
+      [limits]
+      memory_max = "2G"
+      tasks_max = 512
       [env]
       pass = ["GITHUB_TOKEN", "REGION"]
       plain = ["REGION"]
@@ -62,6 +67,7 @@ describe("runner.toml", () => {
       pool: "big",
       labels: ["linux", "gpu:a100"],
       capacity: 4,
+      executor: { kind: "systemd-run", limits: { memoryMax: "2G", cpuQuota: undefined, tasksMax: 512 } },
       env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
       repositories: { codex: "/srv/codex" },
       workspaces: { max: 3, maxGb: 0.5 },
@@ -71,7 +77,25 @@ describe("runner.toml", () => {
   test.each([
     [
       `capasity = 2`,
-      ["capasity: unknown key; known are name, pool, labels, capacity, env, repositories, workspaces"],
+      [
+        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, repositories, workspaces",
+      ],
+    ],
+    [
+      `[limits]
+memory = "2G"`,
+      ["limits.memory: unknown key; known are memory_max, cpu_quota, tasks_max"],
+    ],
+    [
+      `[limits]
+memory_max = "2G"`,
+      ['limits: is kept by systemd alone; set executor = "systemd-run" too'],
+    ],
+    [
+      `executor = "systemd-run"
+[limits]
+cpu_quota = "1.5"`,
+      ['limits.cpu_quota: must match pattern "^[0-9]{1,6}%$"'],
     ],
     [`[env]\npas = ["X"]`, ["env.pas: unknown key; known are pass, plain"]],
     [`[workspaces]\nmaximum = 3`, ["workspaces.maximum: unknown key; known are max, max_gb"]],

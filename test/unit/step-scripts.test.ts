@@ -245,6 +245,11 @@ describe("a step that cannot be started is refused with the reason", () => {
   test("script_missing", async () => {
     const request = await requestFor("");
     const gone = launchRequest({ ...request, step: { ...request.step, script: "exec/gone.ts" } });
-    expect((await gone.step.ended).error).toMatchObject({ code: "script_missing" });
+    expect((await gone.step.ended).error).toMatchObject({
+      code: "script_missing",
+      message: expect.stringMatching(
+        /^step .*: there is no script \/.* in flow\.toml\); bring this box's checkout/,
+      ) as unknown,
+    });
   });
 });

@@ -213,10 +213,15 @@ function runNextSteps(run: RunView): Array<[string, string]> {
   return [
     [`codex-flow runs logs ${over ? "" : "-f "}${run.id}`, "what it printed"],
     ...(over ? [] : ([[`codex-flow runs cancel ${run.id}`, "stop it"]] satisfies Array<[string, string]>)),
-    [
-      `codex-flow events replay ${shellWord(run.eventId)} --flow ${run.flowName} --step ${run.stepName}`,
-      "run it again",
-    ],
+    // Before its end, a second one beside it is hardly what anybody wants.
+    ...(over
+      ? ([
+          [
+            `codex-flow events replay ${shellWord(run.eventId)} --flow ${run.flowName} --step ${run.stepName}`,
+            "run it again",
+          ],
+        ] satisfies Array<[string, string]>)
+      : []),
     [`codex-flow events show ${shellWord(run.eventId)}`, "the event that started it"],
   ];
 }

@@ -1,7 +1,18 @@
 /** Runners, and the runs that wait for one. */
-import type { RunnersAnswer, WaitingRunView } from "../../../client/http.ts";
+import type { RunnerAction, RunnersAnswer, RunnerView, WaitingRunView } from "../../../client/http.ts";
 import { table } from "./table.ts";
-import { indent, paragraphs, section, statusText, timeText, visible, type Style } from "./text.ts";
+import {
+  countText,
+  indent,
+  nextSteps,
+  paragraphs,
+  section,
+  shellWord,
+  statusText,
+  timeText,
+  visible,
+  type Style,
+} from "./text.ts";
 
 export function renderRunners(style: Style, answer: RunnersAnswer): string {
   return paragraphs([
@@ -20,7 +31,7 @@ function runnerTable(style: Style, answer: RunnersAnswer): string {
       visible(runner.name),
       visible(runner.id),
       visible(runner.pool),
-      statusText(style, runner.state),
+      stateText(style, runner),
       `${runner.active.length}/${runner.capacity}`,
       timeText(style, runner.lastSeenAt),
       visible(runner.version),
@@ -28,6 +39,31 @@ function runnerTable(style: Style, answer: RunnersAnswer): string {
       visible(runner.labels.join(" ")),
     ]),
   );
+}
+
+/** The state; one that is away says so, and still that it is paused. */
+function stateText(style: Style, { state, paused }: RunnerView): string {
+  return `${statusText(style, state)}${paused && state !== "paused" ? ", paused" : ""}`;
+}
+
+/** What has become of a pause, resume or drain. */
+export function renderSteered(style: Style, runner: RunnerView, action: RunnerAction): string {
+  const heading = `${style.colors.bold(visible(runner.name))}  ${stateText(style, runner)}  ${visible(runner.id)}, pool ${visible(runner.pool)}`;
+  return paragraphs([
+    [heading, steeredSentence(runner, action)].filter((line) => line !== "").join("\n"),
+    action === "pause"
+      ? nextSteps(style, [[`codex-flow runners resume ${shellWord(runner.name)}`, "offer it work again"]])
+      : "",
+  ]);
+}
+
+function steeredSentence({ active, state }: RunnerView, action: RunnerAction): string {
+  const left = countText(active.length, "run");
+  if (action === "resume") return "";
+  if (action === "pause") return `it is offered nothing more; ${left} of its own go on`;
+  return state === "disconnected"
+    ? "it is away: it drains when it comes back, unless it is resumed before"
+    : `it takes nothing more, finishes ${left} and ends itself; start it again on its box`;
 }
 
 /** Why each run waits; empty when none does. */

@@ -40,6 +40,7 @@ export function statusText(style: Style, status: string, attention = false): str
       return colors.cyan(status);
     case "queued":
     case "draining":
+    case "paused":
     case "cancel_requested":
       return colors.yellow(status);
     case "failed":

@@ -5,7 +5,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { StepRequest } from "../../steps/step.ts";
-import { stepVariables } from "../../steps/step-input.ts";
+import { stepVariables, workingDirectory } from "../../steps/step-input.ts";
 import { answerForm, OutputSchemaError, type AnswerForm } from "./final-answer.ts";
 import { PromptTemplateError, renderPrompt, type CodexSettings } from "./prompt-template.ts";
 
@@ -41,7 +41,7 @@ const WITHHELD = ["CODEX_HOME"];
 export function planStep(request: StepRequest, rules: CodexRules): StepPlan {
   const { flow, step } = request;
   const where = `step ${flow.name}/${step.name}`;
-  const cwd = resolve(flow.root, step.cwd ?? ".");
+  const cwd = workingDirectory(request);
   if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new StepPlanError("cwd_missing", `${where}: there is no directory ${cwd} (cwd)`);
   try {

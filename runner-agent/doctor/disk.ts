@@ -1,0 +1,58 @@
+/** Room for what steps write and for what the journal keeps, and whether the journal can be written at all. */
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { wordsOf, type Box, type Check, type Finding } from "./check.ts";
+
+const GIB = 1024 ** 3;
+const FREE_DISK_WARN_BYTES = 2 * GIB;
+
+export const workspaceDiskCheck: Check = {
+  name: "disk (workspace)",
+  probe: (box) => roomAt(box, box.workspace),
+};
+
+export const journalDiskCheck: Check = {
+  name: "disk (journal)",
+  probe: (box) => roomAt(box, box.journal),
+};
+
+/** By writing a file where the journal is, or where its folder will be made, and taking it away again. */
+export const journalCheck: Check = {
+  name: "journal",
+  probe: async ({ journal }) => {
+    const probe = join(existingAbove(journal), `.codex-flow-doctor-${randomUUID()}`);
+    try {
+      await writeFile(probe, "", { flag: "wx", mode: 0o600 });
+      return { state: "ok", found: `${journal} can be written` };
+    } catch (error) {
+      return {
+        state: "missing",
+        found: `${journal} cannot be written: ${wordsOf(error)}`,
+        fix: "give the agent's user that folder, or name another one with --journal",
+      };
+    } finally {
+      await rm(probe, { force: true }).catch(() => undefined);
+    }
+  },
+};
+
+async function roomAt(box: Box, path: string): Promise<Finding> {
+  const free = await box.freeBytes(existingAbove(path));
+  const found = `${(free / GIB).toFixed(1)} GiB free at ${path}`;
+  return free >= FREE_DISK_WARN_BYTES
+    ? { state: "ok", found }
+    : {
+        state: "warn",
+        found: `${found}, less than ${FREE_DISK_WARN_BYTES / GIB} GiB`,
+        fix: "free some space; a full disk stops the journal, and with it every step's output",
+      };
+}
+
+/** The folder itself, or the nearest one above it that is there. */
+export function existingAbove(path: string): string {
+  let folder = path;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
+}
