@@ -3,11 +3,14 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
+import { codexOnBox } from "./codex/codex-host.ts";
+import { codexStarter } from "./codex/step/codex-step.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
-import { stepEnvironment } from "./config/step-environment.ts";
+import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal, JournalInUseError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
+import { stepStarter } from "./steps/start-step.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 import { EXIT } from "./cli/exit-codes.ts";
@@ -57,6 +60,12 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       "runnerId",
       () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
     );
+    const codex = codexOnBox({
+      config: config.codex,
+      environment: process.env,
+      runnerId,
+      version: packageJson.version,
+    });
     const runner = new Runner({
       host: {
         edgeUrl: options.url,
@@ -67,7 +76,8 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
         journal,
         log,
         executor: config.executor,
-        environment: stepEnvironment(config, process.env, [{ name: "runner token", value: options.token }]),
+        environment: stepEnvironment(config, process.env, withheld(options.token, config.codex.env)),
+        startStep: stepStarter({ codex: codexStarter(codex) }),
         workspaces: new Workspaces({
           workspace,
           runnerId,
@@ -91,6 +101,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       await runner.finished;
     } finally {
       stopListening();
+      await codex.stop();
       journal.close();
     }
     log("info", "stopped");
@@ -106,6 +117,15 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     }
     throw error;
   }
+}
+
+/** What no step is given, and what is redacted: the agent's token, and what Codex needs for its model's provider. */
+function withheld(token: string, names: readonly string[]): Secret[] {
+  const given = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined || value === "" ? [] : [{ name, value }];
+  });
+  return [{ name: "runner token", value: token }, ...given];
 }
 
 /** The first signal drains; a second one stops now. */

@@ -14,7 +14,7 @@ import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt, Journal } from "./journal/journal.ts";
 import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
-import { startStep } from "./steps/start-step.ts";
+import type { StartStep } from "./steps/start-step.ts";
 import type { RunningStep } from "./steps/step.ts";
 import type { Executor } from "./steps/systemd-scope.ts";
 import { keptLine, resultWithKept } from "./workspace/kept.ts";
@@ -34,6 +34,7 @@ export interface AttemptHost {
   journal: Journal;
   log: AgentLog;
   environment: StepEnvironment;
+  startStep: StartStep;
   executor: Executor;
   workspaces: Workspaces;
   /** The package to run, or why this box cannot. */
@@ -183,7 +184,7 @@ export class Attempt {
       run: this.runId,
       attempt: this.number,
     });
-    this.#step = startStep(
+    this.#step = this.#host.startStep(
       {
         runId: this.runId,
         attempt: this.number,

@@ -11,6 +11,7 @@ import { parse, TomlError } from "smol-toml";
 import Type, { type Static } from "typebox";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { codexConfig, CodexTable, type CodexConfig } from "./codex-config.ts";
 import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
 import type { Executor } from "../steps/systemd-scope.ts";
 
@@ -54,6 +55,7 @@ const RunnerFile = Type.Object(
     env: Type.Optional(
       Type.Object({ pass: Type.Optional(VariableNames), plain: Type.Optional(VariableNames) }, closed),
     ),
+    codex: Type.Optional(CodexTable),
     repositories: Type.Optional(Type.Record(RepositoryName, AbsolutePath, closed)),
     workspaces: Type.Optional(
       Type.Object(
@@ -84,6 +86,7 @@ export interface RunnerConfig {
     /** … but for these. */
     plain: string[];
   };
+  codex: CodexConfig;
   /** Repositories outside of the workspace that steps may have worktrees of: name → absolute path. */
   repositories: Record<string, string>;
   /** Quota of worktrees: how many, live and kept, and how many GiB the kept ones may take. */
@@ -151,6 +154,7 @@ const keysAt: Partial<Record<string, object>> = {
   "": RunnerFile.properties,
   env: RunnerFile.properties.env.properties,
   limits: RunnerFile.properties.limits.properties,
+  codex: RunnerFile.properties.codex.properties,
   workspaces: RunnerFile.properties.workspaces.properties,
 };
 
@@ -197,6 +201,7 @@ function withDefaults(value: RunnerFile): RunnerConfig {
     capacity: value.capacity ?? CAPACITY_DEFAULT_RUNS,
     executor: executorOf(value),
     env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
+    codex: codexConfig(value.codex),
     repositories: value.repositories ?? {},
     workspaces: {
       max: value.workspaces?.max ?? WORKTREES_DEFAULT_MAX,

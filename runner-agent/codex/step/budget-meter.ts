@@ -5,15 +5,8 @@
  * Cached input costs less and counts whole: tokens are a bound on work, dollars one on money.
  */
 import type { TokenCounts } from "../../../contract/agent-item.ts";
+import type { ModelPrice } from "../../config/codex-config.ts";
 import { BUDGET_UNITS, type Budget, type BudgetUse } from "../../../contract/budget.ts";
-
-/** US dollars for a million tokens of one model. */
-export interface ModelPrice {
-  input: number;
-  /** Input that was read from a cache; as `input` when absent. */
-  cachedInput?: number | undefined;
-  output: number;
-}
 
 /** From here on a warning stands in the run's stream. */
 export const WARN_AT = 0.8;

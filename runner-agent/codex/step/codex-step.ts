@@ -17,6 +17,7 @@ import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
 import type { AttemptEnd, EndReason, Reason } from "../../../contract/run-record.ts";
+import type { ModelPrice } from "../../config/codex-config.ts";
 import type { Message } from "../../conversation.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
 import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
@@ -28,7 +29,7 @@ import { ItemCoalescer } from "../item-coalescer.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease, SharedServer } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
-import { BudgetMeter, WARN_AT, type ModelPrice } from "./budget-meter.ts";
+import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
 import {
@@ -48,8 +49,11 @@ export interface CodexHost {
   rules: CodexRules;
   /** By model. */
   prices: Readonly<Record<string, ModelPrice>>;
-  /** Makes a directory one that Codex may work in, without trusting what lies in it. */
-  admit(directory: string): Promise<void>;
+  /**
+   * Makes a directory one that Codex may work in, without trusting what lies in it. Returns variables that the commands
+   * get there. @throws CodexError
+   */
+  admit(directory: string): Record<string, string>;
 }
 
 /** Messages that came when no turn took them, as one more turn. */
@@ -87,6 +91,8 @@ class CodexStep implements RunningStep {
   readonly #wall: Countdown;
   readonly #silence: Countdown;
   #budgetTimer: NodeJS.Timeout | undefined;
+  /** The whole environment of the commands that the model runs. */
+  #variables: Record<string, string> = {};
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
@@ -147,7 +153,7 @@ class CodexStep implements RunningStep {
   async #run(): Promise<AttemptEnd> {
     let end: Stop;
     try {
-      await this.#host.admit(this.#plan.cwd);
+      this.#variables = { ...this.#plan.variables, ...this.#host.admit(this.#plan.cwd) };
       this.#lease = await this.#host.servers.lease();
       end = this.#stop ?? (await this.#work(this.#lease));
     } catch (error) {
@@ -287,8 +293,8 @@ class CodexStep implements RunningStep {
     lease: ServerLease,
     origin: ThreadOrigin,
   ): Promise<{ kind: "open"; threadId: string; again: boolean }> {
-    const { settings, cwd, variables } = this.#plan;
-    const threadId = await openThread(lease, origin, { settings, cwd, variables });
+    const { settings, cwd } = this.#plan;
+    const threadId = await openThread(lease, origin, { settings, cwd, variables: this.#variables });
     const { runId, attempt } = this.#request;
     this.#host.sessions.remember(
       [runKey(runId), ...(settings.session === "new" ? [] : [this.#key()])],

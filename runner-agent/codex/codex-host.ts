@@ -1,0 +1,83 @@
+/**
+ * Codex on this box, as the runner's configuration says: its home, its app-server, the sessions that are known, the
+ * rules. Nothing of it is made before the first codex step asks: a box without such steps needs no Codex. Owns the
+ * app-server; `stop` ends it.
+ */
+import { join } from "node:path";
+import type { CodexConfig } from "../config/codex-config.ts";
+import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
+import { connectAppServer, startAppServer } from "./app-server.ts";
+import { CodexHome } from "./home.ts";
+import { Sessions } from "./sessions.ts";
+import { SharedServer } from "./shared-server.ts";
+import type { CodexHost } from "./step/codex-step.ts";
+
+/** What of the agent's environment Codex itself needs; CODEX_HOME is its own. */
+const PASSED = BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR");
+
+export interface CodexOnBox extends CodexHost {
+  stop(): Promise<void>;
+}
+
+export function codexOnBox(given: {
+  config: CodexConfig;
+  /** The agent's own. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Names this runner among those of one user. */
+  runnerId: string;
+  version: string;
+}): CodexOnBox {
+  const { config, environment, version } = given;
+  const directory = config.home ?? join(stateDirectory(environment), given.runnerId, "codex-home");
+  let home: CodexHome | undefined;
+  const made = (): CodexHome =>
+    (home ??= new CodexHome({
+      path: directory,
+      userHome: environment["CODEX_HOME"] ?? join(environment["HOME"] ?? "/", ".codex"),
+      config: config.config as NonNullable<ConstructorParameters<typeof CodexHome>[0]["config"]>,
+      trusted: config.trusted,
+    }));
+  const servers = new SharedServer(async () => {
+    if (config.url !== undefined) return await connectAppServer(config.url, { version });
+    const { path, variables } = made();
+    const command = config.command ?? environment["CODEX_APP_SERVER_CODEX_COMMAND"];
+    return await startAppServer({
+      cwd: path,
+      env: { ...chosen(environment, [...PASSED, ...config.env]), ...variables },
+      version,
+      ...(command === undefined ? {} : { command }),
+    });
+  });
+  let sessions: Sessions | undefined;
+  return {
+    servers,
+    get sessions() {
+      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
+    },
+    rules: { allowDangerFullAccess: config.allowDangerFullAccess },
+    prices: config.prices,
+    admit: (cwd) => {
+      made().enter(cwd);
+      return { TMPDIR: made().temporary };
+    },
+    stop: () => servers.stop(),
+  };
+}
+
+/** Where programs of a user keep what is neither configuration nor cache; never a temporary directory. */
+function stateDirectory(environment: Readonly<Record<string, string | undefined>>): string {
+  const state = environment["XDG_STATE_HOME"] ?? join(environment["HOME"] ?? "/var/lib", ".local", "state");
+  return join(state, "codex-flow");
+}
+
+function chosen(
+  environment: Readonly<Record<string, string | undefined>>,
+  names: readonly string[],
+): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = environment[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
