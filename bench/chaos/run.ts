@@ -47,12 +47,15 @@ async function main(): Promise<number> {
       if (process.stdout.isTTY) say(pc.dim("waiting until everything is over"));
     },
   });
-  if (outcome === undefined) return EXIT.failed;
-  const { findings, ...counts } = outcome;
+  if (outcome === undefined) {
+    await rm(folder, { recursive: true, force: true });
+    return EXIT.failed;
+  }
+  const { findings, slowest, ...counts } = outcome;
   const summary = { rounds, ...counts, ...countFindings(findings), faults: countFaults(plan) };
   say(table(summary));
   if (values.json !== undefined)
-    await writeFile(values.json, `${JSON.stringify({ seed, ...summary, findings }, null, 2)}\n`);
+    await writeFile(values.json, `${JSON.stringify({ seed, ...summary, findings, slowest }, null, 2)}\n`);
   if (findings.length === 0) {
     await rm(folder, { recursive: true, force: true });
     return EXIT.ok;

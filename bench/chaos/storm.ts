@@ -3,6 +3,7 @@
  * over, then the audit.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { RunView } from "../../contract/run-view.ts";
 import { audit, type Finding, type SentEvent } from "./audit.ts";
 import { Deployment } from "./deployment.ts";
 import { gatherEvents, knownEvents, processesOf } from "./evidence.ts";
@@ -12,6 +13,7 @@ import { writeWorkload, type Workload } from "./workload.ts";
 
 /** After the last round: a runner that is declared lost, and a queue message that is sent again, take a minute each. */
 const SETTLE_MAX_MS = 240_000;
+const SLOWEST_SHOWN = 10;
 
 export interface Outcome {
   events: number;
@@ -20,6 +22,16 @@ export interface Outcome {
   /** Attempts that a fault has ended. Without any, nothing was shown. */
   broken: number;
   findings: Finding[];
+  /** Where time went: the runs that took longest from their creation to their end. */
+  slowest: SlowRun[];
+}
+
+interface SlowRun {
+  id: string;
+  flow: string;
+  seconds: number;
+  /** Each with its runner, and when it began, in seconds after the run's creation. */
+  attempts: string[];
 }
 
 /** What a storm tells while it goes on. */
@@ -94,5 +106,22 @@ async function judge(sent: SentEvent[], deployment: Deployment, workload: Worklo
   });
   const attempts = runs.flatMap((run) => run.attempts);
   const broken = attempts.filter(({ status }) => status !== "completed").length;
-  return { events: kept.size, runs: runs.length, attempts: attempts.length, broken, findings };
+  const slowest = runs
+    .map(slowness)
+    .sort((a, b) => b.seconds - a.seconds)
+    .slice(0, SLOWEST_SHOWN);
+  return { events: kept.size, runs: runs.length, attempts: attempts.length, broken, findings, slowest };
+}
+
+function slowness({ id, flowName, createdAt, completedAt, attempts }: RunView): SlowRun {
+  const after = (time: string): number => (Date.parse(time) - Date.parse(createdAt)) / 1000;
+  return {
+    id,
+    flow: flowName,
+    seconds: completedAt === undefined ? Infinity : after(completedAt),
+    attempts: attempts.map(
+      ({ status, runnerName, startedAt, error }) =>
+        `${status} on ${runnerName} from ${after(startedAt)} s ${error ?? ""}`,
+    ),
+  };
 }
