@@ -13,7 +13,7 @@ import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
-import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
+import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import {
@@ -326,7 +326,8 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
-    if (this.#runSockets.owns(socket)) await this.#runSockets.receive(socket, data);
+    if (this.#runSockets.owns(socket))
+      await handleFrame(socket, "event", () => this.#runSockets.receive(socket, data));
   }
 
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {

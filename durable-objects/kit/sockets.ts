@@ -2,7 +2,7 @@
 import { PING, PONG } from "../../contract/runner-link.ts";
 
 /** Close codes of ours (4000–4999 is the private range). */
-export const CLOSE = { protocol: 4400, replaced: 4409, over: 1000, gone: 1001 } as const;
+export const CLOSE = { protocol: 4400, replaced: 4409, over: 1000, gone: 1001, failed: 1011 } as const;
 
 const REASON_MAX_BYTES = 120;
 
@@ -22,6 +22,29 @@ export function acceptSocket(
   ctx.acceptWebSocket(socket, tags);
   socket.serializeAttachment(attachment);
   return { response: new Response(null, { status: 101, webSocket: pair[0] }), socket };
+}
+
+/**
+ * Has a frame handled. When that fails, the frame is lost, and a peer whose socket stays open would wait for its answer
+ * for ever: this one socket closes, and the peer connects again and says what it has to say anew. No other socket is
+ * touched.
+ */
+export async function handleFrame(
+  socket: WebSocket,
+  owner: string,
+  handle: () => Promise<void>,
+): Promise<void> {
+  try {
+    await handle();
+  } catch (error) {
+    console.error(JSON.stringify({ message: "a frame was not handled", owner, error: String(error) }));
+    sendFrame(socket, {
+      type: "error",
+      code: "internal",
+      message: "the edge could not handle a frame: connect again",
+    });
+    closeSocket(socket, CLOSE.failed, "internal");
+  }
 }
 
 /** Sends if the socket still takes it. A lost frame changes nothing: a socket is never the truth (invariant 7). */

@@ -24,7 +24,7 @@ import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
-import { answerPings, CLOSE, closeSocket } from "../kit/sockets.ts";
+import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
 import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
@@ -157,6 +157,10 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    await handleFrame(socket, `pool ${this.#name}`, () => this.#received(socket, data));
+  }
+
+  async #received(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const read = readControlFrame(data);
     if (!read.ok) {
       this.#sockets.reject(socket, "bad_frame", describeFaults(read.faults));

@@ -62,7 +62,7 @@ async function unseenOffers(runner: FakeRunner): Promise<string[]> {
 }
 
 describe("an offer without an answer", () => {
-  test("goes back at once when the runner's socket closes", async () => {
+  test("inngest#4181: goes back at once when the runner's socket closes", async () => {
     const { type, pool } = deployStep();
     const silent = await FakeRunner.connect(pool);
     const { runId } = await startRun(type);

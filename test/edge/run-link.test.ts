@@ -214,7 +214,7 @@ describe("resume (invariant 8)", () => {
     expect(await texts(runId)).toEqual(["1"]);
   });
 
-  test("invariant 4: a lease that nobody gave out is refused for good", async () => {
+  test("inngest#2778, invariant 4: a lease that nobody gave out is refused for good", async () => {
     const { runId } = await claimed();
     for (const [attempt, lease] of [
       [1, "lease_wrong"],

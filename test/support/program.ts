@@ -10,7 +10,7 @@ const project = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const program = join(project, "bin", "codex-flow.mjs");
 
 /** Node as the project's own scripts get it. */
-const node = ((): string => {
+export const node = ((): string => {
   const require = createRequire(import.meta.url);
   return Number(process.versions.node.split(".")[0]) >= 22
     ? process.execPath
@@ -198,14 +198,24 @@ export interface RunnerFlags {
   capacity?: number;
   labels?: string[];
   pool?: string;
+  /** Where it finds the edge, when something stands in between. */
+  url?: string;
 }
 
 /** A runner agent (`codex-flow runner start`), connected when this resolves. */
 export async function startRunner(edge: Edge, flags: RunnerFlags): Promise<Daemon> {
-  const { name, workspace, journal, capacity = 4, labels = [], pool = "default" } = flags;
+  const {
+    name,
+    workspace,
+    journal,
+    capacity = 4,
+    labels = [],
+    pool = "default",
+    url = edge.info.url,
+  } = flags;
   const daemon = new Daemon(
     [
-      ...["runner", "start", "--json", "--url", edge.info.url, "--name", name, "--pool", pool],
+      ...["runner", "start", "--json", "--url", url, "--name", name, "--pool", pool],
       ...["--workspace", workspace, "--journal", journal, "--capacity", String(capacity)],
       ...labels.flatMap((label) => ["--label", label]),
     ],

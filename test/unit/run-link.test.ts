@@ -212,7 +212,7 @@ describe("an attempt of a former life", () => {
     expect(life.journal.attempts()).toEqual([]);
   });
 
-  test("whose lease is unknown at the edge is stopped and forgotten", async () => {
+  test("inngest#2778: whose lease is unknown at the edge is stopped and forgotten", async () => {
     const edge = await startFakeRunEdge();
     edge.resumes = { code: "unknown_lease", message: "no such lease" };
     const life = await startLink(edge, (journal) => {
