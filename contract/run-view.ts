@@ -5,6 +5,7 @@
 import Type, { type Static } from "typebox";
 import { ApprovalView, approvalView, pendingApprovals } from "./approvals.ts";
 import { Budget, raised } from "./budget.ts";
+import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
 import { LOST_AFTER_MS } from "./limits.ts";
@@ -19,8 +20,9 @@ export const OutputChunkView = Type.Object({
   attempt: Type.Integer(),
   seq: Type.Integer(),
   kind: Type.String({ description: "stdout, stderr, system or agent" }),
-  text: Type.String(),
+  text: Type.String({ description: "Of an agent's item: the item in words, where it has any" }),
   createdAt: Iso,
+  item: Type.Optional(AgentItem),
 });
 export type OutputChunkView = Static<typeof OutputChunkView>;
 

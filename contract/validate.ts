@@ -3,6 +3,7 @@
  * the project is built (workerd forbids code generation at run time); this file gives them types and one form of
  * fault.
  */
+import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
@@ -78,6 +79,9 @@ export function checkReplayRequest(value: unknown): Checked<ReplayOptions> {
 }
 export function checkCancelRequest(value: unknown): Checked<{ by?: string }> {
   return checked(compiled.CancelRequest, value);
+}
+export function checkAgentItem(value: unknown): Checked<AgentItem> {
+  return checked(compiled.AgentItem, value);
 }
 export function checkDecideRequest(value: unknown): Checked<DecideRequest> {
   return checked(compiled.DecideRequest, value);

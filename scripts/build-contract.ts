@@ -8,6 +8,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import standaloneCode from "ajv/dist/standalone/index.js";
 import { build } from "esbuild";
 import type { TSchema } from "typebox";
+import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
@@ -34,6 +35,7 @@ export async function buildContract(): Promise<void> {
     FlowEventInput,
     ReplayRequest,
     CancelRequest,
+    AgentItem,
     DecideRequest,
     MessageRequest,
     BudgetRequest,

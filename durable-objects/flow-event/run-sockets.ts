@@ -19,8 +19,7 @@ import {
 } from "../../contract/run-lifecycle.ts";
 import { noteSeen, noteUnseen } from "../../contract/run-clocks.ts";
 import { liveAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
-import { iso } from "../../contract/run-view.ts";
-import { formatCursor } from "../../contract/output-cursor.ts";
+import { outputChunkView } from "../../contract/output-view.ts";
 import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
@@ -258,14 +257,7 @@ export class RunSockets {
     this.#send(socket, { type: "ack", seq: progress.ackedSeq });
     this.#tails.output(
       run.n,
-      fresh.map(({ seq, stream, text, at }) => ({
-        cursor: formatCursor({ attempt, seq }),
-        attempt,
-        seq,
-        kind: stream,
-        text,
-        createdAt: iso(at),
-      })),
+      fresh.map((chunk) => outputChunkView(attempt, chunk)),
     );
   }
 

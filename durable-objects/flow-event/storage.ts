@@ -12,11 +12,12 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
-import { formatCursor, type OutputCursor } from "../../contract/output-cursor.ts";
+import type { OutputCursor } from "../../contract/output-cursor.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { OutputProgress } from "../../contract/run-lifecycle.ts";
-import { iso, type OutputChunkView } from "../../contract/run-view.ts";
-import type { OutputChunk } from "../../contract/runner-link.ts";
+import { outputChunkView } from "../../contract/output-view.ts";
+import type { OutputChunkView } from "../../contract/run-view.ts";
+import type { OutputChunk, OutputStream } from "../../contract/runner-link.ts";
 
 export interface StoredEvent {
   v: 1;
@@ -162,17 +163,12 @@ export class EventStorage {
   }
 }
 
-type StoredChunk = [seq: number, stream: string, text: string, at: number];
+type StoredChunk = [seq: number, stream: OutputStream, text: string, at: number];
 
 function unpack(frame: StoredFrame, attempt: number): OutputChunkView[] {
   const text =
     typeof frame.chunks === "string" ? frame.chunks : new TextDecoder().decode(gunzipSync(frame.chunks));
-  return (JSON.parse(text) as StoredChunk[]).map(([seq, stream, chunkText, at]) => ({
-    cursor: formatCursor({ attempt, seq }),
-    attempt,
-    seq,
-    kind: stream,
-    text: chunkText,
-    createdAt: iso(at),
-  }));
+  return (JSON.parse(text) as StoredChunk[]).map(([seq, stream, chunkText, at]) =>
+    outputChunkView(attempt, { seq, stream, text: chunkText, at }),
+  );
 }
