@@ -328,13 +328,13 @@ function idOf(event: unknown): string | null {
   return typeof event.id === "string" ? event.id : null;
 }
 
-/** A chained event was taken over by its own object. */
-export function noteChained(run: RunRecord, index: number, runIds: string[], now: number): RunRecord {
+/** What became of a chained event: its own object has taken it over, or it cannot be taken at all. */
+export type ChainedOutcome = { state: "sent"; runIds: string[] } | { state: "refused"; reason: string };
+
+export function noteChained(run: RunRecord, index: number, outcome: ChainedOutcome, now: number): RunRecord {
   const entry = run.chained?.[index];
   if (run.chained === undefined || entry?.state !== "owed") return run;
-  const chained = run.chained.map((known) =>
-    known.index === index ? { ...known, state: "sent" as const, runIds } : known,
-  );
+  const chained = run.chained.map((known) => (known.index === index ? { ...known, ...outcome } : known));
   return changed(run, now, { chained });
 }
 

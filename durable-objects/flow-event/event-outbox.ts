@@ -126,11 +126,13 @@ export class EventOutbox {
       key: `project ${stored.key}`,
       perform: async () => {
         const event = day === eventDay && !this.#listed ? storedSummary(stored) : undefined;
-        await this.#env.LEDGERS.getByName(ledgerName(this.#env, day, stored.key)).project({
+        const ledger = this.#env.LEDGERS.getByName(ledgerName(this.#env, day, stored.key));
+        const { conflict } = await ledger.project({
           event,
           runs: itsRuns.map((run) => ({ rev: run.rev, createdMs: run.createdAt, summary: runSummary(run) })),
         });
         if (event !== undefined) this.#listed = true;
+        if (conflict) this.#storage.noteConflict(Date.now());
       },
     }));
   }

@@ -22,6 +22,7 @@ import {
   noteChained,
   requestCancel,
   waitingAttempt,
+  type ChainedOutcome,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
@@ -33,6 +34,7 @@ import type {
   MatchedStep,
   IngestRequest,
   IngestAnswer,
+  KnownEvent,
   CancelAnswer,
   ReplayAnswer,
   OutputPage,
@@ -78,6 +80,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const now = Date.now();
     const stored = this.#storage.readEvent();
     if (stored !== undefined) return this.#duplicate(stored, request.identity, now);
+    if (request.matches.length > RUNS_PER_EVENT_MAX) return { status: "full" };
     const event: StoredEvent = {
       v: 1,
       key: request.key,
@@ -93,18 +96,14 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   /** The answer to an id that this object already owns; undefined when it owns none. That look writes nothing. */
-  recognize(identity: string): IngestAnswer | undefined {
+  recognize(identity: string): KnownEvent | undefined {
     const stored = this.#storage.readEvent();
     return stored && this.#duplicate(stored, identity, Date.now());
   }
 
-  #duplicate(stored: StoredEvent, identity: string, now: number): IngestAnswer {
+  #duplicate(stored: StoredEvent, identity: string, now: number): KnownEvent {
     const conflict = stored.identity !== identity;
-    if (conflict)
-      this.#storage.writeEvent({
-        ...stored,
-        conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: now },
-      });
+    if (conflict) this.#storage.noteConflict(now);
     // The runs that it started when it came: later ones are replays, of a step that is new since, too.
     const runs = this.#storage.readRuns().slice(0, stored.matched);
     return { status: "duplicate", conflict, runs: runs.map(runView) };
@@ -239,11 +238,11 @@ export class FlowEventObject extends DurableObject<Env> {
     };
   }
 
-  async chainedSent(n: number, index: number, runIds: string[]): Promise<void> {
+  async chainedOver(n: number, index: number, outcome: ChainedOutcome): Promise<void> {
     const run = this.#storage.readRun(n);
     if (run === undefined) return;
-    const sent = noteChained(run, index, runIds, Date.now());
-    if (sent !== run) await this.#commit([{ run: sent, before: run }]);
+    const noted = noteChained(run, index, outcome, Date.now());
+    if (noted !== run) await this.#commit([{ run: noted, before: run }]);
   }
 
   attemptPosition(n: number): AttemptPosition {

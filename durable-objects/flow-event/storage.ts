@@ -90,6 +90,13 @@ export class EventStorage {
     this.#storage.kv.put("event", packed);
   }
 
+  /** Another event came under this one's id (invariant 2). `at`: epoch ms. */
+  noteConflict(at: number): void {
+    const stored = this.readEvent();
+    if (stored === undefined) return;
+    this.writeEvent({ ...stored, conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: at } });
+  }
+
   readRun(n: number): RunRecord | undefined {
     return this.#storage.kv.get<RunRecord>(runKey(n));
   }
