@@ -22,7 +22,7 @@
 import Type, { type Static } from "typebox";
 import { FlowResult } from "./flow-result.ts";
 import { END_REASONS } from "./run-record.ts";
-import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX } from "./limits.ts";
+import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits.ts";
 
 export const PING = "ping";
 export const PONG = "pong";
@@ -118,7 +118,7 @@ export const OutputChunk = Type.Object(
     stream: Type.Enum([...OUTPUT_STREAMS]),
     text: Type.String(),
     /** When the runner read it, epoch ms. */
-    at: Type.Integer(),
+    at: Type.Integer({ minimum: 0, maximum: TIME_MAX_MS }),
   },
   closed,
 );
