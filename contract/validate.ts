@@ -130,13 +130,19 @@ function readFrame<T>(checks: Record<string, CompiledCheck>, data: string | Arra
   try {
     frame = JSON.parse(data);
   } catch (error) {
-    return fault("", `is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    return fault("", notJson(error));
   }
   const type = frame !== null && typeof frame === "object" && "type" in frame ? frame.type : undefined;
   const check = typeof type === "string" && Object.hasOwn(checks, type) ? checks[type] : undefined;
   return check === undefined
     ? fault("/type", `must be one of ${Object.keys(checks).join(", ")}`)
     : checked<T>(check, frame);
+}
+
+/** Why a text is no JSON, as one line: the engine quotes what it met, line breaks and all. */
+export function notJson(error: unknown): string {
+  const why = error instanceof Error ? error.message : String(error);
+  return `is not JSON: ${why.replace(/\p{Cc}+/gu, " ")}`;
 }
 
 function fault<T>(path: string, message: string): Checked<T> {

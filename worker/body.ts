@@ -5,7 +5,7 @@ import {
   UnsupportedMediaTypeError,
   ValidationError,
 } from "../contract/errors.ts";
-import type { Checked } from "../contract/validate.ts";
+import { notJson, type Checked } from "../contract/validate.ts";
 
 /** The body's bytes. Throws PayloadTooLargeError as soon as it is known to be larger than `limitBytes`. */
 export async function readBytes(request: Request, what: string, limitBytes: number): Promise<Uint8Array> {
@@ -53,7 +53,7 @@ export function parseJson<T>(
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const why = `is not JSON: ${error instanceof Error ? error.message : String(error)}`;
+    const why = notJson(error);
     throw new BadRequestError("invalid_json", `the body ${why}`, [{ path: "", message: why }]);
   }
   return checkedValue(check(value));

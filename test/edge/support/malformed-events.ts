@@ -28,6 +28,7 @@ export const MALFORMED_EVENTS: readonly [
   ["single quotes", "{'id':'refused:event','type':'lab.one'}", 400, "invalid_json", [""]],
   ["a raw line break in a text", '{"id":"refused:event","type":"lab\n.one"}', 400, "invalid_json", [""]],
   ["a raw NUL in a text", '{"id":"refused:event","type":"lab\u0000.one"}', 400, "invalid_json", [""]],
+  ["a line break that the error would quote", '"\nat worker.ts', 400, "invalid_json", [""]],
   ["NaN", '{"id":"refused:event","type":"lab.one","payload":NaN}', 400, "invalid_json", [""]],
   ["a form", "id=refused:event&type=lab.one", 400, "invalid_json", [""]],
   ["an open list without end", "[".repeat(EVENT_MAX_BYTES), 400, "invalid_json", [""]],
