@@ -5,6 +5,7 @@
 import Type, { type TSchema } from "typebox";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
+import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP, TAIL_DOWN } from "./runner-link.ts";
 import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
 /** What a token may do. `admin` holds them all. */
@@ -122,6 +123,8 @@ export interface HttpRoute {
   signed?: boolean;
   query?: Record<string, TSchema>;
   body?: TSchema;
+  /** Frames of a socket by their `type`: what the edge takes, and what it sends. */
+  frames?: { up: Record<string, TSchema>; down: Record<string, TSchema> };
   /** Success: status and body; a socket has none. */
   success: { status: number; schema?: TSchema };
   /** Another success, and when it comes. */
@@ -234,6 +237,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "WebSocket: the run and its output, live, from `after` on",
     scopes: ["runs:read"],
     query: { after: Type.String({ description: "Cursor" }) },
+    frames: { up: {}, down: TAIL_DOWN },
     success: { status: 101 },
   },
   {
@@ -288,6 +292,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "WebSocket: control socket of a runner agent",
     scopes: ["runner"],
     query: { pool: Type.String() },
+    frames: { up: CONTROL_UP, down: CONTROL_DOWN },
     success: { status: 101 },
   },
   {
@@ -295,6 +300,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     path: "/runs/{id}/attach",
     summary: "WebSocket: run socket of a runner agent",
     scopes: ["runner"],
+    frames: { up: RUN_UP, down: RUN_DOWN },
     success: { status: 101 },
   },
 ];

@@ -22,6 +22,7 @@
 import Type, { type Static } from "typebox";
 import { FlowResult } from "./flow-result.ts";
 import { END_REASONS } from "./run-record.ts";
+import { OutputChunkView } from "./run-view.ts";
 import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits.ts";
 
 export const PING = "ping";
@@ -93,20 +94,39 @@ export const CONTROL_UP = {
 export type ControlUp = Static<(typeof CONTROL_UP)[keyof typeof CONTROL_UP]>;
 export type HelloFrame = Static<typeof Hello>;
 
-/** Pool → runner. */
-export type ControlDown =
-  | {
-      type: "welcome";
-      pool: string;
-      protocol: number;
-      serverTime: number;
-      pingIntervalMs: number;
-      lostAfterMs: number;
-    }
-  | { type: "offer"; runId: string; attempt: number; flow: FlowDigest; step: string }
+const ErrorFrame = Type.Object(
+  { type: Type.Literal("error"), code: Type.String(), message: Type.String() },
+  closed,
+);
+
+/** Pool → runner, by `type`. */
+export const CONTROL_DOWN = {
+  welcome: Type.Object(
+    {
+      type: Type.Literal("welcome"),
+      pool: Type.String(),
+      protocol: Type.Integer(),
+      serverTime: Type.Integer({ description: "Epoch ms" }),
+      pingIntervalMs: Type.Integer(),
+      lostAfterMs: Type.Integer(),
+    },
+    closed,
+  ),
+  offer: Type.Object(
+    {
+      type: Type.Literal("offer"),
+      runId: RunIdText,
+      attempt: AttemptNumber,
+      flow: FlowDigest,
+      step: Type.String(),
+    },
+    closed,
+  ),
   /** Take nothing new, finish what runs, leave. Answered by `drain` up; said again at a hello until then. */
-  | { type: "drain" }
-  | { type: "error"; code: string; message: string };
+  drain: Type.Object({ type: Type.Literal("drain") }, closed),
+  error: ErrorFrame,
+};
+export type ControlDown = Static<(typeof CONTROL_DOWN)[keyof typeof CONTROL_DOWN]>;
 
 /** What may stand in an output chunk: what the step printed, or what the runner has to say about it. */
 export const OUTPUT_STREAMS = ["stdout", "stderr", "system"] as const;
@@ -182,36 +202,52 @@ export type RunUp = Static<(typeof RUN_UP)[keyof typeof RUN_UP]>;
 export type EndFrame = Static<typeof End>;
 
 /** All that a runner needs to start a step. */
-export interface StepContext {
-  runId: string;
-  attempt: number;
-  event: Record<string, unknown>;
-  flow: FlowDigest;
-  step: string;
-  timeoutMs: number;
-  silenceMs: number;
-  replay: boolean;
-}
+export const StepContext = Type.Object(
+  {
+    runId: RunIdText,
+    attempt: AttemptNumber,
+    event: Type.Record(Type.String(), Type.Unknown()),
+    flow: FlowDigest,
+    step: Type.String(),
+    timeoutMs: Type.Integer(),
+    silenceMs: Type.Integer(),
+    replay: Type.Boolean(),
+  },
+  closed,
+);
+export type StepContext = Static<typeof StepContext>;
 
-/** Event object → runner. */
-export type RunDown =
-  | { type: "claimed"; lease: string; context: StepContext; follow: boolean }
-  | {
-      type: "resumed";
-      /** False: the lease is lost. Stop the step; what is still sent is kept as evidence. */
-      live: boolean;
-      ackedSeq: number;
-      cancel: boolean;
-      follow: boolean;
-    }
+/** Event object → runner, by `type`. */
+export const RUN_DOWN = {
+  claimed: Type.Object(
+    { type: Type.Literal("claimed"), lease: Lease, context: StepContext, follow: Type.Boolean() },
+    closed,
+  ),
+  resumed: Type.Object(
+    {
+      type: Type.Literal("resumed"),
+      live: Type.Boolean({
+        description: "False: the lease is lost. Stop the step; what is still sent is kept as evidence",
+      }),
+      ackedSeq: Type.Integer({ minimum: 0 }),
+      cancel: Type.Boolean(),
+      follow: Type.Boolean(),
+    },
+    closed,
+  ),
   /** Final for this attempt: nothing that the runner sends can count. */
-  | { type: "refused"; code: string; message: string }
-  | { type: "ack"; seq: number }
-  | { type: "cancel"; reason: string }
-  | { type: "lease_lost"; reason: string }
+  refused: Type.Object(
+    { type: Type.Literal("refused"), code: Type.String(), message: Type.String() },
+    closed,
+  ),
+  ack: Type.Object({ type: Type.Literal("ack"), seq: Type.Integer({ minimum: 0 }) }, closed),
+  cancel: Type.Object({ type: Type.Literal("cancel"), reason: Type.String() }, closed),
+  lease_lost: Type.Object({ type: Type.Literal("lease_lost"), reason: Type.String() }, closed),
   /** Somebody watches (or nobody any more): send output at a pace for eyes, or for the bill. */
-  | { type: "follow"; on: boolean }
-  | { type: "error"; code: string; message: string };
+  follow: Type.Object({ type: Type.Literal("follow"), on: Type.Boolean() }, closed),
+  error: ErrorFrame,
+};
+export type RunDown = Static<(typeof RUN_DOWN)[keyof typeof RUN_DOWN]>;
 
 /**
  * What the queue carries from an event object to a pool: ids and what the pool needs to choose a runner, never the
@@ -239,17 +275,9 @@ export type QueueMessage =
  * Frames of `GET /runs/:id/tail`. When the run is over and all its output is sent, `end` follows and the edge closes with 1000;
  * a client need not wait for that close, which a local workerd may delay by seconds.
  */
-export type TailDown =
-  | { type: "run"; run: Record<string, unknown> }
-  | {
-      type: "output";
-      chunks: Array<{
-        cursor: string;
-        attempt: number;
-        seq: number;
-        kind: string;
-        text: string;
-        createdAt: string;
-      }>;
-    }
-  | { type: "end" };
+export const TAIL_DOWN = {
+  run: Type.Object({ type: Type.Literal("run"), run: Type.Record(Type.String(), Type.Unknown()) }, closed),
+  output: Type.Object({ type: Type.Literal("output"), chunks: Type.Array(OutputChunkView) }, closed),
+  end: Type.Object({ type: Type.Literal("end") }, closed),
+};
+export type TailDown = Static<(typeof TAIL_DOWN)[keyof typeof TAIL_DOWN]>;
