@@ -173,7 +173,7 @@ test.each(guarded.map((route) => [route.method, route.path] as const))(
     const { eventId, runId } = await startRun(deployStep().type);
     const id = encodeURIComponent(path.startsWith("/events") ? eventId : runId);
     const error = await expectError(
-      call(method.toUpperCase(), path.replace("{id}", id), { token: null }),
+      call(method.toUpperCase(), path.replace(/\{\w+\}/, id), { token: null }),
       401,
     );
     expect(JSON.stringify(error)).not.toContain(eventId);

@@ -170,7 +170,7 @@ test(
         const known = id
           .replace("{event}", encodeURIComponent(target.eventId))
           .replace("{run}", target.runId);
-        const path = `${route.path.replace("{id}", known)}?${asked.map(([name, value]) => `${name}=${value}`).join("&")}`;
+        const path = `${route.path.replace(/\{\w+\}/, known)}?${asked.map(([name, value]) => `${name}=${value}`).join("&")}`;
         const answer = await call(route.method.toUpperCase(), path, {
           ...(route.method === "post" ? { body: "[]" } : {}),
         });

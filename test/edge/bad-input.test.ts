@@ -110,7 +110,7 @@ describe("requests", () => {
     "HEAD of %s, with an upgrade, opens no socket",
     async (path) => {
       // Handed over as it is: on its way through a binding the platform makes a GET of every upgrade.
-      const request = new Request(`https://edge${path.replace("{id}", target.runId)}`, {
+      const request = new Request(`https://edge${path.replace(/\{\w+\}/, target.runId)}`, {
         method: "HEAD",
         headers: { upgrade: "websocket", authorization: `Bearer ${TOKENS.admin}` },
       });
