@@ -129,7 +129,7 @@ test("broken packages stop the build with every fault, and what was built stays"
     `the flow packages have 4 faults:
   flows/a/flow.toml:2:1 version must be a number
   flows/a/flow.toml:5:1 steps[0].runner must be one of bun, node, codex, code-mode
-  flows/a/flow.toml:6:1 steps[0].script no such file in the package: s.sh
+  flows/a/flow.toml:6:1 steps[0].script no such file in the package: s.sh; make it, or correct the path, which begins at the folder of flow.toml
   flows/b/flow.toml:1:1 Invalid TOML document: incomplete key-value: cannot find end of key`,
   );
   expect(await readFile(out, "utf8")).toBe(before);
