@@ -14,12 +14,28 @@ import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
 import pc from "picocolors";
+import { agent } from "./agent.ts";
+import { bundle } from "./bundle.ts";
+import { burst } from "./burst.ts";
 import { cost } from "./cost.ts";
+import { devProxy } from "./dev-proxy.ts";
 import type { BenchOptions, Figure } from "./figures.ts";
 import { ingest } from "./ingest.ts";
 import { latency } from "./latency.ts";
+import { list } from "./list.ts";
+import { step } from "./step.ts";
 
-const BENCHES: Record<string, (options: BenchOptions) => Promise<Figure[]>> = { ingest, latency, cost };
+const BENCHES: Record<string, (options: BenchOptions) => Promise<Figure[]>> = {
+  ingest,
+  latency,
+  burst,
+  list,
+  step,
+  agent,
+  cost,
+  bundle,
+  "dev-proxy": devProxy,
+};
 /** Only when named. */
 const EXTRA: readonly string[] = ["dev-proxy"];
 const ROUNDS = 3;
