@@ -33,7 +33,8 @@ export abstract class FlowError extends Error {
   readonly details: ErrorDetail[];
 
   constructor(code: string, message: string, details: ErrorDetail[] = []) {
-    super(message);
+    // It may quote what was sent: an id, a path.
+    super(message.replace(/\p{Cc}/gu, "\uFFFD"));
     this.name = new.target.name;
     this.code = code;
     this.details = details;

@@ -3,7 +3,7 @@
  * the last sign of life of the runner. The silence of a step is the runner's to notice: it sees every byte, while the
  * edge is told at a pace that spares the bill.
  */
-import { LOST_AFTER_MS, WALL_MARGIN_MS } from "./limits.ts";
+import { LOST_AFTER_MS, PING_INTERVAL_MS, PONG_TIMEOUT_MS, WALL_MARGIN_MS } from "./limits.ts";
 import {
   changed,
   endAttempt,
@@ -16,6 +16,13 @@ import type { AttemptRecord, RunRecord } from "./run-record.ts";
 
 /** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
 const HANDOVER_GRACE_MS = 10_000;
+
+/**
+ * How often the edge looks whether a runner whose socket is open still shows life. Each look is billed as a request and
+ * a written row. A socket that closes starts the lease clock at once; only a runner that vanishes without a close (its
+ * power, its network) is noticed by a look: 60 s after its last sign of life at the soonest, 105 s at the latest.
+ */
+export const LOOK_AT_LIVE_MS = 90_000;
 
 /** The runner's socket for an attempt closed or was not found: the lease clock runs from here (invariant 7). */
 export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
@@ -88,7 +95,9 @@ export function nextDue(run: RunRecord, lastSeen: number | undefined, now: numbe
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
   if (lastSeen === undefined) return (live.unseenSince ?? now) + LOST_AFTER_MS;
   const wall = wallDeadline(run, live);
-  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS);
+  const pinged = now - lastSeen <= PING_INTERVAL_MS + PONG_TIMEOUT_MS;
+  const look = pinged ? now + LOOK_AT_LIVE_MS : lastSeen + LOST_AFTER_MS;
+  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, look);
 }
 
 /** What was owed to the queue has been sent again. */

@@ -27,8 +27,12 @@ import type {
   RunRecord,
 } from "./run-record.ts";
 
-/** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
-export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as const;
+/**
+ * How long after the n-th send a run that nobody claimed is sent again; the last one repeats. A queue loses nothing on
+ * Cloudflare, and what a local one loses when it stops may wait this long: sooner, each of a burst of waiting runs
+ * would be told again while nothing is wrong, and each run that starts at once would wake its object for nothing.
+ */
+export const RESEND_AFTER_MS = [30_000, 60_000, 300_000, 900_000] as const;
 
 export function resendAfterMs(sends: number): number {
   return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];

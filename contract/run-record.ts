@@ -128,6 +128,8 @@ export interface RunRecord {
   /** Outbox: when what this run owes the queue is due (again), and how often it was sent. */
   sendAt: number;
   sends: number;
+  /** Outbox: the revision that pool and ledger are known to have been told of; absent: perhaps none. */
+  toldRev?: number;
   outputBytes: number;
   outputDropped: number;
   cancel?: CancelRecord;

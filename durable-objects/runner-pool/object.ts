@@ -12,9 +12,7 @@ import type { RunnerAction } from "../../contract/http.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import {
   BACKLOG_MAX_RUNS,
-  LOST_AFTER_MS,
   OFFER_TIMEOUT_MS,
-  PING_INTERVAL_MS,
   PROTOCOL_OLDEST,
   PROTOCOL_VERSION,
   RUNNERS_PER_POOL_MAX,
@@ -27,7 +25,7 @@ import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
-import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { assign, part, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
 import { heldRuns, runnerStates } from "./runner-states.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
@@ -71,15 +69,19 @@ export class RunnerPool extends DurableObject<Env> {
     const now = Date.now();
     const refused: string[] = [];
     const doubtful: string[] = [];
-    for (const route of routes) {
-      const known = this.#storage.runs.get(route.runId);
-      if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS) refused.push(route.runId);
-      else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
-      else if (route.attempt === known.route.attempt && this.#isOverdue(known, now))
-        doubtful.push(route.runId);
-    }
+    this.#storage.together(() => {
+      for (const route of routes) {
+        const known = this.#storage.runs.get(route.runId);
+        if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS)
+          refused.push(route.runId);
+        else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
+        else if (route.attempt === known.route.attempt && this.#isOverdue(known, now))
+          doubtful.push(route.runId);
+      }
+      this.#offerWork();
+    });
     await this.#reconcileAll(doubtful);
-    this.#offerWork();
+    if (doubtful.length > 0) this.#offerWork();
     await this.#armSweep();
     return { refused };
   }
@@ -223,14 +225,7 @@ export class RunnerPool extends DurableObject<Env> {
     );
     this.#storage.putRunner(runner);
     this.#coolUntil.delete(runnerId);
-    this.#sockets.send(socket, {
-      type: "welcome",
-      pool: this.#name,
-      protocol: PROTOCOL_VERSION,
-      serverTime: now,
-      pingIntervalMs: PING_INTERVAL_MS,
-      lostAfterMs: LOST_AFTER_MS,
-    });
+    this.#sockets.welcome(socket, this.#name, now);
     if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
     const active = new Set(frame.active.map((run) => run.runId));
@@ -403,10 +398,4 @@ export class RunnerPool extends DurableObject<Env> {
   #held(): HeldRun[] {
     return heldRuns(this.#storage.runs.values());
   }
-}
-
-/** So many of all, beginning anywhere. */
-function part<T>(all: T[], most: number): T[] {
-  const from = all.length <= most ? 0 : Math.floor(Math.random() * all.length);
-  return [...all.slice(from), ...all.slice(0, from)].slice(0, most);
 }

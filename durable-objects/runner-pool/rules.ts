@@ -163,3 +163,9 @@ function digestReason(route: RunRoute, runners: readonly RunnerState[]): Reason 
     message: `flow ${route.flow.name} is deployed as ${route.flow.digest}, ${known.join(", ")}: update the runner's checkout or deploy again`,
   };
 }
+
+/** So many of all, beginning anywhere. */
+export function part<T>(all: T[], most: number): T[] {
+  const from = all.length <= most ? 0 : Math.floor(Math.random() * all.length);
+  return [...all.slice(from), ...all.slice(0, from)].slice(0, most);
+}

@@ -12,6 +12,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { FlowResult } from "../../contract/flow-result.ts";
+import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputChunk, OutputStream } from "../../contract/runner-link.ts";
 
@@ -139,19 +140,22 @@ export class Journal {
     this.#statements.append.run(kind, stream, at, Buffer.from(body), runId, attempt);
   }
 
-  /** Entries behind a sequence number, oldest first. */
-  pending({ runId, attempt }: JournaledAttempt, afterSeq: number, limit: number): JournalEntry[] {
-    return this.#statements.pending.all(runId, attempt, afterSeq, limit).map((row): JournalEntry => {
-      const seq = Number(row["seq"]);
-      const body = Buffer.from(row["body"] as Uint8Array).toString();
-      if (row["kind"] === "output")
-        return {
-          kind: "output",
-          chunk: { seq, stream: String(row["stream"]) as OutputStream, text: body, at: Number(row["at"]) },
-        };
-      if (row["kind"] === "result") return { kind: "result", seq, result: JSON.parse(body) as FlowResult };
-      return { kind: "end", seq, end: JSON.parse(body) as AttemptEnd };
-    });
+  /** Entries behind a sequence number, oldest first: no more than `limit`, and up to `maxBytes` of them, or one. */
+  pending(
+    { runId, attempt }: JournaledAttempt,
+    afterSeq: number,
+    limit: number,
+    maxBytes = OUTPUT_FRAME_MAX_BYTES,
+  ): JournalEntry[] {
+    const entries: JournalEntry[] = [];
+    let bytes = 0;
+    for (const row of this.#statements.pending.iterate(runId, attempt, afterSeq, limit)) {
+      const body = row["body"] as Uint8Array;
+      bytes += body.length;
+      if (bytes > maxBytes && entries.length > 0) break;
+      entries.push(entryOf(row, Buffer.from(body).toString()));
+    }
+    return entries;
   }
 
   /** The edge has committed everything up to `seq` (J3). */
@@ -175,4 +179,15 @@ export class Journal {
   close(): void {
     this.#db.close();
   }
+}
+
+function entryOf(row: Record<string, unknown>, body: string): JournalEntry {
+  const seq = Number(row["seq"]);
+  if (row["kind"] === "output")
+    return {
+      kind: "output",
+      chunk: { seq, stream: String(row["stream"]) as OutputStream, text: body, at: Number(row["at"]) },
+    };
+  if (row["kind"] === "result") return { kind: "result", seq, result: JSON.parse(body) as FlowResult };
+  return { kind: "end", seq, end: JSON.parse(body) as AttemptEnd };
 }

@@ -14,12 +14,12 @@ import type { JournaledAttempt, Journal, JournalEntry } from "../journal/journal
 import { LinkSocket } from "./link-socket.ts";
 import { outputDelayMs } from "./pace.ts";
 
-/** Entries read from the journal at once. */
-const READ_ENTRIES = 256;
+/** Read from the journal at once: as much as may stand in one frame. */
+const READ_ENTRIES = 4096;
 /** What may be on its way without an acknowledgement; the rest waits in the journal. */
 const IN_FLIGHT_MAX_BYTES = 2 * 1024 * 1024;
 /** This much waiting output is sent without waiting for its time. */
-const FLUSH_BYTES = 64 * 1024;
+const FLUSH_BYTES = 128 * 1024;
 
 export interface RunLinkOptions {
   url: string;
@@ -51,7 +51,6 @@ export class RunLink {
   #sentSeq = 0;
   #ackedSeq = 0;
   #bytesInFlight: { seq: number; bytes: number }[] = [];
-  #framesSent = 0;
   #waitingBytes = 0;
   #followed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -147,9 +146,12 @@ export class RunLink {
         return;
       case "follow":
         this.#followed = frame.on;
-        // What waits was given its time at the other pace.
-        this.#unschedule();
-        if (this.#waitingBytes > 0) this.#schedule();
+        // What waits was given its time at the other pace. Somebody has come: it is wanted now.
+        if (frame.on) this.#send();
+        else if (this.#timer !== undefined) {
+          this.#unschedule();
+          this.#schedule();
+        }
         return;
       case "refused":
         this.#finish(() => {
@@ -201,12 +203,9 @@ export class RunLink {
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(
-      () => {
-        this.#send();
-      },
-      outputDelayMs(this.#framesSent, this.#followed),
-    );
+    this.#timer ??= setTimeout(() => {
+      this.#send();
+    }, outputDelayMs(this.#followed));
   }
 
   #unschedule(): void {
@@ -224,7 +223,6 @@ export class RunLink {
       for (const frame of frames(entries)) {
         if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
         this.#sentSeq = frame.seq;
-        this.#framesSent += 1;
         if (frame.frame.type === "end") this.#endSeq = frame.seq;
         this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
       }

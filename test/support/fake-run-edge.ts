@@ -36,6 +36,8 @@ export interface FakeRunEdge {
   server: SocketServer;
   /** Answer to a claim: nothing at all, or a refusal, until it is granted. */
   claims: "granted" | "unanswered" | { code: string; message: string };
+  /** Whether somebody watches the run when it is claimed: its output is sent at once, not now and then. */
+  watched: boolean;
   /** Answer to a resume, beside the number that is computed: nothing at all, or a refusal, until it is granted. */
   resumes: Resumption | "unanswered" | { code: string; message: string };
   /** Whether numbered frames arrive at all. */
@@ -63,7 +65,8 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
   const edge: FakeRunEdge = {
     server,
     claims: "granted",
-    resumes: { live: true, cancel: false, follow: false },
+    watched: true,
+    resumes: { live: true, cancel: false, follow: true },
     takes: true,
     acknowledges: true,
     received: [],
@@ -97,7 +100,7 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
       if (claims !== "granted") answer(socket, { type: "refused", ...claims });
       else {
         bound.add(socket);
-        answer(socket, { type: "claimed", lease: LEASE, context: CONTEXT, follow: false });
+        answer(socket, { type: "claimed", lease: LEASE, context: CONTEXT, follow: edge.watched });
       }
       return;
     }

@@ -94,8 +94,10 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
 }
 
 /** A link whose claim is granted. */
-export async function claimedLink(): Promise<LinkLife> {
-  const life = await startLink();
+export async function claimedLink(watched = true): Promise<LinkLife> {
+  const edge = await startFakeRunEdge();
+  edge.watched = watched;
+  const life = await startLink(edge);
   await life.tells("claimed");
   return life;
 }

@@ -3,12 +3,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   LOST_AFTER_MS,
+  PING_INTERVAL_MS,
+  PONG_TIMEOUT_MS,
   RETRY_BACKOFF_MAX_MS,
   RETRY_MAX_ATTEMPTS,
   WALL_MARGIN_MS,
 } from "../../contract/limits.ts";
 import { endAttempt, recordResult, requestCancel, RESEND_AFTER_MS } from "../../contract/run-lifecycle.ts";
-import { nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
+import { LOOK_AT_LIVE_MS, nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
 import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
 import { END_REASONS, type RunRecord } from "../../contract/run-record.ts";
 import {
@@ -222,6 +224,12 @@ describe("a retry", () => {
 });
 
 describe("when to wake", () => {
+  test("is at the end of the lease for a runner that has missed a heartbeat, whose socket is still open", () => {
+    const running = claimed(waitingRun({ timeoutMs: TIMEOUT_MS }));
+    const missed = BEGIN_MS + PING_INTERVAL_MS + PONG_TIMEOUT_MS + 1;
+    expect(nextDue(running, BEGIN_MS, missed)).toBe(BEGIN_MS + LOST_AFTER_MS);
+  });
+
   test("is never for a run that is over and owes nothing", () => {
     for (const reason of END_REASONS) {
       const over = endAttempt(claimed(waitingRun()), 1, 1, { reason, tree: GONE }, at(BEGIN_MS));
@@ -240,7 +248,7 @@ describe("when to wake", () => {
     expect(nextDue(waiting, undefined, BEGIN_MS)).toBe(BEGIN_MS + 100);
     expect(nextDue(waitingRun(), undefined, BEGIN_MS)).toBe(BEGIN_MS + RESEND_AFTER_MS[0]);
     const running: RunRecord = claimed(waitingRun({ timeoutMs: TIMEOUT_MS }));
-    expect(nextDue(running, BEGIN_MS + 7, BEGIN_MS + 7)).toBe(BEGIN_MS + 7 + LOST_AFTER_MS);
+    expect(nextDue(running, BEGIN_MS + 7, BEGIN_MS + 7)).toBe(BEGIN_MS + 7 + LOOK_AT_LIVE_MS);
     const wall = BEGIN_MS + TIMEOUT_MS + WALL_MARGIN_MS;
     expect(nextDue(running, wall - 10, wall - 10)).toBe(wall);
     expect(nextDue(running, undefined, BEGIN_MS + 9)).toBe(BEGIN_MS + 9 + LOST_AFTER_MS);

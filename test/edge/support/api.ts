@@ -190,7 +190,8 @@ export async function rewriteRun(runId: string, change: (run: RunRecord) => RunR
   const n = parseRunId(runId)?.n ?? 0;
   await runInDurableObject(runStub(runId), (_instance, state) => {
     const key = `run/${String(n).padStart(6, "0")}`;
-    const run = state.storage.kv.get<RunRecord>(key);
+    const made = state.storage.kv.get<{ newRuns?: RunRecord[] }>("event")?.newRuns;
+    const run = state.storage.kv.get<RunRecord>(key) ?? made?.find((one) => one.n === n);
     if (run === undefined) throw new Error(`${key} is not stored`);
     state.storage.kv.put(key, change(run));
   });
