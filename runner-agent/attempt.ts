@@ -225,8 +225,9 @@ export class Attempt {
 
   #output(stream: OutputStream, text: string): void {
     const bytes = Buffer.byteLength(text);
-    // The edge keeps no more than this of a run; what it would drop need not travel.
-    if (this.#outputBytes + bytes > OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES) {
+    // The edge keeps no more than this of a run; what it would drop need not travel. After the first piece dropped
+    // also what would still fit: what is kept is the beginning, without a hole.
+    if (this.#droppedBytes > 0 || this.#outputBytes + bytes > OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES) {
       this.#droppedBytes += bytes;
       return;
     }
