@@ -66,6 +66,9 @@ export const RunnerView = Type.Object(
     version: Type.String(),
     labels: Type.Array(Type.String()),
     capacity: Type.Integer(),
+    trouble: Type.Optional(
+      Type.String({ description: "Why the runner can take nothing; then its capacity is 0" }),
+    ),
     active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
     state: Type.Enum(["connected", "draining", "disconnected"]),
     connectedAt: Type.Optional(Type.String({ format: "date-time" })),

@@ -8,6 +8,7 @@ import { attemptId } from "../contract/ids.ts";
 import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
 import type { AttemptEnd } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
+import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt, Journal } from "./journal/journal.ts";
@@ -58,6 +59,7 @@ export class Attempt {
   #stopped: "canceled" | "abandoned" | undefined;
   #stoppedWhy: string | undefined;
   #ended = false;
+  #reading = true;
   #outputBytes = 0;
   #droppedBytes = 0;
 
@@ -95,6 +97,9 @@ export class Attempt {
       lost: (why) => {
         host.log("warn", "run socket lost, connecting again", { run: this.runId, why });
       },
+      moved: () => {
+        this.regulate();
+      },
     });
   }
 
@@ -122,6 +127,21 @@ export class Attempt {
     await this.#running;
   }
 
+  /** Reads the step on, or lets it wait: something has changed that decides it. */
+  regulate(): void {
+    const { journal } = this.#host;
+    const reading = mayRead({
+      owedBytes: journal.owedBytes(this.#journaled()),
+      edgeConnected: this.#link.ready,
+      journalWritable: journal.trouble === undefined,
+      reading: this.#reading,
+    });
+    if (this.#step === undefined || reading === this.#reading) return;
+    this.#reading = reading;
+    if (reading) this.#step.resume();
+    else this.#step.pause();
+  }
+
   /** Leaves the rest to the journal and the next start. */
   detach(): void {
     this.#link.close();
@@ -132,6 +152,7 @@ export class Attempt {
   }
 
   async #start(context: StepContext): Promise<void> {
+    await this.#host.journal.written();
     const looked = await this.#host.findPackage(context);
     const loaded = "found" in looked ? looked.found : undefined;
     const step = loaded?.flow.steps.find((candidate) => candidate.name === context.step);
@@ -234,6 +255,7 @@ export class Attempt {
     this.#outputBytes += bytes;
     this.#host.journal.appendOutput(this.#journaled(), stream, text, Date.now());
     this.#link.journaled({ outputBytes: bytes });
+    this.regulate();
   }
 
   /** The checkout is not what was deployed: said as a result, so that nobody takes it for a failure of the step. */

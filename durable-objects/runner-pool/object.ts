@@ -154,7 +154,7 @@ export class RunnerPool extends DurableObject<Env> {
         await this.#declined(runnerId, frame);
         break;
       case "capacity":
-        this.#storage.putRunner({ ...runner, capacity: frame.capacity });
+        this.#storage.putRunner({ ...runner, capacity: frame.capacity, trouble: frame.trouble });
         break;
       case "flows":
         this.#storage.putRunner({ ...runner, flows: frame.flows });
@@ -191,13 +191,14 @@ export class RunnerPool extends DurableObject<Env> {
       return;
     }
     this.#sockets.bind(socket, frame.runnerId);
-    const { runnerId, name, version, labels, capacity, flows } = frame;
+    const { runnerId, name, version, labels, capacity, trouble, flows } = frame;
     this.#storage.putRunner({
       runnerId,
       name,
       version,
       labels,
       capacity,
+      trouble,
       flows,
       draining: frame.draining === true,
       connectedAt: now,
@@ -387,6 +388,7 @@ export class RunnerPool extends DurableObject<Env> {
       labels: runner.labels,
       capacity: runner.capacity,
       draining: runner.draining,
+      trouble: runner.trouble,
       resting: (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
       connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
       flows: runner.flows,

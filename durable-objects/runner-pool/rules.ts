@@ -16,6 +16,8 @@ export interface RunnerState {
   labels: string[];
   capacity: number;
   draining: boolean;
+  /** Why it can take nothing, in its own words. */
+  trouble?: string | undefined;
   /** It could not take what it should have been able to take, and is left alone for a moment. */
   resting?: boolean;
   /** It has a socket, and that socket has shown life lately. */
@@ -130,6 +132,12 @@ export function waitingReason(
       code: "draining",
       message: `${same.map((runner) => runner.name).join(", ")} is draining and takes no new run`,
     };
+  const well = open.filter((runner) => runner.trouble === undefined);
+  if (well.length === 0)
+    return {
+      code: "runner_trouble",
+      message: open.map((runner) => `${runner.name} can take nothing: ${runner.trouble ?? ""}`).join("; "),
+    };
   if (keyIsFull(route, countKeys(held))) {
     const holders = held
       .filter((run) => run.concurrencyKey === route.concurrency?.key)
@@ -141,7 +149,7 @@ export function waitingReason(
   }
   return {
     code: "busy",
-    message: `all fitting runners are busy: ${open.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
+    message: `all fitting runners are busy: ${well.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
   };
 }
 

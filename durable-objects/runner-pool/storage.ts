@@ -27,6 +27,7 @@ export interface KnownRunner {
   labels: string[];
   capacity: number;
   draining: boolean;
+  trouble?: string | undefined;
   flows: FlowDigest[];
   connectedAt: number;
   /** When its last socket closed, epoch ms. */

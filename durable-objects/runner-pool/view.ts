@@ -14,6 +14,7 @@ export interface PoolView {
     version: string;
     labels: string[];
     capacity: number;
+    trouble?: string;
     active: string[];
     state: "connected" | "draining" | "disconnected";
     connectedAt: string;
@@ -55,6 +56,7 @@ export function poolView({ pool, runs, backlog, runners, states, held, seen }: P
         version: runner.version,
         labels: runner.labels,
         capacity: runner.capacity,
+        ...(runner.trouble === undefined ? {} : { trouble: runner.trouble }),
         active: runs.filter((run) => run.runnerId === runner.runnerId).map((run) => run.route.runId),
         state: !connected.has(runner.runnerId) ? "disconnected" : runner.draining ? "draining" : "connected",
         connectedAt: iso(runner.connectedAt),

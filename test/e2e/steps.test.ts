@@ -1,10 +1,13 @@
 /** Steps that go wrong, over the real edge and the real agent: each test is named after what the step does. */
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OUTPUT_CHUNK_MAX_BYTES, OUTPUT_MAX_BYTES, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import type { RunView } from "../../contract/run-view.ts";
+import { Journal } from "../../runner-agent/journal/journal.ts";
 import { faultyWorkspace, LONG_LINE_BYTES, LOUD_BYTES } from "../support/faulty-workspace.ts";
+import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
@@ -13,14 +16,18 @@ import { until } from "../support/until.ts";
 const MIB = 1024 * 1024;
 /** What an agent may take for a step that prints 50 MB: far less than that output, whose bound alone is 16 MB. */
 const AGENT_GROWTH_MAX_BYTES = 120 * MIB;
+const RESULT_LINE = `FLOW_RESULT {"status":"completed","message":"said"}\n`;
 const GONE = { empty: true, survivors: [] };
 
 let edge: Edge;
 /** Takes the loud step and nothing else, so that its memory can be looked at. */
 let measured: Daemon;
+/** Takes the runs whose journal has no room. */
+let full: Daemon;
+let state: string;
 
 beforeAll(async () => {
-  const state = await temporaryFolder(afterAll);
+  state = await temporaryFolder(afterAll);
   const workspace = await faultyWorkspace(afterAll);
   edge = await Edge.start({ state, workspace });
   afterAll(() => edge.stop());
@@ -37,6 +44,7 @@ beforeAll(async () => {
   };
   await start("box", "default");
   measured = await start("measured", "loud");
+  full = await start("full", "full");
 });
 
 /** Sends the event of one faulty step and resolves with its run's id. */
@@ -62,7 +70,7 @@ async function printed(id: string, stream: "stdout" | "stderr" | "system"): Prom
   let after: string | undefined;
   for (;;) {
     const page = await edge.client().getOutput(id, { after, stream });
-    if (page.output.length === 0) return text;
+    if (page.cursor === after) return text;
     text += page.output.map((chunk) => chunk.text).join("");
     after = page.cursor;
   }
@@ -97,9 +105,9 @@ describe.concurrent("a step that", () => {
     expect(ended.outputBytes).toBeLessThanOrEqual(OUTPUT_MAX_BYTES);
     const kept = await printed(id, "stdout");
     expect(kept.length).toBeGreaterThan(OUTPUT_MAX_BYTES - 3 * OUTPUT_CHUNK_MAX_BYTES);
-    expect(kept).toBe(`${"x".repeat(1023)}\n`.repeat(Math.ceil(kept.length / 1024)).slice(0, kept.length));
-    const missing = LOUD_BYTES + `FLOW_RESULT {"status":"completed","message":"said"}\n`.length - kept.length;
-    expect(await printed(id, "system")).toContain(`${missing} bytes of output`);
+    const whole = `loud\n${`${"x".repeat(1023)}\n`.repeat(LOUD_BYTES / 1024)}${RESULT_LINE}`;
+    expect(whole.startsWith(kept), "what is kept is the beginning").toBe(true);
+    expect(await printed(id, "system")).toContain(`${whole.length - kept.length} bytes of output`);
   });
 
   test("prints a line of 8 MB: it is stored whole, and the result behind it counts", async () => {
@@ -150,6 +158,48 @@ describe.concurrent("a step that", () => {
         { status: "completed" },
       ],
     });
+  });
+});
+
+describe.concurrent("a full disk under the journal", () => {
+  test("stops nothing that runs: output, result and end reach the edge, new runs wait and say why until there is room", async () => {
+    const go = join(state, "go");
+    const { runIds } = await edge
+      .client()
+      .dispatch({ id: "waits:1", type: "fault.waits", payload: { until: go } });
+    const id = runIds[0] ?? "";
+    await until(async () => ((await printed(id, "stdout")) === "up\n" ? true : undefined));
+    fillDisk(full.pid);
+    await writeFile(go, "");
+    const { status, result } = await over(id);
+    expect({ status, result }).toMatchObject({ status: "completed", result: { message: "said" } });
+    expect(await printed(id, "stdout")).toMatch(/^up\nfreed\nFLOW_RESULT .*\nbehind\n$/);
+
+    await full.line(/"level":"error".*journal cannot be written/);
+    const { runners } = await edge.client().listRunners({ pool: "full" });
+    expect(runners).toMatchObject([
+      { state: "connected", capacity: 0, trouble: expect.stringContaining("journal") as string },
+    ]);
+    const later = await edge
+      .client()
+      .dispatch({ id: "waits:2", type: "fault.waits", payload: { until: go } });
+    const waiting = await until(async () => {
+      const found = await edge.client().getRun(later.runIds[0] ?? "");
+      return found.waiting?.code === "on_its_way" ? undefined : found;
+    });
+    expect(waiting).toMatchObject({ status: "queued", waiting: { code: "runner_trouble" } });
+
+    freeDisk(full.pid);
+    expect(await over(waiting.id)).toMatchObject({ status: "completed", attemptCount: 1 });
+    await full.line(/journal can be written again/);
+    const [well] = (await edge.client().listRunners({ pool: "full" })).runners;
+    expect(well).toMatchObject({ state: "connected", capacity: 12 });
+    expect(well).not.toHaveProperty("trouble");
+    full.signal("SIGTERM");
+    expect(await full.over()).toBe(0);
+    const journal = new Journal(join(state, "full", "journal.sqlite"));
+    expect(journal.attempts()).toEqual([]);
+    journal.close();
   });
 });
 

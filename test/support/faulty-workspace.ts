@@ -25,6 +25,8 @@ const steps: Record<string, FaultyStep> = {
   lingers: { source: `${RESULT} ${HANG}` },
   loud: {
     source: `
+      console.log("loud"); // A chunk of its own, so that its bound is not met evenly.
+      await new Promise((go) => setTimeout(go, 200));
       const line = "x".repeat(1023) + "\\n";
       for (let n = 0; n < ${LOUD_BYTES / 1024}; n += 1)
         if (!process.stdout.write(line)) await new Promise((go) => process.stdout.once("drain", go));
@@ -65,6 +67,16 @@ const steps: Record<string, FaultyStep> = {
   killed: {
     source: `if (${isFirst}) { console.log("up"); ${HANG} } else { ${RESULT} }`,
     tables: retryOn("failed"),
+  },
+  /** Says that it is up, and the rest when the file of its payload is there. */
+  waits: {
+    source: `
+      import { existsSync } from "node:fs";
+      const { flow } = JSON.parse(await new Response(process.stdin).text());
+      console.log("up");
+      while (!existsSync(flow.event.payload.until)) await new Promise((again) => setTimeout(again, 30));
+      console.log("freed"); ${RESULT} console.log("behind");`,
+    keys: `pool = "full"`,
   },
   chatty: { source: `console.log("to stdout"); console.error("to stderr"); ${RESULT}` },
 };
