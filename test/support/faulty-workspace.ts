@@ -25,11 +25,13 @@ const steps: Record<string, FaultyStep> = {
   lingers: { source: `${RESULT} ${HANG}` },
   loud: {
     source: `
-      console.log("loud"); // A chunk of its own, so that its bound is not met evenly.
-      await new Promise((go) => setTimeout(go, 200));
-      const line = "x".repeat(1023) + "\\n";
+      // First and last a chunk of its own, so that the bound is not met evenly and a small piece comes behind it.
+      const pause = () => new Promise((go) => setTimeout(go, 200));
+      console.log("loud");
+      await pause();
       for (let n = 0; n < ${LOUD_BYTES / 1024}; n += 1)
-        if (!process.stdout.write(line)) await new Promise((go) => process.stdout.once("drain", go));
+        if (!process.stdout.write(String(n).padStart(1023, "x") + "\\n")) await new Promise((go) => process.stdout.once("drain", go));
+      await pause();
       ${RESULT}`,
     keys: `pool = "loud"`,
   },
