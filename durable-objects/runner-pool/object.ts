@@ -49,8 +49,8 @@ export class RunnerPool extends DurableObject<Env> {
   readonly #name: string;
   /** Offers without an answer, with the timer that takes each back. */
   readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
-  /** Runners that are not offered anything until then (epoch ms). */
-  readonly #coolUntil = new Map<string, number>();
+  /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
+  readonly #cooling = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -203,7 +203,7 @@ export class RunnerPool extends DurableObject<Env> {
       draining: frame.draining === true,
       connectedAt: now,
     });
-    this.#coolUntil.delete(runnerId);
+    this.#warmUp(runnerId);
     this.#sockets.send(socket, {
       type: "welcome",
       pool: this.#name,
@@ -250,11 +250,17 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
   #coolDown(runnerId: string): void {
-    this.#coolUntil.set(runnerId, Date.now() + COOL_DOWN_MS);
-    setTimeout(() => {
-      if ((this.#coolUntil.get(runnerId) ?? 0) <= Date.now()) this.#coolUntil.delete(runnerId);
+    this.#warmUp(runnerId);
+    const timer = setTimeout(() => {
+      this.#cooling.delete(runnerId);
       this.#offerWork();
     }, COOL_DOWN_MS);
+    this.#cooling.set(runnerId, timer);
+  }
+
+  #warmUp(runnerId: string): void {
+    clearTimeout(this.#cooling.get(runnerId) ?? null);
+    this.#cooling.delete(runnerId);
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
@@ -389,7 +395,7 @@ export class RunnerPool extends DurableObject<Env> {
       capacity: runner.capacity,
       draining: runner.draining,
       trouble: runner.trouble,
-      resting: (this.#coolUntil.get(runner.runnerId) ?? 0) > now,
+      resting: this.#cooling.has(runner.runnerId),
       connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
       flows: runner.flows,
       held: held.get(runner.runnerId) ?? 0,
