@@ -200,6 +200,7 @@ function idleRunner(edge: EdgeServer, n: number): ControlLink {
     active: () => [],
     draining: () => false,
     drainAsked: () => undefined,
+    trouble: () => undefined,
     offered: nothing,
     welcomed: nothing,
     lost: nothing,

@@ -67,6 +67,9 @@ export const RunnerView = Type.Object(
     version: Type.String(),
     labels: Type.Array(Type.String()),
     capacity: Type.Integer(),
+    trouble: Type.Optional(
+      Type.String({ description: "Why the runner can take nothing; then its capacity is 0" }),
+    ),
     active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
     state: Type.Enum(["connected", "paused", "draining", "disconnected"], {
       description: "Of several that apply, the last one",

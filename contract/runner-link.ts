@@ -56,6 +56,7 @@ const Hello = Type.Object(
     version: Type.String({ maxLength: 64 }),
     labels: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
     capacity: Capacity,
+    trouble: Type.Optional(Text),
     flows: FlowList,
     active: Type.Array(Type.Object({ runId: RunIdText, attempt: AttemptNumber }, closed), { maxItems: 1024 }),
     draining: Type.Optional(Type.Boolean()),
@@ -76,7 +77,15 @@ const Decline = Type.Object(
   },
   closed,
 );
-const CapacityFrame = Type.Object({ type: Type.Literal("capacity"), capacity: Capacity }, closed);
+const CapacityFrame = Type.Object(
+  {
+    type: Type.Literal("capacity"),
+    capacity: Capacity,
+    /** Why the runner can take nothing, for people; absent when nothing is wrong. */
+    trouble: Type.Optional(Text),
+  },
+  closed,
+);
 const FlowsFrame = Type.Object({ type: Type.Literal("flows"), flows: FlowList }, closed);
 const Drain = Type.Object({ type: Type.Literal("drain") }, closed);
 const Goodbye = Type.Object({ type: Type.Literal("goodbye") }, closed);

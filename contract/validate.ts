@@ -8,6 +8,7 @@ import type { FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
 import * as compiled from "./generated/validators.js";
 import { isResultTooLarge } from "./flow-result.ts";
+import { deeperThan } from "./json-depth.ts";
 import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES, RESULT_MAX_BYTES } from "./limits.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
 
@@ -72,12 +73,6 @@ export function checkFlowEvent(value: unknown): Checked<FlowEventInput> {
 }
 
 const TOO_DEEP = `is nested deeper than ${EVENT_MAX_DEPTH} levels`;
-
-function deeperThan(value: unknown, levels: number): boolean {
-  if (value === null || typeof value !== "object") return false;
-  if (levels === 0) return true;
-  return Object.values(value).some((inner) => deeperThan(inner, levels - 1));
-}
 
 export interface ReplayOptions {
   flow?: string;

@@ -5,7 +5,7 @@ import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment } from "./config/step-environment.ts";
-import { Journal, JournalInUseError } from "./journal/journal.ts";
+import { Journal, JournalInUseError, JournalUnwritableError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
@@ -100,7 +100,11 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       log("error", error.message);
       return EXIT.denied;
     }
-    if (error instanceof JournalInUseError || error instanceof RunnerConfigError) {
+    if (
+      error instanceof JournalInUseError ||
+      error instanceof JournalUnwritableError ||
+      error instanceof RunnerConfigError
+    ) {
       log("error", error.message);
       return EXIT.usage;
     }

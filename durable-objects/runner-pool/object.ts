@@ -49,8 +49,8 @@ export class RunnerPool extends DurableObject<Env> {
   readonly #name: string;
   /** Offers without an answer, with the timer that takes each back. */
   readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
-  /** Runners that are not offered anything until then (epoch ms). */
-  readonly #coolUntil = new Map<string, number>();
+  /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
+  readonly #cooling = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -179,7 +179,7 @@ export class RunnerPool extends DurableObject<Env> {
         await this.#declined(runnerId, frame);
         break;
       case "capacity":
-        this.#storage.putRunner({ ...runner, capacity: frame.capacity });
+        this.#storage.putRunner({ ...runner, capacity: frame.capacity, trouble: frame.trouble });
         break;
       case "flows":
         this.#storage.putRunner({ ...runner, flows: frame.flows });
@@ -217,14 +217,14 @@ export class RunnerPool extends DurableObject<Env> {
       return;
     }
     this.#sockets.bind(socket, frame.runnerId);
-    const { runnerId, name, version, labels, capacity, flows } = frame;
+    const { runnerId, name, version, labels, capacity, trouble, flows } = frame;
     const draining = frame.draining === true;
     const runner = welcomedBack(
-      { runnerId, name, version, labels, capacity, flows, draining, connectedAt: now },
+      { runnerId, name, version, labels, capacity, trouble, flows, draining, connectedAt: now },
       this.#storage.runners.get(runnerId),
     );
     this.#storage.putRunner(runner);
-    this.#coolUntil.delete(runnerId);
+    this.#warmUp(runnerId);
     this.#sockets.welcome(socket, this.#name, now);
     if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
@@ -265,11 +265,17 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
   #coolDown(runnerId: string): void {
-    this.#coolUntil.set(runnerId, Date.now() + COOL_DOWN_MS);
-    setTimeout(() => {
-      if ((this.#coolUntil.get(runnerId) ?? 0) <= Date.now()) this.#coolUntil.delete(runnerId);
+    this.#warmUp(runnerId);
+    const timer = setTimeout(() => {
+      this.#cooling.delete(runnerId);
       this.#offerWork();
     }, COOL_DOWN_MS);
+    this.#cooling.set(runnerId, timer);
+  }
+
+  #warmUp(runnerId: string): void {
+    clearTimeout(this.#cooling.get(runnerId) ?? null);
+    this.#cooling.delete(runnerId);
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
@@ -392,7 +398,7 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   #runnerStates(): RunnerState[] {
-    return runnerStates(this.#storage, this.#sockets.seen(), this.#coolUntil);
+    return runnerStates(this.#storage, this.#sockets.seen(), this.#cooling);
   }
 
   #held(): HeldRun[] {

@@ -27,6 +27,7 @@ export interface KnownRunner extends Steerable {
   version: string;
   labels: string[];
   capacity: number;
+  trouble?: string | undefined;
   flows: FlowDigest[];
   connectedAt: number;
   /** When its last socket closed, epoch ms. */

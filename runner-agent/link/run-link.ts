@@ -40,6 +40,8 @@ export interface RunLinkOptions {
   /** Everything is handed over (or nobody wants it): the attempt is no longer this box's concern. */
   done(): void;
   lost(why: string): void;
+  /** The edge has taken something, or can (or cannot) be sent anything now. */
+  moved(): void;
 }
 
 export class RunLink {
@@ -74,6 +76,7 @@ export class RunLink {
       lost: (why) => {
         this.#ready = false;
         options.lost(why);
+        options.moved();
       },
       refused: (status) => {
         // The event is gone at the edge (its retention is over): there is nobody to hand anything to.
@@ -83,6 +86,11 @@ export class RunLink {
           });
       },
     });
+  }
+
+  /** The edge takes what is sent. */
+  get ready(): boolean {
+    return this.#ready && this.#socket.connected;
   }
 
   /** The journal has something new. `bytes` of output may wait for their time; a result or an end may not. */
@@ -126,11 +134,12 @@ export class RunLink {
       case "claimed":
         this.#lease = frame.lease;
         this.#options.journal.begin(this.#of());
-        this.#goOn(0, frame.follow);
+        this.#goOn(frame.follow);
         this.#options.claimed(frame.context, frame.lease);
         return;
       case "resumed":
-        this.#goOn(frame.ackedSeq, frame.follow);
+        if (frame.live) this.#moveUnknownEnd(frame.ackedSeq);
+        this.#goOn(frame.follow, frame.ackedSeq);
         if (!frame.live) this.#options.stop("abandoned", "the lease was lost while this runner was away");
         else if (frame.cancel) this.#options.stop("canceled", "the run was canceled");
         this.#tellSignalled();
@@ -165,7 +174,20 @@ export class RunLink {
     }
   }
 
-  #goOn(ackedSeq: number, followed: boolean): void {
+  /**
+   * The attempt lives, so the edge has no end of it. One under a number that the edge knows was written by a life that
+   * did not know what the one before had sent and not written (J5): it comes again, behind that.
+   */
+  #moveUnknownEnd(ackedSeq: number): void {
+    const { journal } = this.#options;
+    const endSeq = journal.endSeq(this.#of());
+    if (endSeq === undefined || endSeq > ackedSeq) return;
+    const [entry] = journal.pending(this.#of(), endSeq - 1, 1);
+    journal.ack(this.#of(), ackedSeq);
+    if (entry?.kind === "end") journal.appendEnd(this.#of(), entry.end);
+  }
+
+  #goOn(followed: boolean, ackedSeq = 0): void {
     this.#ready = true;
     this.#followed = followed;
     this.#sentSeq = ackedSeq;
@@ -174,6 +196,7 @@ export class RunLink {
     this.#endSeq = this.#options.journal.endSeq(this.#of());
     this.#acked(ackedSeq);
     this.#send();
+    this.#options.moved();
   }
 
   #acked(seq: number): void {
@@ -191,6 +214,7 @@ export class RunLink {
     const full = this.#inFlight() >= IN_FLIGHT_MAX_BYTES;
     this.#bytesInFlight = this.#bytesInFlight.filter((frame) => frame.seq > seq);
     if (full) this.#send();
+    this.#options.moved();
   }
 
   #finish(then: () => void): void {

@@ -112,7 +112,10 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
 
   function resumed(socket: ServedSocket, resumption: Resumption): void {
     bound.add(socket);
-    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption });
+    // An attempt whose end is committed lives no more, whatever a test says of its lease.
+    const ended = edge.committed.some(({ what }) => typeof what === "string" && what.startsWith("end: "));
+    const live = resumption.live && !ended;
+    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption, live });
   }
 
   function take(socket: ServedSocket, items: Committed[]): void {

@@ -68,6 +68,9 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
       life.losses += 1;
       signal.notify();
     },
+    moved: () => {
+      signal.notify();
+    },
   });
   onTestFinished(() => {
     link.close();
