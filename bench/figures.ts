@@ -4,8 +4,25 @@ export interface Figure {
   name: string;
   value: number;
   unit: string;
-  /** What the figure should reach, and whether it does. */
-  bar?: { text: string; met: boolean };
+  /** The same of the ancestor on the same kind of machine, where that is known. */
+  ancestor?: number | undefined;
+  /** What the figure should reach, whether it does, and what would be better still. */
+  bar?: { text: string; met: boolean; aim?: string | undefined };
+}
+
+/** What a bench is given. */
+export interface BenchOptions {
+  /** Prints a line beside the figures. */
+  say(text: string): void;
+  /** Rounds of those that take medians. */
+  rounds: number;
+  /** Length of the step whose bill `cost` counts; absent: what the bar is about. */
+  seconds?: number | undefined;
+}
+
+interface More {
+  ancestor?: number;
+  aim?: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -18,10 +35,18 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(Math.floor(sorted.length * q), sorted.length - 1)] ?? Number.NaN;
 }
 
-export function atLeast(name: string, value: number, unit: string, least: number): Figure {
-  return { name, value, unit, bar: { text: `at least ${least}`, met: value >= least } };
+export function atLeast(name: string, value: number, unit: string, least: number, more: More = {}): Figure {
+  const aim = more.aim === undefined ? undefined : `≥ ${more.aim}`;
+  return {
+    name,
+    value,
+    unit,
+    ancestor: more.ancestor,
+    bar: { text: `≥ ${least}`, met: value >= least, aim },
+  };
 }
 
-export function atMost(name: string, value: number, unit: string, most: number): Figure {
-  return { name, value, unit, bar: { text: `at most ${most}`, met: value <= most } };
+export function atMost(name: string, value: number, unit: string, most: number, more: More = {}): Figure {
+  const aim = more.aim === undefined ? undefined : `≤ ${more.aim}`;
+  return { name, value, unit, ancestor: more.ancestor, bar: { text: `≤ ${most}`, met: value <= most, aim } };
 }

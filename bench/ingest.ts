@@ -1,9 +1,8 @@
 /** How many events a second the edge takes, against the floor of the same platform on the same machine. */
-import { atLeast, atMost, median, type Figure } from "./figures.ts";
+import { atLeast, atMost, median, type BenchOptions, type Figure } from "./figures.ts";
 import { load, post, type Load } from "./http-load.ts";
 import { edgeServer, floorServer, type Server } from "./servers.ts";
 
-const ROUNDS = 3;
 const WARM_UP = 60;
 const MATCHED = 300;
 const UNMATCHED = 800;
@@ -19,7 +18,7 @@ interface Round {
   unmatched: Load;
 }
 
-async function round(server: Server, token: string): Promise<Round> {
+export async function round(server: Pick<Server, "url">, token: string): Promise<Round> {
   const send = (type: string) => () => post(server.url, token, type, { name: "x" });
   // First what matches nothing: runs that wait for a runner are looked after in the background.
   await load(WARM_UP, 16, send("bench.nobody"));
@@ -30,9 +29,9 @@ async function round(server: Server, token: string): Promise<Round> {
   return { matched, crowded, unmatched };
 }
 
-export async function ingest(): Promise<Figure[]> {
+export async function ingest({ rounds: count }: BenchOptions): Promise<Figure[]> {
   const rounds: { edge: Round; floor: Round }[] = [];
-  for (let n = 0; n < ROUNDS; n += 1) {
+  for (let n = 0; n < count; n += 1) {
     const floor = await floorServer();
     const floorRound = await round(floor, "none").finally(() => floor.close());
     const edge = await edgeServer();
@@ -49,6 +48,7 @@ export async function ingest(): Promise<Figure[]> {
       of((r) => r.matched.perSecond),
       "/s",
       2 * ANCESTOR_MATCHED_PER_SECOND,
+      { ancestor: ANCESTOR_MATCHED_PER_SECOND, aim: 3.5 * ANCESTOR_MATCHED_PER_SECOND },
     ),
     atLeast(
       "matched, share of the floor",
@@ -63,12 +63,14 @@ export async function ingest(): Promise<Figure[]> {
       of((r) => r.crowded.p99Ms),
       "ms",
       ANCESTOR_P99_AT_64_MS / 2,
+      { ancestor: ANCESTOR_P99_AT_64_MS, aim: ANCESTOR_P99_AT_64_MS / 10 },
     ),
     atLeast(
       "unmatched, 16 at a time",
       of((r) => r.unmatched.perSecond),
       "/s",
       ANCESTOR_UNMATCHED_PER_SECOND,
+      { ancestor: ANCESTOR_UNMATCHED_PER_SECOND, aim: 2 * ANCESTOR_UNMATCHED_PER_SECOND },
     ),
     atLeast(
       "unmatched, share of the floor",

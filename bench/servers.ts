@@ -1,11 +1,12 @@
 /** The Workers under measurement, in workerd without wrangler's proxy in the way; state on disk. */
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTestHarness } from "wrangler";
 import { devSecrets, type DevSecrets } from "../runner-agent/dev/secrets.ts";
 import { writeDevConfig } from "../runner-agent/dev/wrangler-config.ts";
 import { projectPath } from "../scripts/project.ts";
+import { benchWorkspace } from "./workspace.ts";
 
 export interface Server {
   url: string;
@@ -28,25 +29,22 @@ export async function floorServer(): Promise<Server> {
   return listen(projectPath("bench/floor/wrangler.json"));
 }
 
-const STEP = `console.log("began " + Date.now());
-console.log('FLOW_RESULT {"status":"completed"}');
-`;
+/** A Worker to serve in place of the product's own, with what its configuration has more. */
+export interface OtherWorker {
+  /** Path of its main file in this project. */
+  main: string;
+  objects: { name: string; class_name: string }[];
+}
 
-export async function edgeServer(): Promise<EdgeServer> {
+export async function edgeServer(other?: OtherWorker): Promise<EdgeServer> {
   const state = await mkdtemp(join(tmpdir(), "codex-flow-bench-"));
   const workspace = join(state, "workspace");
-  await mkdir(join(workspace, "flows"), { recursive: true });
-  await cp(projectPath("flows/hello"), join(workspace, "flows/hello"), { recursive: true });
-  await mkdir(join(workspace, "flows/bench/exec"), { recursive: true });
-  await writeFile(
-    join(workspace, "flows/bench/flow.toml"),
-    `name = "bench"\nversion = 1\n[[steps]]\nname = "quick"\nrunner = "bun"\nscript = "exec/quick.ts"\n[steps.trigger]\ntype = "bench.quick"\n`,
-  );
-  await writeFile(join(workspace, "flows/bench/exec/quick.ts"), STEP);
+  await benchWorkspace(workspace);
   const secrets = await devSecrets(state);
   const { config, catalog } = await writeDevConfig({ project: projectPath(), state, workspace, secrets });
   process.env["CODEX_FLOW_WORKSPACE"] = workspace;
   process.env["CODEX_FLOW_CATALOG"] = catalog;
+  if (other !== undefined) await replaceWorker(config, other);
   const server = await listen(config);
   return {
     ...server,
@@ -57,4 +55,19 @@ export async function edgeServer(): Promise<EdgeServer> {
       await rm(state, { recursive: true, force: true });
     },
   };
+}
+
+/** What of a configuration changes with its Worker. */
+interface WorkerConfig {
+  main: string;
+  durable_objects: { bindings: { name: string; class_name: string }[] };
+  migrations: { new_sqlite_classes: string[] }[];
+}
+
+async function replaceWorker(path: string, { main, objects }: OtherWorker): Promise<void> {
+  const config = JSON.parse(await readFile(path, "utf8")) as WorkerConfig;
+  config.main = projectPath(main);
+  config.durable_objects.bindings.push(...objects);
+  config.migrations[0]?.new_sqlite_classes.push(...objects.map(({ class_name }) => class_name));
+  await writeFile(path, JSON.stringify(config));
 }

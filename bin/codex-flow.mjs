@@ -36,15 +36,27 @@ async function startProgram() {
     console.error("fix: run npm run build in the project");
     process.exit(2);
   }
-  quietSqlite();
+  quietWarnings();
+  if (process.argv[2] === "runner" && process.argv[3] === "start") restartSmall();
   await import(program.href);
 }
 
-/** Node 22 says at every start that node:sqlite may change one day; nobody who runs an agent can act on it. */
-function quietSqlite() {
+/**
+ * An agent runs for months: V8 must not let its space for young objects grow to 16 MB and keep it (a sixth of the
+ * agent's memory, measured). That is decided when Node starts, so the process replaces itself, under the same pid, once.
+ */
+function restartSmall() {
+  const flag = "--max-semi-space-size=1";
+  if (process.execArgv.includes(flag) || process.execve === undefined || process.platform === "win32") return;
+  process.execve(process.execPath, [process.execPath, ...process.execArgv, flag, ...process.argv.slice(1)]);
+}
+
+/** Node 22 says of node:sqlite and of execve that they may change one day; nobody who runs an agent can act on it. */
+function quietWarnings() {
   const emitWarning = process.emitWarning.bind(process);
   process.emitWarning = (warning, ...rest) => {
-    if (!String(warning).startsWith("SQLite is an experimental feature")) emitWarning(warning, ...rest);
+    if (!/^(SQLite|process\.execve) is an experimental feature/.test(String(warning)))
+      emitWarning(warning, ...rest);
   };
 }
 

@@ -21,8 +21,8 @@ const NOTICE = "// Generated from the flow packages; changed by changing them.";
  * Writes the catalog module of a workspace to `outFile` (.js or .mjs), and its types beside it.
  *
  * The module exports `flows`, an array of `Flow` in order of discovery without their config, and `validators`, ajv's
- * functions by "flow/step" (they return whether a payload is valid and leave all `errors` on themselves). It imports
- * nothing. `changed` says whether a file was written. Throws BrokenPackagesError with every fault of every package.
+ * functions by "flow/step" (they return whether a payload is valid and leave the first of its `errors` on themselves,
+ * their `thorough` ones all). It imports nothing. `changed` says whether a file was written. Throws BrokenPackagesError with every fault of every package.
  */
 export async function compileCatalog(
   workspace: string,
@@ -60,9 +60,17 @@ function catalogSource(packages: LoadedPackage[]): string {
   ].join("\n");
 }
 
-/** ajv's code is a CommonJS module whose names recur in the next one, so each gets a function of its own. */
+/**
+ * A validator that stops at the first fault, with one beside it that names them all: of a large payload those may take
+ * a hundred times its size.
+ */
 function validatorExpression(schema: TriggerSchema): string {
-  const compiler = schemaCompiler(schema);
+  return `Object.assign(${validatorCode(schema, false)}, { thorough: ${validatorCode(schema, true)} })`;
+}
+
+/** ajv's code is a CommonJS module whose names recur in the next one, so each gets a function of its own. */
+function validatorCode(schema: TriggerSchema, allErrors: boolean): string {
+  const compiler = schemaCompiler(schema, { allErrors });
   const code = standaloneCode(compiler, compiler.compile(schema));
   return `(() => { const module = { exports: {} }; ${code}\nreturn module.exports; })()`;
 }
@@ -97,6 +105,8 @@ export interface CompiledValidator {
   errors?:
     | { instancePath: string; schemaPath: string; keyword: string; params: Record<string, unknown>; message?: string }[]
     | null;
+  /** The same, but goes on behind the first fault. */
+  thorough?: CompiledValidator;
 }
 
 export const flows: Flow[];

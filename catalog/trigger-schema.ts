@@ -18,7 +18,6 @@ const DRAFT_07 = "http://json-schema.org/draft-07/schema";
 const DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema";
 
 const OPTIONS: Options = {
-  allErrors: true,
   strictSchema: true,
   strictTypes: false,
   strictTuples: false,
@@ -35,8 +34,9 @@ let metaDraft07: AjvCore | undefined;
 let metaDraft2020: AjvCore | undefined;
 
 /** A compiler for this one schema: two packages may well use the same `$id`, so none is shared. */
-export function schemaCompiler(schema: TriggerSchema): AjvCore {
-  const compiler: AjvCore = isDraft07(schema) ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS);
+export function schemaCompiler(schema: TriggerSchema, { allErrors = true } = {}): AjvCore {
+  const options = { ...OPTIONS, allErrors };
+  const compiler: AjvCore = isDraft07(schema) ? new Ajv(options) : new Ajv2020(options);
   addFormats(compiler);
   return compiler;
 }

@@ -5,7 +5,10 @@
 import Type, { type Static } from "typebox";
 
 export const ErrorDetail = Type.Object({
-  /** JSON pointer into what was sent ("/payload/tag"), a query name ("?limit") or a header name. */
+  /**
+   * JSON pointer into what was sent ("/payload/tag"; "" is the whole body), a query name ("?limit"), a header name, or
+   * a part of the request's path ("{id}").
+   */
   path: Type.String(),
   message: Type.String(),
 });
@@ -30,7 +33,8 @@ export abstract class FlowError extends Error {
   readonly details: ErrorDetail[];
 
   constructor(code: string, message: string, details: ErrorDetail[] = []) {
-    super(message);
+    // It may quote what was sent: an id, a path.
+    super(message.replace(/\p{Cc}/gu, "\uFFFD"));
     this.name = new.target.name;
     this.code = code;
     this.details = details;
@@ -57,8 +61,8 @@ export class UnauthorizedError extends FlowError {
 }
 export class ForbiddenError extends FlowError {
   readonly status = 403;
-  constructor(message: string) {
-    super("forbidden", message);
+  constructor(message: string, details: ErrorDetail[] = []) {
+    super("forbidden", message, details);
   }
 }
 export class NotFoundError extends FlowError {
@@ -71,13 +75,17 @@ export class ConflictError extends FlowError {
 export class PayloadTooLargeError extends FlowError {
   readonly status = 413;
   constructor(what: string, limitBytes: number) {
-    super("too_large", `${what} is larger than the limit of ${limitBytes} bytes`);
+    super("too_large", `${what} is larger than the limit of ${limitBytes} bytes`, [
+      { path: "", message: `is larger than ${limitBytes} bytes` },
+    ]);
   }
 }
 export class UnsupportedMediaTypeError extends FlowError {
   readonly status = 415;
   constructor(contentType: string) {
-    super("unsupported_media_type", `content-type ${contentType} is not JSON; send application/json`);
+    super("unsupported_media_type", `content-type ${contentType} is not JSON; send application/json`, [
+      { path: "content-type", message: "is not JSON" },
+    ]);
   }
 }
 /** The edge cannot take it now; nothing was stored, and the same request may succeed later. */

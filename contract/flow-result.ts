@@ -44,16 +44,29 @@ export function readResultLine(line: string): ResultLine {
 }
 
 function readResultJson(text: string): ResultLine {
-  if (text.length > RESULT_MAX_BYTES || new TextEncoder().encode(text).length > RESULT_MAX_BYTES)
-    return { kind: "invalid", message: `FLOW_RESULT is larger than ${RESULT_MAX_BYTES} bytes` };
+  const tooLarge = {
+    kind: "invalid",
+    message: `FLOW_RESULT is larger than ${RESULT_MAX_BYTES} bytes`,
+  } as const;
+  if (exceedsResult(text)) return tooLarge;
   try {
-    return checkResult(JSON.parse(text));
+    const value: unknown = JSON.parse(text);
+    return isResultTooLarge(value) ? tooLarge : checkResult(value);
   } catch (error) {
     return {
       kind: "invalid",
       message: `FLOW_RESULT is not JSON: ${error instanceof Error ? error.message : String(error)}`,
     };
   }
+}
+
+/** Measured as the edge stores it: written anew, the same JSON may be longer (1e20 has 21 digits then). */
+export function isResultTooLarge(result: unknown): boolean {
+  return exceedsResult(JSON.stringify(result));
+}
+
+function exceedsResult(text: string): boolean {
+  return text.length > RESULT_MAX_BYTES || new TextEncoder().encode(text).length > RESULT_MAX_BYTES;
 }
 
 /** The ancestor's rules, and its words for what is wrong. */

@@ -8,6 +8,7 @@ import { BudgetRequest } from "./budget.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
+import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP, TAIL_DOWN } from "./runner-link.ts";
 import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
 /** What a token may do. `admin` holds them all. */
@@ -69,6 +70,9 @@ export const RunnerView = Type.Object(
     version: Type.String(),
     labels: Type.Array(Type.String()),
     capacity: Type.Integer(),
+    trouble: Type.Optional(
+      Type.String({ description: "Why the runner can take nothing; then its capacity is 0" }),
+    ),
     active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
     state: Type.Enum(["connected", "paused", "draining", "disconnected"], {
       description: "Of several that apply, the last one",
@@ -125,6 +129,8 @@ export interface HttpRoute {
   signed?: boolean;
   query?: Record<string, TSchema>;
   body?: TSchema;
+  /** Frames of a socket by their `type`: what the edge takes, and what it sends. */
+  frames?: { up: Record<string, TSchema>; down: Record<string, TSchema> };
   /** Success: status and body; a socket has none. */
   success: { status: number; schema?: TSchema };
   /** Another success, and when it comes. */
@@ -237,6 +243,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "WebSocket: the run and its output, live, from `after` on",
     scopes: ["runs:read"],
     query: { after: Type.String({ description: "Cursor" }) },
+    frames: { up: {}, down: TAIL_DOWN },
     success: { status: 101 },
   },
   {
@@ -323,6 +330,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "WebSocket: control socket of a runner agent",
     scopes: ["runner"],
     query: { pool: Type.String() },
+    frames: { up: CONTROL_UP, down: CONTROL_DOWN },
     success: { status: 101 },
   },
   {
@@ -330,6 +338,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     path: "/runs/{id}/attach",
     summary: "WebSocket: run socket of a runner agent",
     scopes: ["runner"],
+    frames: { up: RUN_UP, down: RUN_DOWN },
     success: { status: 101 },
   },
 ];

@@ -22,6 +22,11 @@ export const EVENT_MAX_DEPTH = 256;
 /** Bodies of all other requests (replay, cancel). */
 export const REQUEST_MAX_BYTES = 64 * KIB;
 
+/** Faults that one error names; of more it says how many. */
+export const FAULTS_MAX_ITEMS = 32;
+/** The latest moment that a date can say (ECMAScript's time range). */
+export const TIME_MAX_MS = 8_640_000_000_000_000;
+
 /** A FLOW_RESULT as one JSON text; more ends the run as failed, naming this bound. */
 export const RESULT_MAX_BYTES = 256 * KIB;
 /** A result that decides nothing any more (its attempt was tried again, or it came late); more is cut, and says so. */

@@ -1,4 +1,9 @@
-/** The OpenAPI 3.1 document, made from the routes and schemas of this folder. Pure; the build writes it down. */
+/**
+ * The OpenAPI 3.1 document, made from the routes and schemas of this folder. Pure; the build writes it down.
+ *
+ * OpenAPI has no word for the frames of a WebSocket: they stand under `x-websocket` of the route that opens it, `up` to
+ * the edge and `down` from it, a schema for each `type` of frame.
+ */
 import type { TSchema } from "typebox";
 import { ErrorBody } from "./errors.ts";
 import { HTTP_ROUTES, type HttpRoute } from "./http.ts";
@@ -79,6 +84,9 @@ function operation(route: HttpRoute, registry: SchemaRegistry): Record<string, u
             ...route.scopes.map((scope) => ({ bearer: [scope] })),
             ...(route.signed === true ? [{ signature: [] }] : []),
           ],
+    ...(route.frames === undefined
+      ? {}
+      : { "x-websocket": { up: registry.refer(route.frames.up), down: registry.refer(route.frames.down) } }),
     responses: {
       [String(route.success.status)]: {
         description: route.success.status === 101 ? "The socket is open" : "Done",

@@ -2,14 +2,38 @@
  * What time alone does to a run (invariant 11), and when to look again: pure functions of the record, the clock and
  * the last sign of life of the runner. The silence of a step is the runner's to notice: it sees every byte, while the
  * edge is told at a pace that spares the bill.
+ *
+ * The edge has no clock but the wall's, which may jump: set right, or gone on while the machine slept. A time that
+ * lies in the future was written before the clock was set back, and says nothing. A silence that no alarm on time
+ * would have met is a jump, or a sleep of the object, and not held against the runner (invariant 16): it has the whole
+ * grace from then on, and what was jumped over does not count as time of its step, which the runner's own clock has
+ * not seen either. Only `queue_ms` cannot tell, since nobody shows life while a run waits.
  */
 import { expireApprovals, pendingApprovals } from "./approvals.ts";
-import { LOST_AFTER_MS, WALL_MARGIN_MS } from "./limits.ts";
+import {
+  LOST_AFTER_MS,
+  PING_INTERVAL_MS,
+  PONG_TIMEOUT_MS,
+  RETRY_BACKOFF_MAX_MS,
+  WALL_MARGIN_MS,
+} from "./limits.ts";
 import { endAttempt, resendAfterMs, type EndOptions } from "./run-lifecycle.ts";
 import { changed, liveAttempt, withAttempt, type AttemptRecord, type RunRecord } from "./run-record.ts";
 
+/** A retry's backoff with its jitter. */
+const BACKOFF_LONGEST_MS = 1.25 * RETRY_BACKOFF_MAX_MS;
+/** An alarm fires a moment after it is due; one that is later than this has met a jump or a sleep. */
+const LATE_ALARM_MS = 15_000;
 /** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
 const HANDOVER_GRACE_MS = 10_000;
+
+/**
+ * How often the edge looks whether a runner whose socket is open still shows life. Each look is billed as a request and
+ * a written row. A socket that closes starts the lease clock at once; only a runner that vanishes without a close (its
+ * power, its network) is noticed by a look, and then has the whole grace once more, since nobody looked meanwhile: it is
+ * lost 150 to 165 s after its last sign of life.
+ */
+export const LOOK_AT_LIVE_MS = 90_000;
 
 /** The runner's socket for an attempt closed or was not found: the lease clock runs from here (invariant 7). */
 export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
@@ -30,12 +54,33 @@ export function noteSeen(run: RunRecord, number: number): RunRecord {
   return { ...run, attempts: withAttempt(run, seen) };
 }
 
+/** The last sign of life that is known; undefined when nobody has looked yet, or only the future is said to have seen it. */
+function aliveAt(live: AttemptRecord, lastSeen: number | undefined, now: number): number | undefined {
+  const signs = [lastSeen, live.unseenSince].filter((sign) => sign !== undefined && sign <= now);
+  return signs.length === 0 ? undefined : Math.max(...(signs as number[]));
+}
+
+/** The attempt has the whole grace from now on. */
+function granted(run: RunRecord, live: AttemptRecord, since: number | undefined, now: number): RunRecord {
+  const skippedMs = (live.skippedMs ?? 0) + (now - (since ?? now));
+  return unseenFrom(run, skippedMs === 0 ? live : { ...live, skippedMs }, now);
+}
+
+/** The clock was set back: a wait that begins later than any backoff could mean begins now. */
+function withWaitFromNow(run: RunRecord, now: number): RunRecord {
+  const latest = now + (run.attempts.length === 0 ? 0 : BACKOFF_LONGEST_MS);
+  return run.status === "queued" && run.queuedAt > latest
+    ? changed(run, now, { queuedAt: now, notBefore: now, sendAt: now })
+    : run;
+}
+
 /**
  * Time has passed. `lastSeen` is the last sign of life on the open socket of the live attempt, or undefined when
  * none is open.
  */
-export function tick(run: RunRecord, lastSeen: number | undefined, options: EndOptions): RunRecord {
+export function tick(before: RunRecord, lastSeen: number | undefined, options: EndOptions): RunRecord {
   const { now } = options;
+  const run = withWaitFromNow(before, now);
   if (run.status === "queued" && now >= queueDeadline(run))
     return changed(run, now, {
       status: "failed",
@@ -56,14 +101,12 @@ function tickAttempt(
   options: EndOptions,
 ): RunRecord {
   const { now } = options;
+  const since = aliveAt(live, lastSeen, now);
+  const jumpMs = since === lastSeen ? LATE_ALARM_MS : LOST_AFTER_MS;
+  if (since === undefined || now >= since + LOST_AFTER_MS + jumpMs) return granted(run, live, since, now);
   if (lastSeen !== undefined && now >= wallDeadline(run, live))
     return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
-  const since = lastSeen ?? live.unseenSince;
-  // This object has just woken (a deploy, a crash), or it slept through the deadline: it was away itself, and grants
-  // the whole time before it declares anything lost (invariant 16).
-  if (since === undefined || (lastSeen === undefined && now >= since + 2 * LOST_AFTER_MS))
-    return unseenFrom(run, live, now);
-  if (now < since + LOST_AFTER_MS) return run;
+  if (now < since + LOST_AFTER_MS) return since === lastSeen ? noteSeen(run, live.number) : run;
   const error = {
     code: "lost",
     message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`,
@@ -80,19 +123,23 @@ function queueDeadline(run: RunRecord): number {
  * of a step that ended long ago: then the lease clock alone decides how long it is waited for.
  */
 function wallDeadline(run: RunRecord, live: AttemptRecord): number {
-  return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS;
+  return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS + (live.skippedMs ?? 0);
 }
 
 /** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
 export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
-  if (run.status === "queued") return Math.min(queueDeadline(run), run.sendAt);
+  if (run.status === "queued")
+    return withWaitFromNow(run, now) === run ? Math.min(queueDeadline(run), run.sendAt) : now;
   const live = liveAttempt(run);
   if (live === undefined)
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
   const expiries = pendingApprovals(run).map((approval) => approval.expiresAt);
-  if (lastSeen === undefined) return Math.min((live.unseenSince ?? now) + LOST_AFTER_MS, ...expiries);
+  const lost = (aliveAt(live, lastSeen, now) ?? now) + LOST_AFTER_MS;
+  if (lastSeen === undefined) return Math.min(lost, ...expiries);
   const wall = wallDeadline(run, live);
-  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, lastSeen + LOST_AFTER_MS, ...expiries);
+  const pinged = lastSeen <= now && now - lastSeen <= PING_INTERVAL_MS + PONG_TIMEOUT_MS;
+  const look = pinged ? now + LOOK_AT_LIVE_MS : lost;
+  return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, look, ...expiries);
 }
 
 /** What was owed to the queue has been sent again. */

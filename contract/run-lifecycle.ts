@@ -34,8 +34,12 @@ import {
   type RunRecord,
 } from "./run-record.ts";
 
-/** How long after the n-th send a run that nobody claimed is sent again; the last one repeats. */
-export const RESEND_AFTER_MS = [5_000, 15_000, 60_000, 300_000, 900_000] as const;
+/**
+ * How long after the n-th send a run that nobody claimed is sent again; the last one repeats. A queue loses nothing on
+ * Cloudflare, and what a local one loses when it stops may wait this long: sooner, each of a burst of waiting runs
+ * would be told again while nothing is wrong, and each run that starts at once would wake its object for nothing.
+ */
+export const RESEND_AFTER_MS = [30_000, 60_000, 300_000, 900_000] as const;
 
 export function resendAfterMs(sends: number): number {
   return RESEND_AFTER_MS[Math.min(sends, RESEND_AFTER_MS.length) - 1] ?? RESEND_AFTER_MS[0];
@@ -317,13 +321,13 @@ function idOf(event: unknown): string | null {
   return typeof event.id === "string" ? event.id : null;
 }
 
-/** A chained event was taken over by its own object. */
-export function noteChained(run: RunRecord, index: number, runIds: string[], now: number): RunRecord {
+/** What became of a chained event: its own object has taken it over, or it cannot be taken at all. */
+export type ChainedOutcome = { state: "sent"; runIds: string[] } | { state: "refused"; reason: string };
+
+export function noteChained(run: RunRecord, index: number, outcome: ChainedOutcome, now: number): RunRecord {
   const entry = run.chained?.[index];
   if (run.chained === undefined || entry?.state !== "owed") return run;
-  const chained = run.chained.map((known) =>
-    known.index === index ? { ...known, state: "sent" as const, runIds } : known,
-  );
+  const chained = run.chained.map((known) => (known.index === index ? { ...known, ...outcome } : known));
   return changed(run, now, { chained });
 }
 

@@ -73,6 +73,8 @@ export interface AttemptRecord {
   completedAt?: number;
   /** Since when no socket of the runner has been seen; absent while one is open. */
   unseenSince?: number;
+  /** What the edge's clock has jumped over meanwhile: it does not count as the step's time. */
+  skippedMs?: number;
   /** Highest committed sequence number of a result or end; output has its own in its rows (invariant 8). */
   ackedSeq: number;
   /** Provisional until the process is gone (invariant 9). */
@@ -131,6 +133,8 @@ export interface RunRecord {
   /** Outbox: when what this run owes the queue is due (again), and how often it was sent. */
   sendAt: number;
   sends: number;
+  /** Outbox: the revision that pool and ledger are known to have been told of; absent: perhaps none. */
+  toldRev?: number;
   outputBytes: number;
   outputDropped: number;
   cancel?: CancelRecord;

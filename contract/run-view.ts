@@ -10,7 +10,13 @@ import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts
 import { attemptId } from "./ids.ts";
 import { LOST_AFTER_MS } from "./limits.ts";
 import { MessageView, messageView } from "./messages.ts";
-import { PROCESS_STATUSES, type AttemptRecord, type ProcessStatus, type RunRecord } from "./run-record.ts";
+import {
+  END_REASONS,
+  PROCESS_STATUSES,
+  type AttemptRecord,
+  type ProcessStatus,
+  type RunRecord,
+} from "./run-record.ts";
 
 const Iso = Type.String({ format: "date-time" });
 
@@ -42,6 +48,11 @@ export const AttemptView = Type.Object({
     }),
   ),
   result: Type.Optional(FlowResult),
+  endReason: Type.Optional(
+    Type.Enum([...END_REASONS], {
+      description: "How the step ended; reaped: it did not go by itself after its FLOW_RESULT",
+    }),
+  ),
   exit: Type.Optional(
     Type.Object({
       code: Type.Union([Type.Integer(), Type.Null()]),
@@ -234,6 +245,7 @@ function attemptView(run: string, attempt: AttemptRecord): AttemptView {
       ? { leaseExpiresAt: attempt.unseenSince + LOST_AFTER_MS }
       : {}),
     ...(attempt.result === undefined ? {} : { result: attempt.result }),
+    ...(attempt.end === undefined ? {} : { endReason: attempt.end.reason }),
     ...(attempt.end?.exit === undefined ? {} : { exit: attempt.end.exit }),
     ...(attempt.end?.tree === undefined ? {} : { tree: attempt.end.tree }),
     ...(attempt.error === undefined ? {} : { error: attempt.error.message, errorCode: attempt.error.code }),

@@ -24,12 +24,13 @@
  * only the lease clock, which reads the time of the last one, changes a run).
  */
 import Type, { type Static } from "typebox";
-import { ApprovalRequest, type ApprovalDecision } from "./approvals.ts";
-import type { Budget, BudgetUse } from "./budget.ts";
+import { APPROVAL_DECISIONS, ApprovalRequest } from "./approvals.ts";
+import { Budget } from "./budget.ts";
 import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS } from "./run-record.ts";
-import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX } from "./limits.ts";
+import { OutputChunkView } from "./run-view.ts";
+import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits.ts";
 
 export const PING = "ping";
 export const PONG = "pong";
@@ -62,6 +63,7 @@ const Hello = Type.Object(
     version: Type.String({ maxLength: 64 }),
     labels: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
     capacity: Capacity,
+    trouble: Type.Optional(Text),
     flows: FlowList,
     active: Type.Array(Type.Object({ runId: RunIdText, attempt: AttemptNumber }, closed), { maxItems: 1024 }),
     draining: Type.Optional(Type.Boolean()),
@@ -82,7 +84,15 @@ const Decline = Type.Object(
   },
   closed,
 );
-const CapacityFrame = Type.Object({ type: Type.Literal("capacity"), capacity: Capacity }, closed);
+const CapacityFrame = Type.Object(
+  {
+    type: Type.Literal("capacity"),
+    capacity: Capacity,
+    /** Why the runner can take nothing, for people; absent when nothing is wrong. */
+    trouble: Type.Optional(Text),
+  },
+  closed,
+);
 const FlowsFrame = Type.Object({ type: Type.Literal("flows"), flows: FlowList }, closed);
 const Drain = Type.Object({ type: Type.Literal("drain") }, closed);
 const Goodbye = Type.Object({ type: Type.Literal("goodbye") }, closed);
@@ -100,20 +110,39 @@ export const CONTROL_UP = {
 export type ControlUp = Static<(typeof CONTROL_UP)[keyof typeof CONTROL_UP]>;
 export type HelloFrame = Static<typeof Hello>;
 
-/** Pool → runner. */
-export type ControlDown =
-  | {
-      type: "welcome";
-      pool: string;
-      protocol: number;
-      serverTime: number;
-      pingIntervalMs: number;
-      lostAfterMs: number;
-    }
-  | { type: "offer"; runId: string; attempt: number; flow: FlowDigest; step: string }
+const ErrorFrame = Type.Object(
+  { type: Type.Literal("error"), code: Type.String(), message: Type.String() },
+  closed,
+);
+
+/** Pool → runner, by `type`. */
+export const CONTROL_DOWN = {
+  welcome: Type.Object(
+    {
+      type: Type.Literal("welcome"),
+      pool: Type.String(),
+      protocol: Type.Integer(),
+      serverTime: Type.Integer({ description: "Epoch ms" }),
+      pingIntervalMs: Type.Integer(),
+      lostAfterMs: Type.Integer(),
+    },
+    closed,
+  ),
+  offer: Type.Object(
+    {
+      type: Type.Literal("offer"),
+      runId: RunIdText,
+      attempt: AttemptNumber,
+      flow: FlowDigest,
+      step: Type.String(),
+    },
+    closed,
+  ),
   /** Take nothing new, finish what runs, leave. Answered by `drain` up; said again at a hello until then. */
-  | { type: "drain" }
-  | { type: "error"; code: string; message: string };
+  drain: Type.Object({ type: Type.Literal("drain") }, closed),
+  error: ErrorFrame,
+};
+export type ControlDown = Static<(typeof CONTROL_DOWN)[keyof typeof CONTROL_DOWN]>;
 
 /**
  * What may stand in an output chunk: what the step printed, what the runner has to say about it, or what an agent at
@@ -128,7 +157,7 @@ export const OutputChunk = Type.Object(
     stream: Type.Enum([...OUTPUT_STREAMS]),
     text: Type.String(),
     /** When the runner read it, epoch ms. */
-    at: Type.Integer(),
+    at: Type.Integer({ minimum: 0, maximum: TIME_MAX_MS }),
   },
   closed,
 );
@@ -221,46 +250,90 @@ export type RunUp = Static<(typeof RUN_UP)[keyof typeof RUN_UP]>;
 export type EndFrame = Static<typeof End>;
 
 /** All that a runner needs to start a step. */
-export interface StepContext {
-  runId: string;
-  attempt: number;
-  event: Record<string, unknown>;
-  flow: FlowDigest;
-  step: string;
-  timeoutMs: number;
-  silenceMs: number;
-  replay: boolean;
-  /** The step's budget with what was added to it. */
-  budget?: Budget;
-  /** The thread of an earlier run to go on with, and what the runs before have used of the budget. */
-  continues?: { runId: string; threadId: string; used: BudgetUse };
-}
+export const StepContext = Type.Object(
+  {
+    runId: RunIdText,
+    attempt: AttemptNumber,
+    event: Type.Record(Type.String(), Type.Unknown()),
+    flow: FlowDigest,
+    step: Type.String(),
+    timeoutMs: Type.Integer(),
+    silenceMs: Type.Integer(),
+    replay: Type.Boolean(),
+    budget: Type.Optional(Budget),
+    continues: Type.Optional(
+      Type.Object(
+        {
+          runId: RunIdText,
+          threadId: Type.String(),
+          used: Type.Record(Type.String(), Type.Number(), {
+            description: "What the runs before have used of the budget",
+          }),
+        },
+        { ...closed, description: "The thread of an earlier run to go on with" },
+      ),
+    ),
+  },
+  closed,
+);
+export type StepContext = Static<typeof StepContext>;
 
-/** Event object → runner. */
-export type RunDown =
-  | { type: "claimed"; lease: string; context: StepContext; follow: boolean }
-  | {
-      type: "resumed";
-      /** False: the lease is lost. Stop the step; what is still sent is kept as evidence. */
-      live: boolean;
-      ackedSeq: number;
-      cancel: boolean;
-      follow: boolean;
-    }
+/** Event object → runner, by `type`. */
+export const RUN_DOWN = {
+  claimed: Type.Object(
+    { type: Type.Literal("claimed"), lease: Lease, context: StepContext, follow: Type.Boolean() },
+    closed,
+  ),
+  resumed: Type.Object(
+    {
+      type: Type.Literal("resumed"),
+      live: Type.Boolean({
+        description: "False: the lease is lost. Stop the step; what is still sent is kept as evidence",
+      }),
+      ackedSeq: Type.Integer({ minimum: 0 }),
+      cancel: Type.Boolean(),
+      follow: Type.Boolean(),
+    },
+    closed,
+  ),
   /** Final for this attempt: nothing that the runner sends can count. */
-  | { type: "refused"; code: string; message: string }
-  | { type: "ack"; seq: number }
-  | { type: "cancel"; reason: string }
-  | { type: "lease_lost"; reason: string }
+  refused: Type.Object(
+    { type: Type.Literal("refused"), code: Type.String(), message: Type.String() },
+    closed,
+  ),
+  ack: Type.Object({ type: Type.Literal("ack"), seq: Type.Integer({ minimum: 0 }) }, closed),
+  cancel: Type.Object({ type: Type.Literal("cancel"), reason: Type.String() }, closed),
+  lease_lost: Type.Object({ type: Type.Literal("lease_lost"), reason: Type.String() }, closed),
   /** May come again for one that the runner has heard of: on every new socket, for each of this attempt. */
-  | { type: "decided"; id: string; decision: ApprovalDecision; by: string }
-  | { type: "message"; id: string; text: string; by: string }
+  decided: Type.Object(
+    {
+      type: Type.Literal("decided"),
+      id: Type.String(),
+      decision: Type.Enum([...APPROVAL_DECISIONS]),
+      by: Type.String(),
+    },
+    closed,
+  ),
+  message: Type.Object(
+    { type: Type.Literal("message"), id: Type.String(), text: Type.String(), by: Type.String() },
+    closed,
+  ),
   /** New limits, whole. */
-  | { type: "budget"; budget: Budget }
-  | { type: "thread"; threadId: string; granted: boolean; heldBy?: string }
+  budget: Type.Object({ type: Type.Literal("budget"), budget: Budget }, closed),
+  thread: Type.Object(
+    {
+      type: Type.Literal("thread"),
+      threadId: Type.String(),
+      granted: Type.Boolean(),
+      heldBy: Type.Optional(Type.String({ description: "The run that writes to it instead" })),
+    },
+    closed,
+  ),
   /** Somebody watches (or nobody any more): send output at a pace for eyes, or for the bill. */
-  | { type: "follow"; on: boolean }
-  | { type: "error"; code: string; message: string };
+  follow: Type.Object({ type: Type.Literal("follow"), on: Type.Boolean() }, closed),
+  error: ErrorFrame,
+};
+export type RunDown = Static<(typeof RUN_DOWN)[keyof typeof RUN_DOWN]>;
 
 /**
  * What the queue carries from an event object to a pool: ids and what the pool needs to choose a runner, never the
@@ -291,17 +364,9 @@ export type QueueMessage =
  * Frames of `GET /runs/:id/tail`. When the run is over and all its output is sent, `end` follows and the edge closes with 1000;
  * a client need not wait for that close, which a local workerd may delay by seconds.
  */
-export type TailDown =
-  | { type: "run"; run: Record<string, unknown> }
-  | {
-      type: "output";
-      chunks: Array<{
-        cursor: string;
-        attempt: number;
-        seq: number;
-        kind: string;
-        text: string;
-        createdAt: string;
-      }>;
-    }
-  | { type: "end" };
+export const TAIL_DOWN = {
+  run: Type.Object({ type: Type.Literal("run"), run: Type.Record(Type.String(), Type.Unknown()) }, closed),
+  output: Type.Object({ type: Type.Literal("output"), chunks: Type.Array(OutputChunkView) }, closed),
+  end: Type.Object({ type: Type.Literal("end") }, closed),
+};
+export type TailDown = Static<(typeof TAIL_DOWN)[keyof typeof TAIL_DOWN]>;

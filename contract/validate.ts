@@ -8,8 +8,11 @@ import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
+import * as frames from "./generated/frame-validators.js";
 import * as compiled from "./generated/validators.js";
-import { EVENT_MAX_DEPTH, FRAME_MAX_BYTES } from "./limits.ts";
+import { isResultTooLarge } from "./flow-result.ts";
+import { deeperThan } from "./json-depth.ts";
+import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES, RESULT_MAX_BYTES } from "./limits.ts";
 import type { MessageRequest } from "./messages.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
 
@@ -28,16 +31,28 @@ export interface CompiledCheck {
 
 export type Checked<T> = { ok: true; value: T } | { ok: false; faults: ErrorDetail[] };
 
-/** Faults of a value by a compiled check, as JSON pointers below `at`; empty when it is valid. */
+/** Longer pointers are cut: a key may be as long as a whole body. */
+const PATH_MAX_CHARS = 256;
+
+/**
+ * Faults of a value by a compiled check, as JSON pointers below `at`; empty when it is valid. Bounded, since it goes
+ * into answers and logs: a last entry says how many are left out.
+ */
 export function faultsOf(check: CompiledCheck, value: unknown, at = ""): ErrorDetail[] {
   if (check(value)) return [];
-  return (check.errors ?? []).map((fault) => ({ path: pathOf(fault, at), message: messageOf(fault) }));
+  const errors = check.errors ?? [];
+  const named = errors
+    .slice(0, FAULTS_MAX_ITEMS)
+    .map((fault) => ({ path: pathOf(fault, at), message: messageOf(fault) }));
+  const more = errors.length - named.length;
+  return more === 0 ? named : [...named, { path: at, message: `and ${more} more faults` }];
 }
 
 function pathOf(fault: SchemaFault, at: string): string {
   const { missingProperty, additionalProperty } = fault.params;
   const key = missingProperty ?? additionalProperty;
-  return `${at}${fault.instancePath}${typeof key === "string" ? `/${key}` : ""}`;
+  const path = `${at}${fault.instancePath}${typeof key === "string" ? `/${key}` : ""}`;
+  return path.length > PATH_MAX_CHARS ? `${path.slice(0, PATH_MAX_CHARS)}…` : path;
 }
 
 function messageOf(fault: SchemaFault): string {
@@ -62,12 +77,6 @@ export function checkFlowEvent(value: unknown): Checked<FlowEventInput> {
 }
 
 const TOO_DEEP = `is nested deeper than ${EVENT_MAX_DEPTH} levels`;
-
-function deeperThan(value: unknown, levels: number): boolean {
-  if (value === null || typeof value !== "object") return false;
-  if (levels === 0) return true;
-  return Object.values(value).some((inner) => deeperThan(inner, levels - 1));
-}
 
 export interface ReplayOptions {
   flow?: string;
@@ -94,25 +103,25 @@ export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
 }
 
 const controlChecks: Record<keyof typeof CONTROL_UP, CompiledCheck> = {
-  hello: compiled.control_hello,
-  accept: compiled.control_accept,
-  decline: compiled.control_decline,
-  capacity: compiled.control_capacity,
-  flows: compiled.control_flows,
-  drain: compiled.control_drain,
-  goodbye: compiled.control_goodbye,
+  hello: frames.control_hello,
+  accept: frames.control_accept,
+  decline: frames.control_decline,
+  capacity: frames.control_capacity,
+  flows: frames.control_flows,
+  drain: frames.control_drain,
+  goodbye: frames.control_goodbye,
 };
 const runChecks: Record<keyof typeof RUN_UP, CompiledCheck> = {
-  claim: compiled.run_claim,
-  resume: compiled.run_resume,
-  output: compiled.run_output,
-  result: compiled.run_result,
-  canceling: compiled.run_canceling,
-  approval: compiled.run_approval,
-  approval_withdrawn: compiled.run_approval_withdrawn,
-  delivered: compiled.run_delivered,
-  thread: compiled.run_thread,
-  end: compiled.run_end,
+  claim: frames.run_claim,
+  resume: frames.run_resume,
+  output: frames.run_output,
+  result: frames.run_result,
+  canceling: frames.run_canceling,
+  approval: frames.run_approval,
+  approval_withdrawn: frames.run_approval_withdrawn,
+  delivered: frames.run_delivered,
+  thread: frames.run_thread,
+  end: frames.run_end,
 };
 
 /** Reads a frame from a runner's control socket. */
@@ -122,8 +131,10 @@ export function readControlFrame(data: string | ArrayBuffer): Checked<ControlUp>
 /** Reads a frame from a runner's run socket. */
 export function readRunFrame(data: string | ArrayBuffer): Checked<RunUp> {
   const read = readFrame<RunUp>(runChecks, data);
-  return read.ok && read.value.type === "result" && deeperThan(read.value.result, EVENT_MAX_DEPTH)
-    ? fault("/result", TOO_DEEP)
+  if (!read.ok || read.value.type !== "result") return read;
+  if (deeperThan(read.value.result, EVENT_MAX_DEPTH)) return fault("/result", TOO_DEEP);
+  return isResultTooLarge(read.value.result)
+    ? fault("/result", `is larger than ${RESULT_MAX_BYTES} bytes`)
     : read;
 }
 
@@ -134,13 +145,19 @@ function readFrame<T>(checks: Record<string, CompiledCheck>, data: string | Arra
   try {
     frame = JSON.parse(data);
   } catch (error) {
-    return fault("", `is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    return fault("", notJson(error));
   }
   const type = frame !== null && typeof frame === "object" && "type" in frame ? frame.type : undefined;
   const check = typeof type === "string" && Object.hasOwn(checks, type) ? checks[type] : undefined;
   return check === undefined
     ? fault("/type", `must be one of ${Object.keys(checks).join(", ")}`)
     : checked<T>(check, frame);
+}
+
+/** Why a text is no JSON, as one line: the engine quotes what it met, line breaks and all. */
+export function notJson(error: unknown): string {
+  const why = error instanceof Error ? error.message : String(error);
+  return `is not JSON: ${why.replace(/\p{Cc}+/gu, " ")}`;
 }
 
 function fault<T>(path: string, message: string): Checked<T> {

@@ -2,8 +2,10 @@
  * From the queue to the pools: one call a pool and batch. A message is acknowledged when its pool has stored the run;
  * what a pool refuses (its backlog is full) or fails to take comes again later, and in the end to the dead letters.
  */
-import { normalizeEvent } from "../contract/flow-event.ts";
+import { FlowError } from "../contract/errors.ts";
+import { normalizeEvent, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
 import { parseRunId } from "../contract/ids.ts";
+import type { ChainedOutcome } from "../contract/run-lifecycle.ts";
 import { iso } from "../contract/run-view.ts";
 import type { QueueMessage, RunRoute } from "../contract/runner-link.ts";
 import { checkFlowEvent } from "../contract/validate.ts";
@@ -71,17 +73,23 @@ async function sendChained(env: Env, message: ChainedMessage): Promise<void> {
     const checked = due === undefined ? undefined : checkFlowEvent(due.event);
     if (due !== undefined && checked?.ok === true) {
       const event = normalizeEvent(checked.value, iso(Date.now()));
-      const outcome = await dispatchEvent(env, event, { lineage: due.lineage, origin: "next" });
-      await parent.chainedSent(
-        parsed.n,
-        index,
-        outcome.runs.map((run) => run.id),
-      );
+      await parent.chainedOver(parsed.n, index, await outcomeOf(env, event, due.lineage));
     }
     message.ack();
   } catch (error) {
     console.warn(JSON.stringify({ message: "chained event not sent", runId, index, error: String(error) }));
     retryLater(message);
+  }
+}
+
+/** What no later attempt can mend is the end of this event, and its run says why. */
+async function outcomeOf(env: Env, event: FlowEvent, lineage: Lineage): Promise<ChainedOutcome> {
+  try {
+    const { runs } = await dispatchEvent(env, event, { lineage, origin: "next" });
+    return { state: "sent", runIds: runs.map((run) => run.id) };
+  } catch (error) {
+    if (error instanceof FlowError && !error.retryable) return { state: "refused", reason: error.message };
+    throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import { codexOnBox } from "./codex/codex-host.ts";
 import { codexStarter } from "./codex/step/codex-step.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
-import { Journal, JournalInUseError } from "./journal/journal.ts";
+import { Journal, JournalInUseError, JournalUnwritableError } from "./journal/journal.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { stepStarter } from "./steps/start-step.ts";
@@ -111,7 +111,11 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       log("error", error.message);
       return EXIT.denied;
     }
-    if (error instanceof JournalInUseError || error instanceof RunnerConfigError) {
+    if (
+      error instanceof JournalInUseError ||
+      error instanceof JournalUnwritableError ||
+      error instanceof RunnerConfigError
+    ) {
       log("error", error.message);
       return EXIT.usage;
     }

@@ -8,6 +8,7 @@ import { attemptId } from "../contract/ids.ts";
 import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
 import type { AttemptEnd } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
+import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
 import { Conversation } from "./conversation.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
@@ -63,6 +64,7 @@ export class Attempt {
   #stopped: "canceled" | "abandoned" | undefined;
   #stoppedWhy: string | undefined;
   #ended = false;
+  #reading = true;
   #outputBytes = 0;
   #droppedBytes = 0;
 
@@ -114,6 +116,9 @@ export class Attempt {
       lost: (why) => {
         host.log("warn", "run socket lost, connecting again", { run: this.runId, why });
       },
+      moved: () => {
+        this.regulate();
+      },
     });
   }
 
@@ -141,6 +146,21 @@ export class Attempt {
     await this.#running;
   }
 
+  /** Reads the step on, or lets it wait: something has changed that decides it. */
+  regulate(): void {
+    const { journal } = this.#host;
+    const reading = mayRead({
+      owedBytes: journal.owedBytes(this.#journaled()),
+      edgeConnected: this.#link.ready,
+      journalWritable: journal.trouble === undefined,
+      reading: this.#reading,
+    });
+    if (this.#step === undefined || reading === this.#reading) return;
+    this.#reading = reading;
+    if (reading) this.#step.resume();
+    else this.#step.pause();
+  }
+
   /** Leaves the rest to the journal and the next start. */
   detach(): void {
     this.#link.close();
@@ -151,6 +171,7 @@ export class Attempt {
   }
 
   async #start(context: StepContext): Promise<void> {
+    await this.#host.journal.written();
     const looked = await this.#host.findPackage(context);
     const loaded = "found" in looked ? looked.found : undefined;
     const step = loaded?.flow.steps.find((candidate) => candidate.name === context.step);
@@ -248,14 +269,16 @@ export class Attempt {
 
   #output(stream: OutputStream, text: string): void {
     const bytes = Buffer.byteLength(text);
-    // The edge keeps no more than this of a run; what it would drop need not travel.
-    if (this.#outputBytes + bytes > OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES) {
+    // The edge keeps no more than this of a run; what it would drop need not travel. After the first piece dropped
+    // also what would still fit: what is kept is the beginning, without a hole.
+    if (this.#droppedBytes > 0 || this.#outputBytes + bytes > OUTPUT_MAX_BYTES - SYSTEM_OUTPUT_BYTES) {
       this.#droppedBytes += bytes;
       return;
     }
     this.#outputBytes += bytes;
     this.#host.journal.appendOutput(this.#journaled(), stream, text, Date.now());
     this.#link.journaled({ outputBytes: bytes });
+    this.regulate();
   }
 
   /** The checkout is not what was deployed: said as a result, so that nobody takes it for a failure of the step. */

@@ -5,6 +5,7 @@
  * A1. It never runs more than its capacity, whatever it is offered.
  * A2. Draining takes no new work; what runs goes on, streams and is handed over (and the sockets reconnect for it).
  * A3. At a start, what a previous life left running is ended and proven gone before anything new is taken.
+ * A4. While its journal cannot be written it takes nothing new, and says why; what runs goes on.
  */
 import type { FlowDigest } from "../contract/runner-link.ts";
 import { Attempt, type AttemptHost } from "./attempt.ts";
@@ -59,6 +60,9 @@ export class Runner {
 
   async start(): Promise<void> {
     const { journal } = this.#host;
+    journal.watch(() => {
+      this.#journalChanged();
+    });
     await Promise.all(journal.attempts().map((left) => this.#takeUp(left)));
     await this.#pruneWorktrees();
     const { identity, pool, checkout } = this.#options;
@@ -71,6 +75,7 @@ export class Runner {
       flows: () => checkout.digests(),
       active: () => [...this.#attempts.values()].map(({ runId, number }) => ({ runId, attempt: number })),
       draining: () => this.#draining,
+      trouble: () => this.#trouble(),
       offered: (offer) => {
         void this.#offered(offer);
       },
@@ -143,6 +148,10 @@ export class Runner {
       this.#control?.decline(offer, "draining");
       return;
     }
+    if (this.#trouble() !== undefined) {
+      this.#control?.decline(offer, "failed");
+      return;
+    }
     if (this.#busy() >= this.#options.identity.capacity) {
       this.#control?.decline(offer, "busy");
       return;
@@ -158,6 +167,23 @@ export class Runner {
     // Said before the decline, so that the edge does not offer the same again.
     await this.#lookAtCheckout();
     this.#control?.decline(offer, "digest_differs");
+  }
+
+  /** Why nothing new can be taken (A4); undefined when it can. */
+  #trouble(): string | undefined {
+    const { trouble } = this.#host.journal;
+    return trouble === undefined ? undefined : `its journal cannot be written: ${trouble}`;
+  }
+
+  #journalChanged(): void {
+    const { journal, log } = this.#host;
+    if (journal.trouble === undefined) log("info", "the journal can be written again");
+    else
+      log("error", `the journal cannot be written, no run is taken until it can: ${journal.trouble}`, {
+        journal: journal.path,
+      });
+    this.#control?.announceCapacity();
+    for (const attempt of this.#attempts.values()) attempt.regulate();
   }
 
   /**

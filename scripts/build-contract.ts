@@ -31,41 +31,45 @@ function withoutIds(schema: TSchema): object {
 }
 
 export async function buildContract(): Promise<void> {
-  const schemas: Record<string, TSchema> = {
-    FlowEventInput,
-    ReplayRequest,
-    CancelRequest,
-    AgentItem,
-    DecideRequest,
-    MessageRequest,
-    BudgetRequest,
-    ...prefixed("control", CONTROL_UP),
-    ...prefixed("run", RUN_UP),
-  };
-  const ajv = new Ajv2020({ code: { source: true, esm: true }, allErrors: true, strict: true });
+  const folder = projectPath("contract/generated");
+  await mkdir(folder, { recursive: true });
+  await writeValidators(
+    `${folder}/validators`,
+    { FlowEventInput, ReplayRequest, CancelRequest, AgentItem, DecideRequest, MessageRequest, BudgetRequest },
+    { allErrors: true },
+  );
+  // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.
+  await writeValidators(
+    `${folder}/frame-validators`,
+    { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP) },
+    { allErrors: false },
+  );
+  const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };
+  await writeIfChanged(`${folder}/openapi.json`, JSON.stringify(openApiDocument(version)));
+}
+
+async function writeValidators(
+  file: string,
+  schemas: Record<string, TSchema>,
+  { allErrors }: { allErrors: boolean },
+): Promise<void> {
+  const ajv = new Ajv2020({ code: { source: true, esm: true }, allErrors, strict: true });
   const addFormats = require("ajv-formats") as (target: Ajv2020) => void;
   addFormats(ajv);
   for (const [name, schema] of Object.entries(schemas)) ajv.addSchema(withoutIds(schema), name);
   const names = Object.fromEntries(Object.keys(schemas).map((name) => [name, name]));
-  const code = standaloneCode(ajv, names);
 
   // The standalone code still requires ajv's small runtime; bundled, it loads anywhere.
   const bundled = await build({
-    stdin: { contents: code, resolveDir: projectPath(), loader: "js" },
+    stdin: { contents: standaloneCode(ajv, names), resolveDir: projectPath(), loader: "js" },
     bundle: true,
     format: "esm",
     write: false,
   });
-  const output = bundled.outputFiles[0]?.text ?? "";
   const declarations = Object.keys(schemas).map((name) => `export const ${name}: CompiledCheck;`);
-
-  const folder = projectPath("contract/generated");
-  await mkdir(folder, { recursive: true });
-  const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };
-  await writeIfChanged(`${folder}/validators.js`, output);
+  await writeIfChanged(`${file}.js`, bundled.outputFiles[0]?.text ?? "");
   await writeIfChanged(
-    `${folder}/validators.d.ts`,
+    `${file}.d.ts`,
     [`import type { CompiledCheck } from "../validate.ts";`, ...declarations, ""].join("\n"),
   );
-  await writeIfChanged(`${folder}/openapi.json`, JSON.stringify(openApiDocument(version)));
 }

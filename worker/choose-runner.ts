@@ -30,7 +30,9 @@ export function chooseRunner<Runner extends NamedRunner>(runners: readonly Runne
 
 export function unknownRunner(known: readonly NamedRunner[], wanted: string): NotFoundError {
   const others = known.length === 0 ? "no runner is known" : `known: ${listed(known)}`;
-  return new NotFoundError("runner_not_found", `there is no runner ${wanted}; ${others}`);
+  return new NotFoundError("runner_not_found", `there is no runner ${wanted}; ${others}`, [
+    { path: "{name}", message: "is the name or id of no runner" },
+  ]);
 }
 
 function listed(runners: readonly NamedRunner[]): string {

@@ -2,8 +2,10 @@
  * From a valid event to the object that owns it: match, then hand over. Used for what products send, for replays of
  * events that had matched nothing, and for the events that results ask for.
  */
+import { ConflictError } from "../contract/errors.ts";
 import { eventIdentity, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
 import { eventKey } from "../contract/ids.ts";
+import { RUNS_PER_EVENT_MAX } from "../contract/limits.ts";
 import { matchEvent, type StepFilter, type StepMatch } from "../contract/matching.ts";
 import type { RunView } from "../contract/run-view.ts";
 import { dayOf, ledgerName } from "../durable-objects/day-ledger/naming.ts";
@@ -58,6 +60,13 @@ function isAwaited(event: FlowEvent): boolean {
  * What nobody waits for is most of a webhook's noise and touches no object of its own: the day's ledger says whether
  * its id has matched today. An id that matched on an earlier day and comes back as a type that nobody waits for any
  * more is a row of the new day; its own object, its runs and their ids stay as they are.
+ *
+ * The other way round, an id that matched nothing today and comes back with something else that does match: to say
+ * `conflict` in the answer, every event that matches would have to ask the day's ledger first, one request more for
+ * what hardly ever happens. The object learns of it when it lists itself in that ledger, which it does anyway: then the
+ * event shows the conflict, and the earlier one stays in the list.
+ *
+ * Throws ConflictError when the event matches more steps than it may have runs; then nothing is stored.
  */
 export async function dispatchEvent(
   env: Env,
@@ -81,6 +90,7 @@ export async function dispatchEvent(
     return (await recognize()) ?? { status: "duplicate", conflict, eventId: event.id, matched: 0, runs: [] };
   }
   const answer = await object.ingest({ key, event, identity, matches, lineage, origin, createdAt });
+  if (answer.status === "full") throw tooManyRuns(event.id);
   return {
     status: answer.status,
     conflict: answer.conflict,
@@ -88,4 +98,12 @@ export async function dispatchEvent(
     matched: answer.status === "accepted" ? matches.length : 0,
     runs: answer.runs,
   };
+}
+
+/** The event would have more runs than an event may have, its replays included. */
+export function tooManyRuns(eventId: string): ConflictError {
+  return new ConflictError(
+    "too_many_runs",
+    `event ${eventId} would have more than ${RUNS_PER_EVENT_MAX} runs, which is as many as an event may have; none was started`,
+  );
 }

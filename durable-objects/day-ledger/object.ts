@@ -37,13 +37,17 @@ export class DayLedger extends DurableObject<Env> {
     this.#alarm = new AlarmSchedule(ctx.storage);
   }
 
-  /** Takes over what an event object shows of itself. The same call again changes nothing (invariant 6). */
-  async project({ event, runs }: Projection): Promise<void> {
-    this.ctx.storage.transactionSync(() => {
-      if (event !== undefined) this.#storage.putEvent(event);
+  /**
+   * Takes over what an event object shows of itself. The same call again changes nothing (invariant 6). `conflict`:
+   * another event with this id had matched nothing earlier that day, and the object has not known of it.
+   */
+  async project({ event, runs }: Projection): Promise<{ conflict: boolean }> {
+    const conflict = this.ctx.storage.transactionSync(() => {
       for (const run of runs) this.#storage.putRun(run);
+      return event !== undefined && this.#storage.putEvent(event);
     });
     await this.#armExpiry();
+    return { conflict };
   }
 
   /**

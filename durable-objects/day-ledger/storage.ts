@@ -68,13 +68,19 @@ export class LedgerStorage {
     await this.#schema.deleteAll();
   }
 
-  putEvent({ key, createdMs, view }: EventSummary): void {
+  /**
+   * Lists an event that has its own object. True: another event of this day, which matched nothing, had the same id
+   * (invariant 2); it stays in the list, beside this one.
+   */
+  putEvent({ key, createdMs, identity, view }: EventSummary): boolean {
     this.#schema.ensure();
     const { sql } = this.#storage;
     const known = this.#listed(key);
-    // An event that matched nothing before has its own object now: one row, not two.
-    if (known?.owned === 0)
-      sql.exec("DELETE FROM event WHERE created_ms = ? AND key = ?", known.created_ms, key);
+    const before = this.unmatched(key);
+    const conflict = before !== undefined && before.identity !== identity;
+    // One that matched nothing before has its own object now: one row, not two.
+    if (before !== undefined && !conflict)
+      sql.exec("DELETE FROM event WHERE created_ms = ? AND key = ?", before.createdMs, key);
     if (known?.owned !== 1) sql.exec("INSERT OR REPLACE INTO listed VALUES (?, ?, 1)", key, createdMs);
     sql.exec(
       "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, NULL)",
@@ -84,6 +90,7 @@ export class LedgerStorage {
       view.source ?? null,
       JSON.stringify(view),
     );
+    return conflict;
   }
 
   /** An older state of a run never replaces a newer one. */

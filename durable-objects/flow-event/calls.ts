@@ -21,11 +21,14 @@ export interface IngestRequest {
   createdAt: number;
 }
 
-export interface IngestAnswer {
+/** An event that this object owns now, or owned before. */
+export interface KnownEvent {
   status: "accepted" | "duplicate";
   conflict: boolean;
   runs: RunView[];
 }
+/** `full`: it matches more steps than an event may have runs; nothing was stored. */
+export type IngestAnswer = KnownEvent | { status: "full" };
 
 export type CancelAnswer =
   { kind: "run"; run: RunView } | { kind: "unknown" } | { kind: "over"; run: RunView };

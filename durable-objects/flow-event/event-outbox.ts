@@ -1,7 +1,8 @@
 /**
  * What an event owes the outside, and the telling of it: to the queue that an attempt waits, to the pool that one is
  * over, to the day's ledger how things stand. What is owed stands in memory between a commit and its telling; after a
- * crash the alarm reads it again from the records (rules.ts, `effectsOfState`).
+ * crash the alarm reads it again from the records (rules.ts, `effectsOfState`). What was told is noted on the run with
+ * its next write (`toldRev`), so that no later life of this object tells it again.
  */
 import { runSummary } from "../../contract/run-view.ts";
 import { waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
@@ -20,8 +21,10 @@ export class EventOutbox {
   readonly #outbox: Outbox;
   #owed: OwedEffect[] = [];
   #draining = false;
-  /** This instance has told the ledger of the event itself. */
-  #listed = false;
+  /** The ledger has been told of the event itself. Undefined: not by this instance, but a run's note may say so. */
+  #listed: boolean | undefined;
+  /** Revisions of runs that this instance has told everybody of. */
+  readonly #told = new Map<number, number>();
 
   constructor(env: Env, storage: EventStorage, owner: string) {
     this.#env = env;
@@ -42,6 +45,18 @@ export class EventOutbox {
   forget(): void {
     this.#owed = [];
     this.#listed = false;
+    this.#told.clear();
+  }
+
+  /** The ledger is told of the event once more, with the next of its runs. */
+  listAgain(): void {
+    this.#listed = false;
+  }
+
+  /** The run with a note of what has been told of it. */
+  noted(run: RunRecord): RunRecord {
+    const toldRev = this.#told.get(run.n);
+    return toldRev === undefined || toldRev === run.toldRev ? run : { ...run, toldRev };
   }
 
   /**
@@ -55,8 +70,12 @@ export class EventOutbox {
       while (this.#owed.length > 0) {
         const round = this.#owed;
         this.#owed = [];
-        const retryAfterMs = await this.#outbox.drain(this.#effects(round));
-        if (retryAfterMs === undefined) continue;
+        const runs = new Map(this.#storage.readRuns().map((run) => [run.n, run]));
+        const retryAfterMs = await this.#outbox.drain(this.#effects(round, runs));
+        if (retryAfterMs === undefined) {
+          for (const { kind, n } of round) if (kind === "project") this.#told.set(n, runs.get(n)?.rev ?? 0);
+          continue;
+        }
         this.#owed.unshift(...round);
         return retryAfterMs;
       }
@@ -66,10 +85,10 @@ export class EventOutbox {
     }
   }
 
-  #effects(owed: OwedEffect[]): Effect[] {
+  #effects(owed: OwedEffect[], runs: Map<number, RunRecord>): Effect[] {
     const stored = this.#storage.readEvent();
     if (stored === undefined) return [];
-    const runs = new Map(this.#storage.readRuns().map((run) => [run.n, run]));
+    this.#listed ??= [...runs.values()].some((run) => run.toldRev !== undefined);
     const of = (kind: OwedEffect["kind"]): RunRecord[] =>
       [...new Set(owed.flatMap((effect) => (effect.kind === kind ? [effect.n] : [])))].flatMap(
         (n) => runs.get(n) ?? [],
@@ -114,22 +133,24 @@ export class EventOutbox {
 
   /**
    * One call for each day concerned: the event on the day of its receipt, a run on the day of its creation. The event
-   * goes with the first call of this instance, which cannot know whether a crash has cut off the one before it.
+   * goes with the first call, and with whatever an alarm finds untold.
    */
   #projectEffects(stored: StoredEvent, runs: RunRecord[]): Effect[] {
     if (runs.length === 0) return [];
     const eventDay = dayOf(stored.createdAt);
-    const days = new Map<number, RunRecord[]>(this.#listed ? [] : [[eventDay, []]]);
+    const days = new Map<number, RunRecord[]>(this.#listed === true ? [] : [[eventDay, []]]);
     for (const run of runs) days.set(dayOf(run.createdAt), [...(days.get(dayOf(run.createdAt)) ?? []), run]);
     return [...days].map(([day, itsRuns]) => ({
       key: `project ${stored.key}`,
       perform: async () => {
-        const event = day === eventDay && !this.#listed ? storedSummary(stored) : undefined;
-        await this.#env.LEDGERS.getByName(ledgerName(this.#env, day, stored.key)).project({
+        const event = day === eventDay && this.#listed !== true ? storedSummary(stored) : undefined;
+        const ledger = this.#env.LEDGERS.getByName(ledgerName(this.#env, day, stored.key));
+        const { conflict } = await ledger.project({
           event,
           runs: itsRuns.map((run) => ({ rev: run.rev, createdMs: run.createdAt, summary: runSummary(run) })),
         });
         if (event !== undefined) this.#listed = true;
+        if (conflict) this.#storage.noteConflict(Date.now());
       },
     }));
   }

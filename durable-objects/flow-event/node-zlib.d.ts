@@ -2,4 +2,10 @@
 declare module "node:zlib" {
   export function gzipSync(data: string | Uint8Array): Uint8Array;
   export function gunzipSync(data: Uint8Array): Uint8Array;
+  export function brotliCompressSync(
+    data: string | Uint8Array,
+    options: { params: Record<number, number> },
+  ): Uint8Array;
+  export function brotliDecompressSync(data: Uint8Array): Uint8Array;
+  export const constants: Record<"BROTLI_PARAM_QUALITY" | "BROTLI_PARAM_MODE" | "BROTLI_MODE_TEXT", number>;
 }

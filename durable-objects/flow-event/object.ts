@@ -15,23 +15,24 @@ import { retentionMs } from "../day-ledger/naming.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
-import { checkFlowEvent } from "../../contract/validate.ts";
 import {
   deadLetter,
   newRun,
   noteChained,
   requestCancel,
-  type EndOptions,
+  type ChainedOutcome,
 } from "../../contract/run-lifecycle.ts";
 import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
 import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
-import { effectsOfChange, effectsOfState, retentionDue } from "./rules.ts";
+import { ChangeWaiters } from "./change-waiters.ts";
+import { effectsOfChange, effectsOfState, endOptions, isTold, retentionDue } from "./rules.ts";
 import type {
   MatchedStep,
   IngestRequest,
   IngestAnswer,
+  KnownEvent,
   CancelAnswer,
   ReplayAnswer,
   OutputPage,
@@ -61,7 +62,7 @@ export class FlowEventObject extends DurableObject<Env> {
   readonly #outbox: EventOutbox;
   readonly #runSockets: RunSockets;
   readonly #tails: TailSockets;
-  #waiters = new Set<() => void>();
+  readonly #waiters = new ChangeWaiters();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -71,7 +72,7 @@ export class FlowEventObject extends DurableObject<Env> {
     this.#tails = new TailSockets(ctx, this.#storage);
     this.#runSockets = new RunSockets(ctx, this.#storage, this.#tails, {
       commit: (run, before) => this.#commit([{ run, before }]),
-      endOptions: (now) => this.#endOptions(now),
+      endOptions,
       leaseThread: async (run, threadId) => env.POOLS.getByName(run.pool).leaseThread(threadId, run.id),
     });
     answerPings(ctx);
@@ -87,6 +88,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const now = Date.now();
     const stored = this.#storage.readEvent();
     if (stored !== undefined) return this.#duplicate(stored, request.identity, now);
+    if (request.matches.length > RUNS_PER_EVENT_MAX) return { status: "full" };
     const event: StoredEvent = {
       v: 1,
       key: request.key,
@@ -102,18 +104,17 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   /** The answer to an id that this object already owns; undefined when it owns none. That look writes nothing. */
-  recognize(identity: string): IngestAnswer | undefined {
+  recognize(identity: string): KnownEvent | undefined {
     const stored = this.#storage.readEvent();
     return stored && this.#duplicate(stored, identity, Date.now());
   }
 
-  #duplicate(stored: StoredEvent, identity: string, now: number): IngestAnswer {
+  #duplicate(stored: StoredEvent, identity: string, now: number): KnownEvent {
     const conflict = stored.identity !== identity;
-    if (conflict)
-      this.#storage.writeEvent({
-        ...stored,
-        conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: now },
-      });
+    if (conflict) {
+      this.#storage.noteConflict(now);
+      this.#outbox.listAgain();
+    }
     // The runs that it started when it came: later ones are replays, of a step that is new since, too.
     const runs = this.#storage.readRuns().slice(0, stored.matched);
     return { status: "duplicate", conflict, runs: runs.map(runView) };
@@ -171,25 +172,19 @@ export class FlowEventObject extends DurableObject<Env> {
 
   runView(n: number): RunView | undefined {
     const run = this.#storage.readRun(n);
-    return run && this.#withProgress(run);
+    return run && this.#progressOf(run);
   }
 
-  /** A running attempt's counters stand in its output rows; the record gets them when it ends. */
-  #withProgress(run: RunRecord): RunView {
-    const live = liveAttempt(run);
-    if (live === undefined) return runView(run);
-    const { bytes, dropped } = this.#storage.readProgress(run.n, live.number);
-    return runView({
-      ...run,
-      outputBytes: run.outputBytes + bytes,
-      outputDropped: run.outputDropped + dropped,
-    });
+  #progressOf(run: RunRecord): RunView {
+    return runView(this.#storage.withProgress(run));
   }
 
   output(n: number, after: string | undefined, maxBytes = OUTPUT_PAGE_MAX_BYTES): OutputPage | undefined {
     const run = this.#storage.readRun(n);
     const cursor = parseCursor(after);
     if (run === undefined || cursor === undefined) return undefined;
+    // Whoever looks once will look again: by then what the runner holds back is here.
+    this.#runSockets.askForOutput(run);
     const { chunks, more } = this.#storage.readOutput(n, cursor, maxBytes);
     return { output: chunks, complete: !more && isTerminal(run.status) };
   }
@@ -204,7 +199,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const canceled = requestCancel(run, by, Date.now());
     await this.#commit([{ run: canceled, before: run }]);
     this.#runSockets.cancel(canceled);
-    return { kind: "run", run: this.#withProgress(canceled) };
+    return { kind: "run", run: this.#progressOf(canceled) };
   }
 
   decide(
@@ -254,21 +249,9 @@ export class FlowEventObject extends DurableObject<Env> {
       const runs = ns.flatMap((n) => this.#storage.readRun(n) ?? []);
       const left = deadline - Date.now();
       if (left <= 0 || runs.every((run) => isTerminal(run.status)))
-        return runs.map((run) => this.#withProgress(run));
-      await this.#nextChange(left);
+        return runs.map((run) => this.#progressOf(run));
+      await this.#waiters.next(left);
     }
-  }
-
-  #nextChange(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#waiters.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      this.#waiters.add(done);
-    });
   }
 
   /** The queue gave up on handing this attempt to its pool. */
@@ -290,11 +273,11 @@ export class FlowEventObject extends DurableObject<Env> {
     };
   }
 
-  async chainedSent(n: number, index: number, runIds: string[]): Promise<void> {
+  async chainedOver(n: number, index: number, outcome: ChainedOutcome): Promise<void> {
     const run = this.#storage.readRun(n);
     if (run === undefined) return;
-    const sent = noteChained(run, index, runIds, Date.now());
-    if (sent !== run) await this.#commit([{ run: sent, before: run }]);
+    const noted = noteChained(run, index, outcome, Date.now());
+    if (noted !== run) await this.#commit([{ run: noted, before: run }]);
   }
 
   attemptPosition(n: number): AttemptPosition {
@@ -317,7 +300,7 @@ export class FlowEventObject extends DurableObject<Env> {
     if (run === undefined) return new Response("no such run", { status: 404 });
     if (url.pathname === "/attach") return this.#runSockets.accept(n);
     const opened = this.#tails.accept(
-      this.#withProgress(run),
+      this.#progressOf(run),
       n,
       parseCursor(url.searchParams.get("after") ?? undefined),
     );
@@ -368,8 +351,9 @@ export class FlowEventObject extends DurableObject<Env> {
 
   async #tickRuns(now: number): Promise<void> {
     const changes = this.#storage.readRuns().map((before) => {
-      const run = tick(before, this.#runSockets.lastSeen(before), this.#endOptions(now));
+      const run = tick(before, this.#runSockets.lastSeen(before), endOptions(now));
       const effects = effectsOfState(run, now);
+      if (effects.some((effect) => effect.kind === "project")) this.#outbox.listAgain();
       const sends = effects.some((effect) => effect.kind === "send" || effect.kind === "chain");
       this.#outbox.owe(effects);
       return { before, run: sends ? resent(run, now) : run };
@@ -389,7 +373,7 @@ export class FlowEventObject extends DurableObject<Env> {
       closeSocket(socket, CLOSE.over, "the event has reached its retention");
     // The id may be sent again: that is a new event, which owes nothing of this one and is not listed yet.
     this.#outbox.forget();
-    await this.ctx.storage.deleteAlarm();
+    // The alarm goes with it.
     await this.ctx.storage.deleteAll();
   }
 
@@ -404,46 +388,34 @@ export class FlowEventObject extends DurableObject<Env> {
     return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
   }
 
-  #endOptions(now: number): EndOptions {
-    return {
-      now,
-      random: Math.random(),
-      checkEvent: (event) => {
-        const checked = checkFlowEvent(event);
-        return checked.ok ? [] : checked.faults;
-      },
-    };
-  }
-
   /** Writes records as one transaction, then tells everybody whom it concerns. */
   async #commit(
     changes: { run: RunRecord; before: RunRecord | undefined }[],
     event?: StoredEvent,
   ): Promise<void> {
     const now = Date.now();
-    const records = changes.map(({ run, before }) => ({ run: this.#withTotals(run, before), before }));
+    const records = changes.map(({ run, before }) => ({
+      run: this.#outbox.noted(this.#storage.withTotals(run, before)),
+      before,
+    }));
     this.#storage.transaction(() => {
-      if (event !== undefined) this.#storage.writeEvent(event);
-      for (const { run } of records) this.#storage.writeRun(run);
+      if (event !== undefined)
+        this.#storage.writeEvent(
+          event,
+          records.map(({ run }) => run),
+        );
+      else for (const { run } of records) this.#storage.writeRun(run);
     });
     for (const { run, before } of records) {
       this.#outbox.owe(effectsOfChange(before, run, now));
       if (before === undefined || before.rev === run.rev) continue;
-      this.#tails.runChanged(this.#withProgress(run), run.n);
+      this.#tails.runChanged(this.#progressOf(run), run.n);
       this.#runSockets.changed(run, before);
     }
-    for (const waiter of [...this.#waiters]) waiter();
+    this.#waiters.wake();
     // In the same turn as the writes, so that it commits with them.
     await this.#alarm.wakeBy(this.#nextDue(now));
     if (this.#outbox.pending) this.ctx.waitUntil(this.#tell());
-  }
-
-  /** When an attempt is over, the counters of its output move from its rows into the record. */
-  #withTotals(run: RunRecord, before: RunRecord | undefined): RunRecord {
-    const ended = before && liveAttempt(before);
-    if (ended === undefined || liveAttempt(run)?.number === ended.number) return run;
-    const { bytes, dropped } = this.#storage.readProgress(run.n, ended.number);
-    return { ...run, outputBytes: run.outputBytes + bytes, outputDropped: run.outputDropped + dropped };
   }
 
   /** Tells everybody what is owed; what could not be told wakes this object again. */
@@ -453,10 +425,20 @@ export class FlowEventObject extends DurableObject<Env> {
     else if (!this.#outbox.pending) await this.#rest();
   }
 
+  /** While a run lives, the alarm goes on; those that are over need be told once, not at each of its looks. */
+  #noteTold(runs: RunRecord[]): void {
+    for (const run of runs) {
+      const noted = this.#outbox.noted(run);
+      if (isTerminal(run.status) && noted !== run && isTold(noted)) this.#storage.writeRun(noted);
+    }
+  }
+
   /** All is told and nothing runs: the next thing that happens here by itself is the deletion. */
   async #rest(): Promise<void> {
     const stored = this.#storage.readEvent();
     if (stored === undefined) return;
+    const runs = this.#storage.readRuns();
+    if (!runs.every((run) => isTerminal(run.status))) this.#noteTold(runs);
     const due = this.#nextDue(Date.now());
     if (due !== undefined && due === stored.createdAt + retentionMs(this.env)) await this.#alarm.moveTo(due);
   }

@@ -4,7 +4,9 @@
  */
 import { LOST_AFTER_MS, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
 import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
-import { type OutputProgress } from "../../contract/run-lifecycle.ts";
+import type { EndOptions, OutputProgress } from "../../contract/run-lifecycle.ts";
+import { runSummary } from "../../contract/run-view.ts";
+import { checkFlowEvent } from "../../contract/validate.ts";
 import type { OutputChunk, RunRoute } from "../../contract/runner-link.ts";
 
 /** What is owed to the outside for one run (invariant 6). Each may be performed again without harm. */
@@ -22,7 +24,7 @@ export type OwedEffect =
 export function effectsOfChange(before: RunRecord | undefined, after: RunRecord, now: number): OwedEffect[] {
   if (before?.rev === after.rev) return [];
   const { n } = after;
-  const effects: OwedEffect[] = [{ kind: "project", n }];
+  const effects: OwedEffect[] = listed(before) === listed(after) ? [] : [{ kind: "project", n }];
   const waits = waitingAttempt(after);
   if (waits !== undefined && waits !== (before && waitingAttempt(before)) && after.notBefore <= now)
     effects.push({ kind: "send", n });
@@ -34,25 +36,34 @@ export function effectsOfChange(before: RunRecord | undefined, after: RunRecord,
   return effects;
 }
 
+/** What a list shows of a run, as one text. When it changed last is no change by itself. */
+function listed(run: RunRecord | undefined): string | undefined {
+  return run && JSON.stringify({ ...runSummary(run), updatedAt: undefined });
+}
+
+/** Pool and ledger have taken this very state of the run: telling them again could change nothing. */
+export function isTold(run: RunRecord): boolean {
+  return run.toldRev === run.rev;
+}
+
 /** What a run may still owe when an alarm finds it: all that a crash could have cut off. */
 export function effectsOfState(run: RunRecord, now: number): OwedEffect[] {
   const { n } = run;
   const due = run.sendAt <= now;
-  if (run.status === "queued")
-    return due
-      ? [
-          { kind: "project", n },
-          { kind: "send", n },
-          ...(run.attempts.length > 0 ? [{ kind: "settle" as const, n, attempt: run.attempts.length }] : []),
-        ]
-      : [];
-  if (!isTerminal(run.status)) return [];
-  return [
-    { kind: "project", n },
+  const effects: OwedEffect[] = [];
+  if (run.status === "queued" && due) {
+    if (!isTold(run)) effects.push({ kind: "project", n });
+    effects.push({ kind: "send", n });
+    if (!isTold(run) && run.attempts.length > 0)
+      effects.push({ kind: "settle", n, attempt: run.attempts.length });
+  }
+  if (isTerminal(run.status)) {
     // One more than it ever started: a run that ended while it waited has a place in the backlog, and no attempt.
-    { kind: "settle", n, attempt: run.attempts.length + 1 },
-    ...(due && owesChain(run) ? [{ kind: "chain" as const, n }] : []),
-  ];
+    if (!isTold(run))
+      effects.push({ kind: "project", n }, { kind: "settle", n, attempt: run.attempts.length + 1 });
+    if (due && owesChain(run)) effects.push({ kind: "chain", n });
+  }
+  return effects;
 }
 
 export function owesChain(run: RunRecord): boolean {
@@ -113,6 +124,18 @@ export function routeOf(run: RunRecord, attempt: number): RunRoute {
     ...(run.continues === undefined
       ? {}
       : { runnerId: run.continues.runnerId, runnerName: run.continues.runnerName }),
+  };
+}
+
+/** What the end of an attempt may depend on besides the attempt. */
+export function endOptions(now: number): EndOptions {
+  return {
+    now,
+    random: Math.random(),
+    checkEvent: (event) => {
+      const checked = checkFlowEvent(event);
+      return checked.ok ? [] : checked.faults;
+    },
   };
 }
 

@@ -307,6 +307,14 @@ export class RunSockets {
     for (const socket of this.#ctx.getWebSockets(tagOf(n))) this.#send(socket, { type: "follow", on });
   }
 
+  /** Has the runner send what it holds back of a live run's output, if nobody watches (then it holds back nothing). */
+  askForOutput(run: RunRecord): void {
+    const live = liveAttempt(run);
+    if (live === undefined || this.#tails.watched(run.n)) return;
+    for (const socket of this.#of(run.n, live.number))
+      for (const on of [true, false]) this.#send(socket, { type: "follow", on });
+  }
+
   /** Last sign of life of the live attempt (epoch ms), while its socket is open. */
   lastSeen(run: RunRecord): number | undefined {
     const live = liveAttempt(run);

@@ -50,9 +50,16 @@ export function listedEvent({ event, createdAt, matched, lineage, conflicts }: V
 export interface EventSummary {
   key: string;
   createdMs: number;
+  /** As StoredEvent. */
+  identity: string;
   view: EventView;
 }
 
 export function storedSummary(stored: StoredEvent): EventSummary {
-  return { key: stored.key, createdMs: stored.createdAt, view: listedEvent(stored) };
+  return {
+    key: stored.key,
+    createdMs: stored.createdAt,
+    identity: stored.identity,
+    view: listedEvent(stored),
+  };
 }

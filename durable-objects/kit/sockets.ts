@@ -71,5 +71,6 @@ export function closeSocket(socket: WebSocket, code: number, reason: string): vo
 
 /** Last sign of life of an open socket (epoch ms): its last heartbeat, or when it was opened. */
 export function lastSeenAt(ctx: DurableObjectState, socket: WebSocket, openedAt: number): number {
-  return Math.max(ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0, openedAt);
+  // Not the later of both: a clock that was set back leaves an `openedAt` in the future.
+  return ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? openedAt;
 }

@@ -2,6 +2,7 @@
  * The control sockets of a pool's runners: who is behind each, and when it last showed life. A socket belongs to a
  * runner from its hello on; of several, the newest is the runner's.
  */
+import { LOST_AFTER_MS, PING_INTERVAL_MS, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import type { ControlDown } from "../../contract/runner-link.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
 
@@ -56,6 +57,18 @@ export class ControlSockets {
 
   send(socket: WebSocket, frame: ControlDown): void {
     sendFrame(socket, frame);
+  }
+
+  /** The pool has taken the runner on. */
+  welcome(socket: WebSocket, pool: string, serverTime: number): void {
+    this.send(socket, {
+      type: "welcome",
+      pool,
+      protocol: PROTOCOL_VERSION,
+      serverTime,
+      pingIntervalMs: PING_INTERVAL_MS,
+      lostAfterMs: LOST_AFTER_MS,
+    });
   }
 
   /** The runner has said something that cannot be; it may connect again. */

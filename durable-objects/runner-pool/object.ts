@@ -12,9 +12,7 @@ import type { RunnerAction } from "../../contract/http.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import {
   BACKLOG_MAX_RUNS,
-  LOST_AFTER_MS,
   OFFER_TIMEOUT_MS,
-  PING_INTERVAL_MS,
   PROTOCOL_OLDEST,
   PROTOCOL_VERSION,
   RUNNERS_PER_POOL_MAX,
@@ -27,7 +25,7 @@ import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
-import { assign, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { assign, part, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
 import { heldRuns, runnerStates } from "./runner-states.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
@@ -51,8 +49,8 @@ export class RunnerPool extends DurableObject<Env> {
   readonly #name: string;
   /** Offers without an answer, with the timer that takes each back. */
   readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
-  /** Runners that are not offered anything until then (epoch ms). */
-  readonly #coolUntil = new Map<string, number>();
+  /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
+  readonly #cooling = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -71,15 +69,19 @@ export class RunnerPool extends DurableObject<Env> {
     const now = Date.now();
     const refused: string[] = [];
     const doubtful: string[] = [];
-    for (const route of routes) {
-      const known = this.#storage.runs.get(route.runId);
-      if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS) refused.push(route.runId);
-      else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
-      else if (route.attempt === known.route.attempt && this.#isOverdue(known, now))
-        doubtful.push(route.runId);
-    }
+    this.#storage.together(() => {
+      for (const route of routes) {
+        const known = this.#storage.runs.get(route.runId);
+        if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS)
+          refused.push(route.runId);
+        else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
+        else if (route.attempt === known.route.attempt && this.#isOverdue(known, now))
+          doubtful.push(route.runId);
+      }
+      this.#offerWork();
+    });
     await this.#reconcileAll(doubtful);
-    this.#offerWork();
+    if (doubtful.length > 0) this.#offerWork();
     await this.#armSweep();
     return { refused };
   }
@@ -194,7 +196,7 @@ export class RunnerPool extends DurableObject<Env> {
         await this.#declined(runnerId, frame);
         break;
       case "capacity":
-        this.#storage.putRunner({ ...runner, capacity: frame.capacity });
+        this.#storage.putRunner({ ...runner, capacity: frame.capacity, trouble: frame.trouble });
         break;
       case "flows":
         this.#storage.putRunner({ ...runner, flows: frame.flows });
@@ -232,22 +234,15 @@ export class RunnerPool extends DurableObject<Env> {
       return;
     }
     this.#sockets.bind(socket, frame.runnerId);
-    const { runnerId, name, version, labels, capacity, flows } = frame;
+    const { runnerId, name, version, labels, capacity, trouble, flows } = frame;
     const draining = frame.draining === true;
     const runner = welcomedBack(
-      { runnerId, name, version, labels, capacity, flows, draining, connectedAt: now },
+      { runnerId, name, version, labels, capacity, trouble, flows, draining, connectedAt: now },
       this.#storage.runners.get(runnerId),
     );
     this.#storage.putRunner(runner);
-    this.#coolUntil.delete(runnerId);
-    this.#sockets.send(socket, {
-      type: "welcome",
-      pool: this.#name,
-      protocol: PROTOCOL_VERSION,
-      serverTime: now,
-      pingIntervalMs: PING_INTERVAL_MS,
-      lostAfterMs: LOST_AFTER_MS,
-    });
+    this.#warmUp(runnerId);
+    this.#sockets.welcome(socket, this.#name, now);
     if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
     const active = new Set(frame.active.map((run) => run.runId));
@@ -287,11 +282,17 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
   #coolDown(runnerId: string): void {
-    this.#coolUntil.set(runnerId, Date.now() + COOL_DOWN_MS);
-    setTimeout(() => {
-      if ((this.#coolUntil.get(runnerId) ?? 0) <= Date.now()) this.#coolUntil.delete(runnerId);
+    this.#warmUp(runnerId);
+    const timer = setTimeout(() => {
+      this.#cooling.delete(runnerId);
       this.#offerWork();
     }, COOL_DOWN_MS);
+    this.#cooling.set(runnerId, timer);
+  }
+
+  #warmUp(runnerId: string): void {
+    clearTimeout(this.#cooling.get(runnerId) ?? null);
+    this.#cooling.delete(runnerId);
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
@@ -414,16 +415,10 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   #runnerStates(): RunnerState[] {
-    return runnerStates(this.#storage, this.#sockets.seen(), this.#coolUntil);
+    return runnerStates(this.#storage, this.#sockets.seen(), this.#cooling);
   }
 
   #held(): HeldRun[] {
     return heldRuns(this.#storage.runs.values());
   }
-}
-
-/** So many of all, beginning anywhere. */
-function part<T>(all: T[], most: number): T[] {
-  const from = all.length <= most ? 0 : Math.floor(Math.random() * all.length);
-  return [...all.slice(from), ...all.slice(0, from)].slice(0, most);
 }

@@ -18,6 +18,8 @@ export interface RunnerState {
   draining: boolean;
   /** An operator wants it to be offered nothing. */
   paused: boolean;
+  /** Why it can take nothing, in its own words. */
+  trouble?: string | undefined;
   /** It could not take what it should have been able to take, and is left alone for a moment. */
   resting?: boolean;
   /** It has a socket, and that socket has shown life lately. */
@@ -149,6 +151,12 @@ export function waitingReason(
       code: "paused",
       message: `${open.map((runner) => runner.name).join(", ")} is paused: codex-flow runners resume <name>`,
     };
+  const well = awake.filter((runner) => runner.trouble === undefined);
+  if (well.length === 0)
+    return {
+      code: "runner_trouble",
+      message: awake.map((runner) => `${runner.name} can take nothing: ${runner.trouble ?? ""}`).join("; "),
+    };
   if (keyIsFull(route, countKeys(held))) {
     const holders = held
       .filter((run) => run.concurrencyKey === route.concurrency?.key)
@@ -160,7 +168,7 @@ export function waitingReason(
   }
   return {
     code: "busy",
-    message: `all fitting runners are busy: ${awake.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
+    message: `all fitting runners are busy: ${well.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
   };
 }
 
@@ -173,4 +181,10 @@ function digestReason(route: RunRoute, runners: readonly RunnerState[]): Reason 
     code: "digest_differs",
     message: `flow ${route.flow.name} is deployed as ${route.flow.digest}, ${known.join(", ")}: update the runner's checkout or deploy again`,
   };
+}
+
+/** So many of all, beginning anywhere. */
+export function part<T>(all: T[], most: number): T[] {
+  const from = all.length <= most ? 0 : Math.floor(Math.random() * all.length);
+  return [...all.slice(from), ...all.slice(0, from)].slice(0, most);
 }

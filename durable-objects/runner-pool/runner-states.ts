@@ -8,8 +8,8 @@ export function runnerStates(
   known: { runs: ReadonlyMap<string, PoolRun>; runners: ReadonlyMap<string, KnownRunner> },
   /** Last sign of life by runner id, epoch ms. */
   seen: ReadonlyMap<string, number>,
-  /** Runners that are not offered anything until then (epoch ms). */
-  coolUntil: ReadonlyMap<string, number>,
+  /** Runners that are left alone for a moment. */
+  cooling: { has(runnerId: string): boolean },
   now = Date.now(),
 ): RunnerState[] {
   const held = new Map<string, number>();
@@ -22,7 +22,8 @@ export function runnerStates(
     capacity: runner.capacity,
     draining: takesNothingMore(runner),
     paused: runner.paused === true,
-    resting: (coolUntil.get(runner.runnerId) ?? 0) > now,
+    trouble: runner.trouble,
+    resting: cooling.has(runner.runnerId),
     connected: now - (seen.get(runner.runnerId) ?? 0) <= CONTROL_STALE_MS,
     flows: runner.flows,
     held: held.get(runner.runnerId) ?? 0,

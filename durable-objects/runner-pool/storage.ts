@@ -29,6 +29,7 @@ export interface KnownRunner extends Steerable {
   version: string;
   labels: string[];
   capacity: number;
+  trouble?: string | undefined;
   flows: FlowDigest[];
   connectedAt: number;
   /** When its last socket closed, epoch ms. */
@@ -46,11 +47,20 @@ export class PoolStorage {
   readonly #writers = new Set<string>();
   /** Waiting runs in the order in which they are offered. */
   readonly #backlog: RunRoute[] = [];
+  /** Runs whose row is written when the change under way is over. */
+  #unwritten: Set<string> | undefined;
 
   constructor(storage: DurableObjectStorage) {
     this.#sql = storage.sql;
     this.#schema = new SqlSchema(storage, MIGRATIONS);
-    if (!this.#schema.exists) return;
+    if (this.#schema.exists) this.#load();
+  }
+
+  /** Memory as the rows have it. */
+  #load(): void {
+    this.runs.clear();
+    this.runners.clear();
+    this.#backlog.length = 0;
     for (const row of this.#sql.exec<RunRow>("SELECT runner_id, held_at, route FROM run")) {
       const route = JSON.parse(row.route) as RunRoute;
       const held = row.runner_id === null ? {} : { runnerId: row.runner_id, heldAt: row.held_at ?? 0 };
@@ -70,16 +80,40 @@ export class PoolStorage {
     return this.#backlog;
   }
 
-  putRun(run: PoolRun): void {
+  /**
+   * A run that comes and is offered in the same breath is written once. When a row could not be written, memory is read
+   * again from those that are there.
+   */
+  together(change: () => void): void {
     this.#schema.ensure();
-    const { route } = run;
+    const unwritten = new Set<string>();
+    this.#unwritten = unwritten;
+    try {
+      change();
+      this.#unwritten = undefined;
+      for (const run of [...unwritten].flatMap((runId) => this.runs.get(runId) ?? [])) this.#writeRun(run);
+    } catch (error) {
+      this.#unwritten = undefined;
+      this.#load();
+      throw error;
+    }
+  }
+
+  #writeRun({ route, runnerId, heldAt }: PoolRun): void {
     this.#sql.exec(
       "INSERT INTO run VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET runner_id = excluded.runner_id, held_at = excluded.held_at, route = excluded.route",
       route.runId,
-      run.runnerId ?? null,
-      run.heldAt ?? null,
+      runnerId ?? null,
+      heldAt ?? null,
       JSON.stringify(route),
     );
+  }
+
+  putRun(run: PoolRun): void {
+    this.#schema.ensure();
+    const { route } = run;
+    if (this.#unwritten === undefined) this.#writeRun(run);
+    else this.#unwritten.add(route.runId);
     const before = this.runs.get(route.runId);
     if (before !== undefined && before.runnerId === undefined) this.#leaveBacklog(before.route);
     this.runs.set(route.runId, run);

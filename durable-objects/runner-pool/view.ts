@@ -15,6 +15,7 @@ export interface PoolRunner {
   version: string;
   labels: string[];
   capacity: number;
+  trouble?: string;
   active: string[];
   state: "connected" | "paused" | "draining" | "disconnected";
   paused: boolean;
@@ -60,6 +61,7 @@ export function poolView({ pool, runs, backlog, runners, states, held, seen }: P
         version: runner.version,
         labels: runner.labels,
         capacity: runner.capacity,
+        ...(runner.trouble === undefined ? {} : { trouble: runner.trouble }),
         active: runs.filter((run) => run.runnerId === runner.runnerId).map((run) => run.route.runId),
         state: connected.has(runner.runnerId) ? connectedState(runner) : "disconnected",
         paused: runner.paused === true,

@@ -111,7 +111,7 @@ function fixForLocal(error: FlowError): string {
 
 /** The lines for a terminal; `paint` colours the two words. */
 export function renderProblem(problem: Problem, paint: (text: string) => string): string {
-  const details = problem.details.map((detail) => `  ${detail.path} ${detail.message}`);
+  const details = problem.details.map((detail) => `  ${detail.path || "the body"} ${detail.message}`);
   return [`${paint("error:")} ${problem.what}`, ...details, `${paint("fix:")} ${problem.fix}`].join("\n");
 }
 

@@ -21,7 +21,7 @@ export interface WaitOptions {
 
 /** The runs at the end, and whether all are over. Failures that may pass are waited out. */
 export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView[]; over: boolean }> {
-  const deadline = options.seconds === undefined ? Infinity : Date.now() + options.seconds * SECOND_MS;
+  const deadline = options.seconds === undefined ? Infinity : performance.now() + options.seconds * SECOND_MS;
   const said = new Map<string, string>();
   let { runs } = options;
   let failures = 0;
@@ -32,7 +32,7 @@ export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView
       said.set(run.id, state);
     }
     if (runs.every(isOver)) return { runs, over: true };
-    const askedAt = Date.now();
+    const askedAt = performance.now();
     const leftMs = deadline - askedAt;
     if (leftMs <= 0) return { runs, over: false };
     let pauseMs = PACE_MS;
@@ -46,6 +46,7 @@ export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView
       if (!passing || failures > MAX_FAILURES) throw error;
       pauseMs = retryDelayMs(failures, Math.random());
     }
-    if (!runs.every(isOver)) await sleep(Math.max(0, Math.min(askedAt + pauseMs, deadline) - Date.now()));
+    if (!runs.every(isOver))
+      await sleep(Math.max(0, Math.min(askedAt + pauseMs, deadline) - performance.now()));
   }
 }

@@ -27,6 +27,8 @@ export interface ControlLinkOptions {
   flows(): FlowDigest[];
   active(): { runId: string; attempt: number }[];
   draining(): boolean;
+  /** Why this runner can take nothing now, for people; undefined when it can. */
+  trouble(): string | undefined;
   offered(offer: Offer): void;
   /** An operator wants this runner to finish and leave; may be said several times. */
   drainAsked(): void;
@@ -78,6 +80,7 @@ export class ControlLink {
       type: "hello",
       protocol: PROTOCOL_VERSION,
       ...identity,
+      ...this.#capacity(),
       flows: flows(),
       active: active(),
       draining: draining(),
@@ -112,6 +115,15 @@ export class ControlLink {
 
   announceFlows(flows: FlowDigest[]): void {
     this.#send({ type: "flows", flows });
+  }
+
+  announceCapacity(): void {
+    this.#send({ type: "capacity", ...this.#capacity() });
+  }
+
+  #capacity(): { capacity: number; trouble?: string } {
+    const trouble = this.#options.trouble();
+    return trouble === undefined ? { capacity: this.#options.identity.capacity } : { capacity: 0, trouble };
   }
 
   announceDrain(): void {

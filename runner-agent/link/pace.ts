@@ -1,15 +1,12 @@
 /**
- * When output goes out. Each frame is a row at the edge and costs money, so a run that nobody watches is reported
- * less and less often; one that somebody follows is reported for eyes. Results and ends never wait.
+ * When output goes out. Each frame is a row at the edge and costs money, so a run that nobody watches is reported now
+ * and then, and when somebody asks; one that somebody follows is reported for eyes. Results and ends never wait.
  */
 
-const FIRST_MS = 100;
-const GROWTH = 2;
-const LONGEST_MS = 30_000;
+const UNWATCHED_MS = 90_000;
 const FOLLOWED_MS = 150;
 
-/** Wait before the next output frame, given how many went out already. */
-export function outputDelayMs(framesSent: number, followed: boolean): number {
-  if (followed) return FOLLOWED_MS;
-  return Math.min(FIRST_MS * GROWTH ** framesSent, LONGEST_MS);
+/** Longest wait of output before it is sent. */
+export function outputDelayMs(followed: boolean): number {
+  return followed ? FOLLOWED_MS : UNWATCHED_MS;
 }

@@ -15,12 +15,12 @@ import type { JournaledAttempt, Journal, JournalEntry } from "../journal/journal
 import { LinkSocket } from "./link-socket.ts";
 import { outputDelayMs } from "./pace.ts";
 
-/** Entries read from the journal at once. */
-const READ_ENTRIES = 256;
+/** Read from the journal at once: as much as may stand in one frame. */
+const READ_ENTRIES = 4096;
 /** What may be on its way without an acknowledgement; the rest waits in the journal. */
 const IN_FLIGHT_MAX_BYTES = 2 * 1024 * 1024;
 /** This much waiting output is sent without waiting for its time. */
-const FLUSH_BYTES = 64 * 1024;
+const FLUSH_BYTES = 128 * 1024;
 
 export interface RunLinkOptions {
   url: string;
@@ -42,6 +42,8 @@ export interface RunLinkOptions {
   /** Everything is handed over (or nobody wants it): the attempt is no longer this box's concern. */
   done(): void;
   lost(why: string): void;
+  /** The edge has taken something, or can (or cannot) be sent anything now. */
+  moved(): void;
 }
 
 export class RunLink {
@@ -53,7 +55,6 @@ export class RunLink {
   #sentSeq = 0;
   #ackedSeq = 0;
   #bytesInFlight: { seq: number; bytes: number }[] = [];
-  #framesSent = 0;
   #waitingBytes = 0;
   #followed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -77,6 +78,7 @@ export class RunLink {
       lost: (why) => {
         this.#ready = false;
         options.lost(why);
+        options.moved();
       },
       refused: (status) => {
         // The event is gone at the edge (its retention is over): there is nobody to hand anything to.
@@ -86,6 +88,11 @@ export class RunLink {
           });
       },
     });
+  }
+
+  /** The edge takes what is sent. */
+  get ready(): boolean {
+    return this.#ready && this.#socket.connected;
   }
 
   /** The journal has something new. `bytes` of output may wait for their time; a result or an end may not. */
@@ -134,11 +141,12 @@ export class RunLink {
       case "claimed":
         this.#lease = frame.lease;
         this.#options.journal.begin(this.#of());
-        this.#goOn(0, frame.follow);
+        this.#goOn(frame.follow);
         this.#options.claimed(frame.context, frame.lease);
         return;
       case "resumed":
-        this.#goOn(frame.ackedSeq, frame.follow);
+        if (frame.live) this.#moveUnknownEnd(frame.ackedSeq);
+        this.#goOn(frame.follow, frame.ackedSeq);
         if (!frame.live) this.#options.stop("abandoned", "the lease was lost while this runner was away");
         else if (frame.cancel) this.#options.stop("canceled", "the run was canceled");
         this.#tellSignalled();
@@ -154,9 +162,12 @@ export class RunLink {
         return;
       case "follow":
         this.#followed = frame.on;
-        // What waits was given its time at the other pace.
-        this.#unschedule();
-        if (this.#waitingBytes > 0) this.#schedule();
+        // What waits was given its time at the other pace. Somebody has come: it is wanted now.
+        if (frame.on) this.#send();
+        else if (this.#timer !== undefined) {
+          this.#unschedule();
+          this.#schedule();
+        }
         return;
       case "decided":
       case "message":
@@ -176,7 +187,20 @@ export class RunLink {
     }
   }
 
-  #goOn(ackedSeq: number, followed: boolean): void {
+  /**
+   * The attempt lives, so the edge has no end of it. One under a number that the edge knows was written by a life that
+   * did not know what the one before had sent and not written (J5): it comes again, behind that.
+   */
+  #moveUnknownEnd(ackedSeq: number): void {
+    const { journal } = this.#options;
+    const endSeq = journal.endSeq(this.#of());
+    if (endSeq === undefined || endSeq > ackedSeq) return;
+    const [entry] = journal.pending(this.#of(), endSeq - 1, 1);
+    journal.ack(this.#of(), ackedSeq);
+    if (entry?.kind === "end") journal.appendEnd(this.#of(), entry.end);
+  }
+
+  #goOn(followed: boolean, ackedSeq = 0): void {
     this.#ready = true;
     this.#followed = followed;
     this.#sentSeq = ackedSeq;
@@ -186,6 +210,7 @@ export class RunLink {
     this.#acked(ackedSeq);
     this.#send();
     this.#options.conversation.connected();
+    this.#options.moved();
   }
 
   #acked(seq: number): void {
@@ -203,6 +228,7 @@ export class RunLink {
     const full = this.#inFlight() >= IN_FLIGHT_MAX_BYTES;
     this.#bytesInFlight = this.#bytesInFlight.filter((frame) => frame.seq > seq);
     if (full) this.#send();
+    this.#options.moved();
   }
 
   #finish(then: () => void): void {
@@ -215,12 +241,9 @@ export class RunLink {
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(
-      () => {
-        this.#send();
-      },
-      outputDelayMs(this.#framesSent, this.#followed),
-    );
+    this.#timer ??= setTimeout(() => {
+      this.#send();
+    }, outputDelayMs(this.#followed));
   }
 
   #unschedule(): void {
@@ -238,7 +261,6 @@ export class RunLink {
       for (const frame of frames(entries)) {
         if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
         this.#sentSeq = frame.seq;
-        this.#framesSent += 1;
         if (frame.frame.type === "end") this.#endSeq = frame.seq;
         this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
       }

@@ -121,7 +121,7 @@ export class RunInProgress {
 
   /** An event that its result asked for was taken over. */
   async chained(index: number, runIds: string[]): Promise<void> {
-    this.#change(noteChained(this.#run, index, runIds, Date.now()));
+    this.#change(noteChained(this.#run, index, { state: "sent", runIds }, Date.now()));
     await this.#kept();
   }
 

@@ -7,6 +7,7 @@
  * or the end shows whether it is one; never for a time, since half a secret is a secret too.
  */
 import type { FlowResult } from "../../contract/flow-result.ts";
+import { deeperThan } from "../../contract/json-depth.ts";
 import { EVENT_MAX_DEPTH } from "../../contract/limits.ts";
 import type { Secret } from "../config/step-environment.ts";
 import { SecretAutomaton, START } from "./secret-automaton.ts";
@@ -79,11 +80,6 @@ export class Redactor {
     if (Array.isArray(value)) return value.map((item) => this.#value(item));
     return value !== null && typeof value === "object" ? this.#members(value) : value;
   }
-}
-
-function deeperThan(value: unknown, limit: number): boolean {
-  if (value === null || typeof value !== "object") return false;
-  return limit === 0 || Object.values(value).some((inner) => deeperThan(inner, limit - 1));
 }
 
 const PASS_THROUGH: RedactionStream = { write: (text) => text, end: () => "" };

@@ -162,6 +162,8 @@ class ScriptStep implements RunningStep {
   }
 
   pause(): void {
+    // Of a step that is over, no more can come than stands in its pipes.
+    if (this.#draining) return;
     this.#paused = true;
     this.#silence.stop();
     this.#drain.stop();
@@ -248,7 +250,7 @@ class ScriptStep implements RunningStep {
   /** The exit decides, not the end of the pipes: somebody else may hold those for ever. */
   async #lastOutput(): Promise<void> {
     this.#draining = true;
-    this.#startDrain();
+    this.resume();
     await this.#drained.promise;
     this.#drain.stop();
     for (const pipe of this.#child.stdio) pipe?.destroy();

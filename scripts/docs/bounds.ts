@@ -13,6 +13,8 @@ const MEANINGS: Record<BoundName, string> = {
   EVENT_SOURCE_MAX_CHARS: "`source` of an event",
   EVENT_MAX_DEPTH: "Nesting of an event's JSON",
   REQUEST_MAX_BYTES: "Body of a replay or cancel; more answers 413",
+  FAULTS_MAX_ITEMS: "Faults that one error names; it says how many more there are",
+  TIME_MAX_MS: "The latest moment that a runner may say it read output",
   RESULT_MAX_BYTES: "A `FLOW_RESULT`; more ends the run with `invalid_result`",
   EVIDENCE_MAX_CHARS: "A result that came late or was tried again; more is cut and says so",
   OUTPUT_MAX_BYTES: "Stored output of a run, all attempts together; more is counted and dropped",

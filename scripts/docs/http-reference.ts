@@ -27,6 +27,12 @@ interface Operation {
   requestBody?: { content: Content };
   security: Partial<Record<string, string[]>>[];
   responses: Record<string, { description: string; content?: Content }>;
+  "x-websocket"?: Frames;
+}
+/** Frames of a socket by their type, to the edge and from it. */
+interface Frames {
+  up: Record<string, JsonSchema>;
+  down: Record<string, JsonSchema>;
 }
 
 /** Everything below the two hundreds and the upgrade is an error, and all errors have one form. */
@@ -36,7 +42,7 @@ const INTRODUCTION = `# HTTP reference
 
 Made by \`node scripts/build-docs.ts\` from the OpenAPI document, which every edge also serves at \`GET /openapi.json\`. Do not edit it by hand.
 
-Bodies are JSON in UTF-8 with \`content-type: application/json\`. The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers are those of a real edge. An id in a path is percent-encoded: \`release:1.2\` is \`release%3A1.2\`.
+Bodies are JSON in UTF-8. The \`content-type\` should say so; without one, or with what \`curl -d\` says of everything, they are read as JSON all the same. The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers are those of a real edge. An id in a path is percent-encoded: \`release:1.2\` is \`release%3A1.2\`.
 
 ## Credentials
 
@@ -89,9 +95,27 @@ function routeSection(name: string, operation: Operation, examples: HttpExamples
     const schema = schemaOf(content);
     parts.push(`**${status}** ${description}${schema === undefined ? "." : `: ${inWords(schema)}`}`);
   }
+  const frames = operation["x-websocket"];
+  if (frames !== undefined) parts.push(framesText(frames));
   for (const { request, answer } of examples[name] ?? [])
     parts.push(fence("sh", request), fence("json", JSON.stringify(answer, null, 2)));
   return parts.join("\n\n");
+}
+
+function framesText({ up, down }: Frames): string {
+  const rows = (direction: string, frames: Record<string, JsonSchema>): string[][] =>
+    Object.entries(frames).map(([type, schema]) => [`\`${type}\``, direction, fieldsInLine(schema)]);
+  return `Frames are JSON texts with a \`type\`; their schemas stand in the OpenAPI document under \`x-websocket\`.\n\n${table(
+    ["type", "goes", "other fields"],
+    [...rows("to the edge", up), ...rows("from the edge", down)],
+  )}`;
+}
+
+function fieldsInLine({ properties = {}, required = [] }: JsonSchema): string {
+  return Object.keys(properties)
+    .filter((name) => name !== "type")
+    .map((name) => `\`${name}\`${required.includes(name) ? "" : " (optional)"}`)
+    .join(", ");
 }
 
 function credentials({ security }: Operation): string {

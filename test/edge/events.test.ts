@@ -7,6 +7,7 @@ import {
   EVENT_MAX_BYTES,
   EVENT_MAX_DEPTH,
   EVENT_TYPE_MAX_CHARS,
+  RUNS_PER_EVENT_MAX,
 } from "../../contract/limits.ts";
 import type { EventView } from "../../contract/run-view.ts";
 import { dayOf, ledgerName } from "../../durable-objects/day-ledger/naming.ts";
@@ -22,8 +23,10 @@ import {
   poolOf,
   replay,
   send,
+  startRun,
   stored,
   until,
+  untilRun,
   type DispatchBody,
 } from "./support/api.ts";
 import { FakeRunner } from "./support/fake-runner.ts";
@@ -197,6 +200,51 @@ describe("an event that matches nothing", () => {
   });
 });
 
+describe("one id, first without a match and then with one, on the same day (invariant 2)", () => {
+  test("invariant 2: a differing event is recorded as a conflict, and the first one stays in the list", async () => {
+    const { type } = deployStep();
+    const id = freshId();
+    const source = freshId("source");
+    expect(await send({ id, type: "nobody.waits", source, payload: "first" })).toMatchObject({ matched: 0 });
+    expect(await send({ id, type, source, payload: "second" })).toMatchObject({ matched: 1 });
+    await until(async () => {
+      expect((await eventOf(id)).event).toMatchObject({ payload: "second", conflicts: { count: 1 } });
+    });
+    const { events } = await get<{ events: EventView[] }>(`/events?source=${encodeURIComponent(source)}`);
+    expect(events.map((event) => event.payload)).toEqual(["second", "first"]);
+  });
+});
+
+describe("more steps than an event may have runs (invariant 12)", () => {
+  function deployTooMany(): string {
+    const { type, pool } = deployStep();
+    for (let more = 0; more < RUNS_PER_EVENT_MAX; more += 1) deployStep({ pool, trigger: { type } });
+    return type;
+  }
+
+  test("invariant 12: the event is refused, and nothing of it is stored", async () => {
+    const body = { id: freshId(), type: deployTooMany() };
+    const error = await expectError(call("POST", "/events", { body }), 409);
+    expect(error.code).toBe("too_many_runs");
+    expect(error.message).toContain(String(RUNS_PER_EVENT_MAX));
+    expect(await stored(await eventStub(body.id))).toEqual({ keys: [], tables: [] });
+    await expectError(call("GET", `/events/${encodeURIComponent(body.id)}`), 404);
+  });
+
+  test("invariant 12: one that a result asks for is refused on its run, and not sent for ever", async () => {
+    const next = { id: freshId(), type: deployTooMany() };
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await link.complete({ status: "completed", next: [next] });
+    await untilRun(runId, (run) => {
+      expect(run.chained).toMatchObject([{ state: "refused", eventId: next.id }]);
+      expect(run.chained?.[0]?.reason).toContain(String(RUNS_PER_EVENT_MAX));
+    });
+  });
+});
+
 describe("dry_run", () => {
   test("says what would match and why the others would not, and stores nothing", async () => {
     const id = freshId();
@@ -246,8 +294,8 @@ describe("wait", () => {
 
 describe("bad input (invariant 13)", () => {
   const bad: [string, unknown, number, string[]][] = [
-    ["no JSON", "{", 400, []],
-    ["an empty body", "", 400, []],
+    ["no JSON", "{", 400, [""]],
+    ["an empty body", "", 400, [""]],
     ["a list", [], 422, [""]],
     ["null", "null", 422, [""]],
     ["no id", { type: "lab.one" }, 422, ["/id"]],

@@ -7,6 +7,15 @@ import addFormats from "ajv-formats";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { HTTP_ROUTES } from "../../contract/http.ts";
 import { EVENT_MAX_BYTES } from "../../contract/limits.ts";
+import {
+  CONTROL_DOWN,
+  CONTROL_UP,
+  RUN_DOWN,
+  RUN_UP,
+  TAIL_DOWN,
+  type ControlDown,
+  type TailDown,
+} from "../../contract/runner-link.ts";
 import { openApiDocument, type OpenApiDocument } from "../../contract/openapi.ts";
 import { app } from "../../worker/app.ts";
 import { call, freshId, get, replay, send, startRun, TOKENS, untilWaiting } from "./support/api.ts";
@@ -193,6 +202,49 @@ describe("answers are as the document says", () => {
     await described("get", "/runs/{id}/tail", `/runs/${runId}/tail`, 400);
     await described("get", "/runners/connect", "/runners/connect", 400);
     await described("get", "/runs/{id}/attach", `/runs/${runId}/attach`, 403, { token: TOKENS.read });
+  });
+
+  test("of the frames of the three sockets", async () => {
+    const frame = (route: string, value: { type: string }): void => {
+      const pointer = [route, "get", "x-websocket", "down", value.type].map((part) =>
+        encodeURIComponent(part.replaceAll("/", "~1")),
+      );
+      expectValid(ajv.compile({ $ref: `openapi#/paths/${pointer.join("/")}` }), value);
+    };
+    const { type, pool } = deployStep();
+    const control = await Socket.to<ControlDown>(`/runners/connect?pool=${pool}`);
+    const runner = new FakeRunner("runner-of-the-document", control);
+    runner.hello();
+    frame("/runners/connect", await control.next("welcome"));
+    const { runId } = await startRun(type, { k: 1 });
+    const tail = await Socket.to<TailDown>(`/runs/${runId}/tail`, TOKENS.read);
+    frame("/runs/{id}/tail", await tail.next("run"));
+    const offer = await control.next("offer");
+    frame("/runners/connect", offer);
+    runner.tell({ type: "accept", runId, attempt: offer.attempt });
+    const link = await RunLink.attach(runId);
+    link.tell({ type: "claim", attempt: 1, runnerId: runner.id, runnerName: "box" });
+    frame("/runs/{id}/attach", await link.next("claimed"));
+    link.tell({ type: "output", chunks: [link.chunk("line")] });
+    frame("/runs/{id}/attach", await link.next("ack"));
+    frame("/runs/{id}/tail", await tail.next("output"));
+    await link.complete();
+    frame("/runs/{id}/tail", await tail.next("end"));
+    link.sendRaw("{");
+    frame("/runs/{id}/attach", await link.next("error"));
+  });
+
+  test("which knows every frame of the contract", () => {
+    const framesOf = (route: string): unknown => served.paths[route]?.["get"];
+    for (const [route, up, down] of [
+      ["/runners/connect", CONTROL_UP, CONTROL_DOWN],
+      ["/runs/{id}/attach", RUN_UP, RUN_DOWN],
+      ["/runs/{id}/tail", {}, TAIL_DOWN],
+    ] as const) {
+      const { "x-websocket": frames } = framesOf(route) as { "x-websocket": { up: object; down: object } };
+      expect(Object.keys(frames.up)).toEqual(Object.keys(up));
+      expect(Object.keys(frames.down)).toEqual(Object.keys(down));
+    }
   });
 
   test("of the three sockets", async () => {

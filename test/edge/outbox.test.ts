@@ -134,11 +134,16 @@ async function finishedRun(): Promise<{ eventId: string; runId: string; type: st
   const runner = await FakeRunner.connect(pool);
   const begun = await startRun(type);
   await runner.complete(begun.runId, { status: "completed" });
-  await untilListed(begun.runId, "completed");
-  await until(async () => {
-    expect(await armedAt(await eventStub(begun.eventId))).toBe(await ageOfDeletion(begun.eventId));
-  });
+  await untilAtRest(begun);
   return { ...begun, type, pool };
+}
+
+/** All is told: what happens next by itself is the deletion. */
+async function untilAtRest({ eventId, runId }: { eventId: string; runId: string }): Promise<void> {
+  await untilListed(runId, "completed");
+  await until(async () => {
+    expect(await armedAt(await eventStub(eventId))).toBe(await ageOfDeletion(eventId));
+  });
 }
 
 describe("invariant 6: what was lost is told again", () => {
@@ -249,6 +254,106 @@ describe("invariant 6: what was lost is told again", () => {
   });
 });
 
+describe("what was told is not told again", () => {
+  /** An event with two runs, each in a pool of its own; the first has ended, the other waits. */
+  async function halfDone(whileEnding: (eventId: string) => Promise<void> = async () => undefined) {
+    const first = deployStep();
+    deployStep({ trigger: { type: first.type } });
+    const runner = await FakeRunner.connect(first.pool);
+    const eventId = freshId();
+    const [over = "", waiting = ""] = (await send({ id: eventId, type: first.type })).runIds;
+    const link = await runner.start(over);
+    await untilListed(over, "running");
+    await whileEnding(eventId);
+    await link.complete();
+    return { eventId, over, waiting };
+  }
+
+  /** All that the object has to tell so far is told when this is: one thing is told after the other. */
+  async function toldAll(waiting: string): Promise<void> {
+    await call("POST", `/runs/${waiting}/cancel`, { body: {} });
+    await untilListed(waiting, "canceled");
+  }
+
+  async function untilNoted(runId: string): Promise<void> {
+    await until(() =>
+      rewriteRun(runId, (run) => {
+        expect(run.toldRev).toBe(run.rev);
+        return run;
+      }),
+    );
+  }
+
+  test("of a run that is over, at each alarm of one that lives", async () => {
+    const { eventId, over, waiting } = await halfDone();
+    await untilListed(over, "completed");
+    await untilNoted(over);
+    await forgetInLedger(eventId);
+    await crash(await eventStub(eventId));
+    await fireAlarm(await eventStub(eventId));
+    await toldAll(waiting);
+    expect(await listedRun(over)).toBeUndefined();
+  });
+
+  test("but what the ledger could not take is told by the next life", async () => {
+    const { eventId, over, waiting } = await halfDone((id) => renameInLedger(id, "run", "away"));
+    await crash(await eventStub(eventId));
+    await renameInLedger(eventId, "away", "run");
+    await rewriteRun(over, (run) => {
+      expect(run.toldRev).not.toBe(run.rev);
+      return run;
+    });
+    await fireAlarm(await eventStub(eventId));
+    await untilListed(over, "completed");
+    await toldAll(waiting);
+  });
+
+  test("of a run that waits, when it is sent again", async () => {
+    const { type, pool } = deployStep();
+    const { eventId, runId } = await startRun(type);
+    await untilListed(runId, "queued");
+    await sendIsDue(runId);
+    await fireAlarm(await eventStub(eventId));
+    await sendIsDue(runId);
+    await fireAlarm(await eventStub(eventId));
+    await untilNoted(runId);
+    await forgetInLedger(eventId);
+    await forgetInPool(pool);
+    await sendIsDue(runId);
+    await fireAlarm(await eventStub(eventId));
+    await untilWaiting(pool, runId);
+    expect(await listedRun(runId)).toBeUndefined();
+    await toldAll(runId);
+  });
+
+  test("of the event itself, by a later life of its object", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    await untilListed(runId, "queued");
+    const link = await runner.start(runId);
+    await untilListed(runId, "running");
+    await evictDurableObject(await eventStub(eventId), { webSockets: "hibernate" });
+    await forgetInLedger(eventId);
+    await link.complete();
+    await untilListed(runId, "completed");
+    expect(await listedEvents(type)).toEqual([]);
+  });
+
+  test("but a conflict is news of it", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    const link = await runner.start(runId);
+    await untilListed(runId, "running");
+    expect(await send({ id: eventId, type, payload: "differs" })).toMatchObject({ conflict: true });
+    await link.complete();
+    await until(async () => {
+      expect(await listedEvents(type)).toMatchObject([{ conflicts: { count: 1 } }]);
+    });
+  });
+});
+
 describe("the alarm", () => {
   test("of an event whose runs are over and told is the one of its deletion", async () => {
     const { eventId, runId } = await finishedRun();
@@ -316,6 +421,8 @@ describe("at its retention age", () => {
     const { eventId, runId } = await startRun(type);
     const link = await runner.start(runId);
     await link.complete();
+    // An event that is old before it has rested would delete itself at once.
+    await untilAtRest({ eventId, runId });
     await grownOld(eventId);
     await fireAlarm(await eventStub(eventId));
     expect((await link.closed).code).toBe(1000);

@@ -1,8 +1,9 @@
 /** Which runner is offered which run, and why a run waits. What becomes of offers stands in offers.test.ts. */
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { PROTOCOL_OLDEST, PROTOCOL_VERSION, RUNNERS_PER_POOL_MAX } from "../../contract/limits.ts";
-import type { ControlDown, HelloFrame } from "../../contract/runner-link.ts";
+import type { ControlDown, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import {
   call,
   expectError,
@@ -14,6 +15,7 @@ import {
   untilStatus,
   untilWaiting,
 } from "./support/api.ts";
+import type { RunnerPool } from "../../durable-objects/runner-pool/object.ts";
 import { FakeRunner } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets, Socket } from "./support/socket.ts";
@@ -39,6 +41,33 @@ async function untilActive(pool: string, runnerId: string, runIds: string[]): Pr
     expect(runner?.active.toSorted()).toEqual(runIds.toSorted());
   });
 }
+
+test("what a pool could not write down it does not take for known", async () => {
+  const { type, pool } = deployStep();
+  const { runId } = await startRun(type);
+  await untilWaiting(pool, runId);
+  const route = await runInDurableObject(
+    poolStub(pool),
+    (_instance, { storage }) =>
+      JSON.parse(storage.sql.exec<{ route: string }>("SELECT route FROM run").one().route) as RunRoute,
+  );
+  const later = { ...route, attempt: 2 };
+  await runInDurableObject(poolStub(pool), (_instance, { storage }) => {
+    storage.sql.exec(
+      "CREATE TRIGGER refuse BEFORE UPDATE ON run BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+    );
+  });
+  const failed = await runInDurableObject(poolStub(pool), async (instance) =>
+    (instance as unknown as RunnerPool).enqueue([later]).then(() => "stored", String),
+  );
+  expect(failed).toContain("disk full");
+  await runInDurableObject(poolStub(pool), (_instance, { storage }) => {
+    storage.sql.exec("DROP TRIGGER refuse");
+  });
+  expect(await env.POOLS.getByName(pool).enqueue([later])).toEqual({ refused: [] });
+  const runner = await FakeRunner.connect(pool);
+  expect(await runner.take(runId)).toMatchObject({ attempt: 2 });
+});
 
 describe("why a run waits", () => {
   test("no runner", async () => {

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterAll, describe, expect, test } from "vitest";
 import { WEBHOOK_TOLERANCE_MS } from "../../contract/limits.ts";
+import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
 import { call, eventStub, expectError, freshId, stored, TOKENS } from "./support/api.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -197,4 +198,65 @@ test("a signature opens neither reads, nor replays, nor cancels, nor sockets", a
       ["POST", "/runs/run_0000000000000000_1/cancel"],
     ] as const)
       await expectError(call(method, path, { token: null, headers }), 401);
+});
+
+describe("rotation: with the old secret taken out", () => {
+  async function ask(
+    settings: Partial<Env>,
+    body: string,
+    headers: Record<string, string>,
+  ): Promise<Response> {
+    const request = new Request("https://edge/events", { method: "POST", body, headers });
+    return worker.fetch(
+      request as Request<unknown, IncomingRequestCfProperties>,
+      { ...env, ...settings },
+      createExecutionContext(),
+    );
+  }
+
+  test("what it signs is refused, and the new one goes on", async () => {
+    const settings = { EVENT_SECRETS: newSecret };
+    const [old, next] = [newEvent(), newEvent()];
+    await expectError(ask(settings, old, { [FIRST]: await signature(oldSecret, old) }), 401);
+    expect((await ask(settings, next, { [FIRST]: await signature(newSecret, next) })).status).toBe(202);
+  });
+
+  test("of Standard Webhooks: both are good at once, and later only the new one", async () => {
+    const next = `whsec_${btoa("a newer secret of 24 byt")}`;
+    const both = { WEBHOOK_SECRETS: `${webhookSecret} ${next}` };
+    for (const secret of [webhookSecret, next]) {
+      const body = newEvent();
+      expect((await ask(both, body, standard(body, { secret }))).status).toBe(202);
+    }
+    const body = newEvent();
+    await expectError(ask({ WEBHOOK_SECRETS: next }, body, standard(body)), 401);
+  });
+
+  test("a token that was taken out is unknown", async () => {
+    const headers = { authorization: `Bearer ${TOKENS.event}` };
+    expect((await ask({}, newEvent(), headers)).status).toBe(202);
+    await expectError(ask({ EVENT_TOKENS: "another" }, newEvent(), headers), 401);
+  });
+});
+
+describe("the exact bytes of the body", () => {
+  test("one that differs in a single byte is refused, by either kind of signature", async () => {
+    const body = newEvent();
+    const headers = [{ [FIRST]: await signature(newSecret, body) }, standard(body)];
+    for (const at of [1, Math.floor(body.length / 2), body.length - 1]) {
+      const altered = new TextEncoder().encode(body);
+      altered[at] = (altered[at] ?? 0) ^ 1;
+      for (const signed of headers)
+        await expectError(call("POST", "/events", { token: null, headers: signed, body: altered }), 401);
+    }
+    await expectError(
+      call("GET", `/events/${encodeURIComponent((JSON.parse(body) as { id: string }).id)}`),
+      404,
+    );
+  });
+
+  test("an empty one that is rightly signed is no event all the same", async () => {
+    for (const headers of [{ [FIRST]: await signature(newSecret, "") }, standard("")])
+      expect((await expectError(post("", headers), 400)).code).toBe("invalid_json");
+  });
 });

@@ -36,6 +36,8 @@ export interface FakeRunEdge {
   server: SocketServer;
   /** Answer to a claim: nothing at all, or a refusal, until it is granted. */
   claims: "granted" | "unanswered" | { code: string; message: string };
+  /** Whether somebody watches the run when it is claimed: its output is sent at once, not now and then. */
+  watched: boolean;
   /** Answer to a resume, beside the number that is computed: nothing at all, or a refusal, until it is granted. */
   resumes: Resumption | "unanswered" | { code: string; message: string };
   /** Whether numbered frames arrive at all. */
@@ -63,7 +65,8 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
   const edge: FakeRunEdge = {
     server,
     claims: "granted",
-    resumes: { live: true, cancel: false, follow: false },
+    watched: true,
+    resumes: { live: true, cancel: false, follow: true },
     takes: true,
     acknowledges: true,
     received: [],
@@ -97,7 +100,7 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
       if (claims !== "granted") answer(socket, { type: "refused", ...claims });
       else {
         bound.add(socket);
-        answer(socket, { type: "claimed", lease: LEASE, context: CONTEXT, follow: false });
+        answer(socket, { type: "claimed", lease: LEASE, context: CONTEXT, follow: edge.watched });
       }
       return;
     }
@@ -109,7 +112,10 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
 
   function resumed(socket: ServedSocket, resumption: Resumption): void {
     bound.add(socket);
-    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption });
+    // An attempt whose end is committed lives no more, whatever a test says of its lease.
+    const ended = edge.committed.some(({ what }) => typeof what === "string" && what.startsWith("end: "));
+    const live = resumption.live && !ended;
+    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption, live });
   }
 
   function take(socket: ServedSocket, items: Committed[]): void {

@@ -84,6 +84,9 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
       life.losses += 1;
       signal.notify();
     },
+    moved: () => {
+      signal.notify();
+    },
   });
   onTestFinished(() => {
     link.close();
@@ -111,8 +114,10 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
 }
 
 /** A link whose claim is granted. */
-export async function claimedLink(): Promise<LinkLife> {
-  const life = await startLink();
+export async function claimedLink(watched = true): Promise<LinkLife> {
+  const edge = await startFakeRunEdge();
+  edge.watched = watched;
+  const life = await startLink(edge);
   await life.tells("claimed");
   return life;
 }

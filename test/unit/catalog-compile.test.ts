@@ -10,11 +10,9 @@ import { packageFiles, workspaceWith, writeFiles } from "../support/flow-workspa
 
 interface CatalogModule {
   flows: Flow[];
-  validators: Record<
-    string,
-    ((payload: unknown) => boolean) & { errors?: { instancePath: string }[] | null }
-  >;
+  validators: Record<string, Validator & { thorough?: Validator }>;
 }
+type Validator = ((payload: unknown) => boolean) & { errors?: { instancePath: string }[] | null };
 
 /** Node itself loads it: the module may import nothing. */
 async function load(file: string): Promise<CatalogModule> {
@@ -46,8 +44,11 @@ test("the module loads in Node, holds the flows without their config, and valida
   expect(await readFile(out, "utf8")).not.toContain("kept at home");
   const validate = validators["a/run"];
   expect(validate?.({ repo: "openai/codex", at: "2026-01-01T00:00:00Z", tags: ["a", 1] })).toBe(true);
-  expect(validate?.({ repo: "😀", at: "yesterday", tags: [1, 1] })).toBe(false);
-  expect(validate?.errors?.map(({ instancePath }) => instancePath).sort()).toEqual([
+  const wrong = { repo: "😀", at: "yesterday", tags: [1, 1] };
+  expect(validate?.(wrong)).toBe(false);
+  expect(validate?.errors).toHaveLength(1);
+  expect(validate?.thorough?.(wrong)).toBe(false);
+  expect(validate?.thorough?.errors?.map(({ instancePath }) => instancePath).sort()).toEqual([
     "/at",
     "/repo",
     "/repo",
@@ -128,7 +129,7 @@ test("broken packages stop the build with every fault, and what was built stays"
     `the flow packages have 4 faults:
   flows/a/flow.toml:2:1 version must be a number
   flows/a/flow.toml:5:1 steps[0].runner must be one of bun, node, codex, code-mode
-  flows/a/flow.toml:6:1 steps[0].script no such file in the package: s.sh
+  flows/a/flow.toml:6:1 steps[0].script no such file in the package: s.sh; make it, or correct the path, which begins at the folder of flow.toml
   flows/b/flow.toml:1:1 Invalid TOML document: incomplete key-value: cannot find end of key`,
   );
   expect(await readFile(out, "utf8")).toBe(before);

@@ -28,11 +28,11 @@ describe("the events that a result asks for", () => {
       { index: 1, eventId: "b", state: "owed" },
     ]);
     expect(run.sendAt).toBe(BEGIN_MS + 50 + RESEND_AFTER_MS[0]);
-    const sent = noteChained(run, 1, ["run_x"], BEGIN_MS + 60);
+    const sent = noteChained(run, 1, { state: "sent", runIds: ["run_x"] }, BEGIN_MS + 60);
     expect(sent.chained?.[1]).toEqual({ index: 1, eventId: "b", state: "sent", runIds: ["run_x"] });
     expect(sent).toMatchObject({ rev: run.rev + 1, status: "completed" });
-    expect(noteChained(sent, 1, ["run_y"], BEGIN_MS + 70)).toBe(sent);
-    expect(noteChained(sent, 2, [], BEGIN_MS + 70)).toBe(sent);
+    expect(noteChained(sent, 1, { state: "sent", runIds: ["run_y"] }, BEGIN_MS + 70)).toBe(sent);
+    expect(noteChained(sent, 2, { state: "sent", runIds: [] }, BEGIN_MS + 70)).toBe(sent);
   });
 
   test("are refused one by one when they are no events, and shown", () => {
@@ -44,7 +44,7 @@ describe("the events that a result asks for", () => {
       { index: 1, eventId: null, state: "refused", reason: "/type is required" },
       { index: 2, eventId: null, state: "refused", reason: "/type is required" },
     ]);
-    expect(noteChained(run, 1, ["run_x"], BEGIN_MS)).toBe(run);
+    expect(noteChained(run, 1, { state: "sent", runIds: ["run_x"] }, BEGIN_MS)).toBe(run);
   });
 
   test("are bounded in number, and one entry says so for all that follow", () => {

@@ -19,6 +19,7 @@ interface ControlLife {
   told: string[];
   active: Array<typeof RUN>;
   draining: boolean;
+  trouble: string | undefined;
   until(isSo: () => boolean): Promise<void>;
   /** Resolves when the link has told this so often. */
   tells(what: string, times?: number): Promise<void>;
@@ -41,6 +42,7 @@ async function startLink(prepare: (pool: FakePool) => void = () => undefined): P
     flows: () => FLOWS,
     active: () => life.active,
     draining: () => life.draining,
+    trouble: () => life.trouble,
     offered: (offer) => {
       tell(`offered ${offer.runId}`);
     },
@@ -68,6 +70,7 @@ async function startLink(prepare: (pool: FakePool) => void = () => undefined): P
     told,
     active: [],
     draining: false,
+    trouble: undefined,
     until: (isSo) => signal.until(isSo),
     tells: (what, times = 1) =>
       signal.until(() => told.filter((one) => one.startsWith(what)).length >= times),
@@ -117,6 +120,26 @@ describe("a hello", () => {
     expect(life.pool.received[2]?.frame).toMatchObject({ type: "hello", active: [RUN], draining: true });
     expect(life.told).toEqual(["welcomed", "lost", "welcomed", "lost", "welcomed"]);
   });
+});
+
+test("a runner that can take nothing says so at once and on every new connection, and that it can again", async () => {
+  const life = await welcomedLink();
+  life.trouble = "the disk is full";
+  life.link.announceCapacity();
+  await life.until(() => life.pool.received.length === 2);
+  life.pool.drop();
+  await life.tells("welcomed", 2);
+  life.trouble = undefined;
+  life.link.announceCapacity();
+  life.link.leave();
+  await life.until(() => life.pool.server.sockets[1]?.closed !== undefined);
+  expect(life.pool.faults).toEqual([]);
+  expect(life.pool.received.slice(1).map(({ frame }) => frame)).toMatchObject([
+    { type: "capacity", capacity: 0, trouble: "the disk is full" },
+    { type: "hello", capacity: 0, trouble: "the disk is full" },
+    { type: "capacity", capacity: IDENTITY.capacity },
+    { type: "goodbye" },
+  ]);
 });
 
 test("offers come in; answers, changes and the goodbye go out, in order", async () => {

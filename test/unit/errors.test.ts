@@ -78,3 +78,8 @@ test.each<[FlowError, { name: string; status: number; code: string; retryable: b
   // Neither a stack nor a line of source ever leaves with an answer (invariant 13).
   expect(JSON.stringify(body)).not.toContain(".ts");
 });
+
+test("a message that quotes what was sent stays one line", () => {
+  const error = new NotFoundError("event_not_found", "event not found: a\nb\u0000c");
+  expect(error.message).toBe("event not found: a\uFFFDb\uFFFDc");
+});

@@ -28,6 +28,8 @@ const told = recordResult(running, 1, 1, { status: "changed", next: [{ id: "a" }
 const again = endAttempt(running, 1, 1, CRASHED, at(NOW));
 const completed = endAttempt(told, 1, 2, EXITED, at(NOW));
 
+const toldOf = (run: RunRecord): RunRecord => ({ ...run, toldRev: run.rev });
+
 const project = { kind: "project", n: 1 };
 const send = { kind: "send", n: 1 };
 const chain = { kind: "chain", n: 1 };
@@ -37,7 +39,7 @@ describe("a change owes", () => {
   test.each<[string, RunRecord | undefined, RunRecord, object[]]>([
     ["a new run: its send", undefined, waiting, [project, send]],
     ["a claim: the projection alone", waiting, running, [project]],
-    ["a provisional result: the projection alone", running, told, [project]],
+    ["a provisional result, which no list shows: nothing", running, told, []],
     [
       "an end with a retry after a backoff: the place is free, the send is for later",
       running,
@@ -98,6 +100,14 @@ describe("what an alarm finds owed", () => {
       [project, settle(2), chain],
     ],
     ["all but those of a run that is over", completed, NOW, [project, settle(2)]],
+    ["the send alone of a run that waits as everybody knows", toldOf(waiting), waiting.sendAt, [send]],
+    ["nothing of a run that is over, as everybody knows", toldOf(completed), NOW, []],
+    [
+      "all of a run of which an earlier state was told",
+      { ...completed, toldRev: 1 },
+      NOW,
+      [project, settle(2)],
+    ],
   ])("%s", (_what, run, now, effects) => {
     expect(effectsOfState(run, now)).toEqual(effects);
   });

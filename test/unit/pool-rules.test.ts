@@ -257,6 +257,14 @@ describe("a run waits", () => {
       ["box has no such flow"],
     ],
     [
+      "only runners in trouble",
+      "runner_trouble",
+      route(),
+      [runner({ capacity: 0, trouble: "its disk is full" }), runner({ draining: true })],
+      [],
+      ["box can take nothing", "its disk is full"],
+    ],
+    [
       "only draining runners",
       "draining",
       route(),

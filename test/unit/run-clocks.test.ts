@@ -3,12 +3,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   LOST_AFTER_MS,
+  PING_INTERVAL_MS,
+  PONG_TIMEOUT_MS,
   RETRY_BACKOFF_MAX_MS,
   RETRY_MAX_ATTEMPTS,
   WALL_MARGIN_MS,
 } from "../../contract/limits.ts";
 import { endAttempt, recordResult, requestCancel, RESEND_AFTER_MS } from "../../contract/run-lifecycle.ts";
-import { nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
+import { LOOK_AT_LIVE_MS, nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
 import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
 import { END_REASONS, type RunRecord } from "../../contract/run-record.ts";
 import {
@@ -25,6 +27,7 @@ import {
 
 const QUEUE_MS = 10_000;
 const TIMEOUT_MS = 300_000;
+const STEP_MS = 1000;
 
 describe("waiting (queue_ms)", () => {
   const run = waitingRun({ queueMs: QUEUE_MS });
@@ -163,6 +166,95 @@ describe("the lease", () => {
   });
 });
 
+describe("a clock that jumps (invariant 16)", () => {
+  const HOUR_MS = 3_600_000;
+  const start = BEGIN_MS + 1000;
+  const run = claimed(waitingRun({ timeoutMs: TIMEOUT_MS }));
+
+  test("an hour ahead loses no runner that is connected, and costs its step no time", () => {
+    const now = start + HOUR_MS;
+    const jumped = tick(run, start, at(now));
+    expect(jumped).toMatchObject({ status: "running", attempts: [{ unseenSince: now, skippedMs: HOUR_MS }] });
+    const alive = tick(jumped, now + 10, at(now + 20));
+    expect(alive).toMatchObject({ status: "running" });
+    expect(alive.attempts[0]).not.toHaveProperty("unseenSince");
+    const wall = BEGIN_MS + HOUR_MS + TIMEOUT_MS + WALL_MARGIN_MS;
+    expect(tick(alive, wall - 1, at(wall - 1))).toMatchObject({ status: "running" });
+    expect(tick(alive, wall, at(wall))).toMatchObject({ error: { code: "timeout" } });
+  });
+
+  test("an hour back hides no runner that is gone for longer than the grace, connected or not", () => {
+    const now = start - HOUR_MS;
+    for (const [gone, lastSeen] of [
+      [run, start],
+      [noteUnseen(run, 1, start), undefined],
+    ] as const) {
+      expect(nextDue(gone, lastSeen, now)).toBe(now + LOST_AFTER_MS);
+      const noted = tick(gone, lastSeen, at(now));
+      expect(noted).toMatchObject({ status: "running", attempts: [{ unseenSince: now }] });
+      expect(tick(noted, lastSeen, at(now + LOST_AFTER_MS - 1))).toMatchObject({ status: "running" });
+      expect(tick(noted, lastSeen, at(now + LOST_AFTER_MS))).toMatchObject({ error: { code: "lost" } });
+    }
+  });
+
+  test("an hour back does not make a run wait an hour longer, and leaves a backoff alone", () => {
+    const waiting = waitingRun({ queueMs: QUEUE_MS });
+    const now = BEGIN_MS - HOUR_MS;
+    expect(nextDue(waiting, undefined, now)).toBe(now);
+    const again = tick(waiting, undefined, at(now));
+    expect(again).toMatchObject({ status: "queued", queuedAt: now, notBefore: now, sendAt: now });
+    expect(tick(again, undefined, at(now + QUEUE_MS))).toMatchObject({ error: { code: "queue_timeout" } });
+    const backing = endAttempt(
+      claimed(waitingRun(retrying(2, HOUR_MS))),
+      1,
+      1,
+      CRASHED,
+      at(BEGIN_MS, { random: 1 }),
+    );
+    expect(tick(backing, undefined, at(BEGIN_MS))).toBe(backing);
+  });
+
+  test("back and forth, any number of times: who shows life is never lost, who is gone is lost soon after the last jump", () => {
+    // Far enough apart for a heartbeat in between; less than the grace could be an alarm that is late.
+    const jump = fc.record({
+      afterMs: fc.integer({ min: 2 * PING_INTERVAL_MS, max: 5 * LOST_AFTER_MS }),
+      byMs: fc.oneof(
+        fc.integer({ min: -HOUR_MS, max: -LOST_AFTER_MS }),
+        fc.integer({ min: LOST_AFTER_MS + PING_INTERVAL_MS, max: HOUR_MS }),
+      ),
+    });
+    fc.assert(
+      fc.property(fc.array(jump, { maxLength: 6 }), fc.boolean(), fc.boolean(), (jumps, alive, connected) => {
+        let record = claimed(waitingRun({ timeoutMs: 24 * HOUR_MS }));
+        if (!connected) record = noteUnseen(record, 1, BEGIN_MS);
+        /** The world's time since the start, and how far the wall's clock is off. */
+        let time = 0;
+        let offset = 0;
+        let pingedAt = BEGIN_MS;
+        let due = nextDue(record, connected ? pingedAt : undefined, BEGIN_MS) ?? 0;
+        const end =
+          jumps.reduce((sum, { afterMs }) => sum + afterMs, 0) + 3 * LOST_AFTER_MS + HOUR_MS * jumps.length;
+        const times = jumps.map((_one, n) =>
+          jumps.slice(0, n + 1).reduce((sum, { afterMs }) => sum + afterMs, 0),
+        );
+        for (; time <= end && record.status === "running"; time += STEP_MS) {
+          for (const [n, when] of times.entries())
+            if (when > time - STEP_MS && when <= time) offset += jumps[n]?.byMs ?? 0;
+          const now = BEGIN_MS + time + offset;
+          if (alive && time % PING_INTERVAL_MS === 0) pingedAt = now;
+          if (now < due) continue;
+          const lastSeen = connected ? pingedAt : undefined;
+          record = tick(record, lastSeen, at(now));
+          due = nextDue(record, lastSeen, now) ?? Infinity;
+        }
+        if (alive && connected) expect(record.status).toBe("running");
+        else expect(record).toMatchObject({ status: "failed", error: { code: "lost" } });
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
 describe("a retry", () => {
   test("follows exactly the ends that its policy names, and never a canceled one", () => {
     const ends = { lost: { reason: "abandoned" }, timeout: { reason: "timeout" }, failed: CRASHED } as const;
@@ -222,6 +314,12 @@ describe("a retry", () => {
 });
 
 describe("when to wake", () => {
+  test("is at the end of the lease for a runner that has missed a heartbeat, whose socket is still open", () => {
+    const running = claimed(waitingRun({ timeoutMs: TIMEOUT_MS }));
+    const missed = BEGIN_MS + PING_INTERVAL_MS + PONG_TIMEOUT_MS + 1;
+    expect(nextDue(running, BEGIN_MS, missed)).toBe(BEGIN_MS + LOST_AFTER_MS);
+  });
+
   test("is never for a run that is over and owes nothing", () => {
     for (const reason of END_REASONS) {
       const over = endAttempt(claimed(waitingRun()), 1, 1, { reason, tree: GONE }, at(BEGIN_MS));
@@ -240,7 +338,7 @@ describe("when to wake", () => {
     expect(nextDue(waiting, undefined, BEGIN_MS)).toBe(BEGIN_MS + 100);
     expect(nextDue(waitingRun(), undefined, BEGIN_MS)).toBe(BEGIN_MS + RESEND_AFTER_MS[0]);
     const running: RunRecord = claimed(waitingRun({ timeoutMs: TIMEOUT_MS }));
-    expect(nextDue(running, BEGIN_MS + 7, BEGIN_MS + 7)).toBe(BEGIN_MS + 7 + LOST_AFTER_MS);
+    expect(nextDue(running, BEGIN_MS + 7, BEGIN_MS + 7)).toBe(BEGIN_MS + 7 + LOOK_AT_LIVE_MS);
     const wall = BEGIN_MS + TIMEOUT_MS + WALL_MARGIN_MS;
     expect(nextDue(running, wall - 10, wall - 10)).toBe(wall);
     expect(nextDue(running, undefined, BEGIN_MS + 9)).toBe(BEGIN_MS + 9 + LOST_AFTER_MS);

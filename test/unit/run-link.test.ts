@@ -212,6 +212,21 @@ describe("an attempt of a former life", () => {
     expect(life.journal.attempts()).toEqual([]);
   });
 
+  test("that sent what it could not write down: its end comes behind what the edge knows, and is not taken for handed over", async () => {
+    const edge = await startFakeRunEdge();
+    edge.committed.push(
+      ...["before\n", "held\n", { status: "completed" }].map((what, n) => ({ seq: n + 1, what })),
+    );
+    const life = await startLink(edge, (journal) => {
+      journal.appendOutput(ATTEMPT, "stdout", "before\n", 1);
+      journal.appendEnd(ATTEMPT, { ...END, reason: "abandoned" });
+    });
+    await life.tells("done");
+    expect(edge.faults).toEqual([]);
+    expect(numbersOn(edge, 1)).toEqual([4]);
+    expect(edge.committed.at(-1)).toEqual({ seq: 4, what: "end: abandoned" });
+  });
+
   test("inngest#2778: whose lease is unknown at the edge is stopped and forgotten", async () => {
     const edge = await startFakeRunEdge();
     edge.resumes = { code: "unknown_lease", message: "no such lease" };

@@ -145,7 +145,7 @@ function apply(run: RunRecord, given: Fact, now: number): RunRecord {
     case "resent":
       return resent(run, now);
     case "chained":
-      return noteChained(run, given.index, ["run_x"], now);
+      return noteChained(run, given.index, { state: "sent", runIds: ["run_x"] }, now);
   }
 }
 

@@ -1,14 +1,16 @@
 /** Everything that comes from outside: taken, or refused with its faults; never an exception (invariant 13). */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { FlowResult } from "../../contract/flow-result.ts";
+import { readResultLine, type FlowResult } from "../../contract/flow-result.ts";
 import {
   EVENT_ID_MAX_CHARS,
   EVENT_MAX_DEPTH,
   EVENT_SOURCE_MAX_CHARS,
   EVENT_TYPE_MAX_CHARS,
+  FAULTS_MAX_ITEMS,
   FLOWS_PER_RUNNER_MAX,
   FRAME_MAX_BYTES,
+  RESULT_MAX_BYTES,
   RUNNER_CAPACITY_MAX,
 } from "../../contract/limits.ts";
 import { CONTROL_UP, RUN_UP, type ControlUp, type RunUp } from "../../contract/runner-link.ts";
@@ -79,6 +81,32 @@ describe("frames", () => {
     expect(new Set(CONTROL_FRAMES.map(({ type }) => type))).toEqual(new Set(Object.keys(CONTROL_UP)));
     expect(new Set(RUN_FRAMES.map(({ type }) => type))).toEqual(new Set(Object.keys(RUN_UP)));
   });
+
+  test("with a million wrong items name the first, and cost no fault for each", () => {
+    const read = readControlFrame(`{"type":"flows","flows":[${"1,".repeat(999_999)}1]}`);
+    expect(read).toMatchObject({ ok: false, faults: { length: 1 } });
+    const keys = Object.fromEntries(Array.from({ length: 10_000 }, (_unused, n) => [`key${n}`, n]));
+    const checked = checkReplayRequest({ ...keys, ["k".repeat(60_000)]: 1 });
+    expect(checked).toMatchObject({ ok: false, faults: { length: FAULTS_MAX_ITEMS + 1 } });
+    const text = checked.ok ? "" : describeFaults(checked.faults);
+    expect(text).toContain(`and ${10_001 - FAULTS_MAX_ITEMS} more faults`);
+    expect(faultsOfOne("k".repeat(60_000)).length).toBeLessThan(300);
+  });
+
+  test("with a result that would be stored as more than its bound", () => {
+    const short = `{"status":"completed","artifacts":{"numbers":[${"1e20,".repeat(20_000)}1]}}`;
+    expect(short.length).toBeLessThan(RESULT_MAX_BYTES);
+    expect(readRunFrame(`{"type":"result","seq":1,"result":${short}}`)).toMatchObject({
+      ok: false,
+      faults: [{ path: "/result" }],
+    });
+    expect(readResultLine(`FLOW_RESULT ${short}`)).toMatchObject({ kind: "invalid" });
+  });
+
+  function faultsOfOne(key: string): string {
+    const checked = checkReplayRequest({ [key]: 1 });
+    return checked.ok ? "" : describeFaults(checked.faults);
+  }
 
   test.each([
     ["", "is not JSON"],

@@ -36,6 +36,7 @@ export async function authorize(headers: Headers, env: Env, scopes: readonly Sco
   if (!scopes.some((scope) => granted.has(scope)))
     throw new ForbiddenError(
       `this token lacks the scope ${scopes.join(" or ")}; it has ${[...granted].join(", ")}`,
+      [{ path: "authorization", message: `lacks the scope ${scopes.join(" or ")}` }],
     );
 }
 

@@ -1,15 +1,25 @@
 /** The flows that are deployed with this Worker, as the build has compiled them. */
-import { flows, validators } from "flow-catalog";
+import { flows, validators, type PayloadValidator } from "flow-catalog";
+import type { ErrorDetail } from "../../contract/errors.ts";
 import type { FlowCatalog } from "../../contract/matching.ts";
 import { faultsOf } from "../../contract/validate.ts";
+
+/** Of a larger payload only the first fault is named: a fault for each item of a long list would not fit in here. */
+const THOROUGH_MAX_CHARS = 64 * 1024;
+
+function payloadFaults(check: PayloadValidator, payload: unknown): ErrorDetail[] {
+  const first = faultsOf(check, payload, "/payload");
+  return check.thorough === undefined ||
+    first.length === 0 ||
+    JSON.stringify(payload).length > THOROUGH_MAX_CHARS
+    ? first
+    : faultsOf(check.thorough, payload, "/payload");
+}
 
 export const catalog: FlowCatalog = {
   flows,
   checks: Object.fromEntries(
-    Object.entries(validators).map(([step, check]) => [
-      step,
-      (payload: unknown) => faultsOf(check, payload, "/payload"),
-    ]),
+    Object.entries(validators).map(([step, check]) => [step, (payload) => payloadFaults(check, payload)]),
   ),
 };
 

@@ -2,5 +2,10 @@
 import type { Flow } from "../../contract/flow-manifest.ts";
 import type { CompiledCheck } from "../../contract/validate.ts";
 
+/** Stops at the first fault; `thorough` names all of them. */
+export interface PayloadValidator extends CompiledCheck {
+  thorough?: CompiledCheck;
+}
+
 export const flows: Flow[];
-export const validators: Record<string, CompiledCheck>;
+export const validators: Record<string, PayloadValidator>;

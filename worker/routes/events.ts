@@ -1,9 +1,9 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
-import { ConflictError, NotFoundError } from "../../contract/errors.ts";
+import { BadRequestError, NotFoundError } from "../../contract/errors.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
-import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
+import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
 import { iso, type EventView, type RunView } from "../../contract/run-view.ts";
 import { checkFlowEvent, checkReplayRequest } from "../../contract/validate.ts";
@@ -15,7 +15,7 @@ import { authorize, bearerToken } from "../auth/authorize.ts";
 import { signatureKind, verifySignature } from "../auth/signatures.ts";
 import { parseJson, readBytes } from "../body.ts";
 import { catalog } from "../catalog/catalog.ts";
-import { dispatchEvent, matchedSteps, type DispatchOutcome } from "../dispatch.ts";
+import { dispatchEvent, matchedSteps, tooManyRuns, type DispatchOutcome } from "../dispatch.ts";
 import type { Env } from "../env.ts";
 import { listLimit, listPage } from "../listing.ts";
 import { waitForRuns, waitMs } from "../wait.ts";
@@ -63,13 +63,21 @@ async function receive(context: Context<AppContext>): Promise<Response> {
   const timeoutMs = waitMs(context.req.query("wait"));
   const input = parseJson(context.req.raw, bytes, checkFlowEvent);
   const event = normalizeEvent(input, iso(Date.now()));
-  const dryRun = context.req.query("dry_run");
-  if (dryRun !== undefined && dryRun !== "0" && dryRun !== "false") return dryRunAnswer(context, event);
+  if (isDryRun(context.req.query("dry_run"))) return dryRunAnswer(context, event);
   return answer(
     context,
     await dispatchEvent(context.env, event, { lineage: { rootId: event.id, depth: 0 }, origin: "event" }),
     timeoutMs,
   );
+}
+
+/** A word that says neither yes nor no is refused: taken for yes, it would drop an event that was meant to be stored. */
+function isDryRun(value: string | undefined): boolean {
+  if (value === undefined || value === "0" || value === "false") return false;
+  if (value === "" || value === "1" || value === "true") return true;
+  throw new BadRequestError("invalid_dry_run", "dry_run must be 1, true, 0 or false", [
+    { path: "?dry_run", message: "is neither yes nor no" },
+  ]);
 }
 
 function dryRunAnswer(context: Context<AppContext>, event: FlowEvent): Response {
@@ -117,11 +125,7 @@ async function replay(
   const matches = matchedSteps(stored, only);
   const replayed = await object.replay(matches);
   if (replayed.kind === "unknown") throw unknownEvent(id);
-  if (replayed.kind === "full")
-    throw new ConflictError(
-      "too_many_runs",
-      `event ${id} already has as many runs as an event may have (${RUNS_PER_EVENT_MAX})`,
-    );
+  if (replayed.kind === "full") throw tooManyRuns(id);
   return accepted(id, replayed.runs);
 }
 
@@ -144,7 +148,9 @@ function accepted(eventId: string, runs: RunView[]): DispatchOutcome {
 }
 
 function unknownEvent(id: string): NotFoundError {
-  return new NotFoundError("event_not_found", `event not found: ${id}`);
+  return new NotFoundError("event_not_found", `event not found: ${id}`, [
+    { path: "{id}", message: "is no event that is stored" },
+  ]);
 }
 
 /** Looks for an unmatched event in the ledgers of the retained days, newest first. */

@@ -19,5 +19,7 @@ export function located(context: Context<AppContext>): {
 }
 
 export function unknownRun(id: string): NotFoundError {
-  return new NotFoundError("run_not_found", `run not found: ${id}`);
+  return new NotFoundError("run_not_found", `run not found: ${id}`, [
+    { path: "{id}", message: "is no run that is stored" },
+  ]);
 }

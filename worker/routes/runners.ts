@@ -8,6 +8,7 @@ import { authorize } from "../auth/authorize.ts";
 import { poolNames } from "../catalog/catalog.ts";
 import { chooseRunner, unknownRunner } from "../choose-runner.ts";
 import type { Env } from "../env.ts";
+import { expectUpgrade } from "../upgrade.ts";
 
 const POOL_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 
@@ -26,11 +27,7 @@ export const runnerRoutes = new Hono<AppContext>()
   .get("/runners/connect", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runner"]);
     const pool = checkedPool(context.req.query("pool") ?? "default");
-    if (context.req.header("upgrade")?.toLowerCase() !== "websocket")
-      throw new BadRequestError(
-        "not_a_websocket",
-        "/runners/connect is a WebSocket: send an upgrade request",
-      );
+    expectUpgrade(context);
     return context.env.POOLS.getByName(pool).fetch(
       new Request("https://pool/connect", { headers: { upgrade: "websocket" } }),
     );

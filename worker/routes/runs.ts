@@ -16,6 +16,7 @@ import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
 import { listLimit, listPage } from "../listing.ts";
+import { expectUpgrade } from "../upgrade.ts";
 import { located, unknownRun } from "./located-run.ts";
 
 /** Output that stands in the answer of GET /runs/:id; the whole of it has its own route. */
@@ -91,11 +92,7 @@ async function upgrade(
   path: string,
   id: string,
 ): Promise<Response> {
-  if (context.req.header("upgrade")?.toLowerCase() !== "websocket")
-    throw new BadRequestError(
-      "not_a_websocket",
-      `${context.req.path} is a WebSocket: send an upgrade request`,
-    );
+  expectUpgrade(context);
   const response = await object.fetch(
     new Request(`https://event${path}`, { headers: { upgrade: "websocket" } }),
   );

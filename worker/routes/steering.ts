@@ -41,7 +41,9 @@ export const steeringRoutes = new Hono<AppContext>()
           [{ path: "/decision", message: "is not offered" }],
         );
       case "unknown_approval":
-        throw new NotFoundError("approval_not_found", `run ${id} has asked for no approval ${approval}`);
+        throw new NotFoundError("approval_not_found", `run ${id} has asked for no approval ${approval}`, [
+          { path: "{approval}", message: "is none that this run has asked for" },
+        ]);
       case undefined:
         throw unknownRun(id);
     }

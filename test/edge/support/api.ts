@@ -26,7 +26,7 @@ const ORIGIN = "https://edge";
 export interface CallOptions {
   token?: string | null;
   headers?: Record<string, string>;
-  /** Sent as JSON, unless it is a text already. */
+  /** Sent as JSON, unless it is a text or bytes already. */
   body?: unknown;
 }
 
@@ -36,8 +36,12 @@ export async function call(method: string, path: string, options: CallOptions = 
   return exports.default.fetch(`${ORIGIN}${path}`, {
     method,
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...headers },
-    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: asBody(body) }),
   });
+}
+
+function asBody(body: unknown): string | Uint8Array {
+  return typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
 }
 
 /** The answer's JSON, after its status was found right. */
@@ -186,7 +190,8 @@ export async function rewriteRun(runId: string, change: (run: RunRecord) => RunR
   const n = parseRunId(runId)?.n ?? 0;
   await runInDurableObject(runStub(runId), (_instance, state) => {
     const key = `run/${String(n).padStart(6, "0")}`;
-    const run = state.storage.kv.get<RunRecord>(key);
+    const made = state.storage.kv.get<{ newRuns?: RunRecord[] }>("event")?.newRuns;
+    const run = state.storage.kv.get<RunRecord>(key) ?? made?.find((one) => one.n === n);
     if (run === undefined) throw new Error(`${key} is not stored`);
     state.storage.kv.put(key, change(run));
   });

@@ -33,7 +33,10 @@ export async function seedEvent(createdMs: number, type: string, source?: string
     matched: 1,
     lineage: { rootId: id, depth: 0 },
   });
-  await ledgerOf(createdMs, key).project({ event: { key, createdMs, view }, runs: [] });
+  await ledgerOf(createdMs, key).project({
+    event: { key, createdMs, identity: "identity of the seed", view },
+    runs: [],
+  });
   return { id, createdMs };
 }
 

@@ -1,0 +1,127 @@
+/** Bodies of POST /events that are wrong, each in one way, with the answer that each gets. */
+import {
+  EVENT_ID_MAX_CHARS,
+  EVENT_MAX_BYTES,
+  EVENT_MAX_DEPTH,
+  EVENT_SOURCE_MAX_CHARS,
+  EVENT_TYPE_MAX_CHARS,
+} from "../../../contract/limits.ts";
+
+/** No answer but an error may come to an event with this id, and nothing may ever be stored of it. */
+export const REFUSED_EVENT_ID = "refused:event";
+
+const event = { id: REFUSED_EVENT_ID, type: "lab.one" };
+const nested = (levels: number): string => "[".repeat(levels) + "]".repeat(levels);
+
+/** Bodies that are no event. */
+export const MALFORMED_EVENTS: readonly [
+  what: string,
+  body: unknown,
+  status: number,
+  code: string,
+  at: string[],
+][] = [
+  ["no body", undefined, 400, "invalid_json", [""]],
+  ["half a JSON text", '{"id":"refused:event","type":"lab.o', 400, "invalid_json", [""]],
+  ["two JSON texts", `${JSON.stringify(event)}${JSON.stringify(event)}`, 400, "invalid_json", [""]],
+  ["JSON with comments", `{"id":"refused:event",/**/"type":"lab.one"}`, 400, "invalid_json", [""]],
+  ["single quotes", "{'id':'refused:event','type':'lab.one'}", 400, "invalid_json", [""]],
+  ["a raw line break in a text", '{"id":"refused:event","type":"lab\n.one"}', 400, "invalid_json", [""]],
+  ["a raw NUL in a text", '{"id":"refused:event","type":"lab\u0000.one"}', 400, "invalid_json", [""]],
+  ["a line break that the error would quote", '"\nat worker.ts', 400, "invalid_json", [""]],
+  ["NaN", '{"id":"refused:event","type":"lab.one","payload":NaN}', 400, "invalid_json", [""]],
+  ["a form", "id=refused:event&type=lab.one", 400, "invalid_json", [""]],
+  ["an open list without end", "[".repeat(EVENT_MAX_BYTES), 400, "invalid_json", [""]],
+  ["bytes that are no UTF-8", new Uint8Array([0x22, 0xc3, 0x28, 0x22]), 400, "invalid_encoding", [""]],
+  [
+    "half a surrogate in UTF-8",
+    new Uint8Array([0x22, 0xed, 0xa0, 0x80, 0x22]),
+    400,
+    "invalid_encoding",
+    [""],
+  ],
+  ["UTF-16", new Uint8Array([0xff, 0xfe, 0x7b, 0x00, 0x7d, 0x00]), 400, "invalid_encoding", [""]],
+  ["null", "null", 422, "invalid", [""]],
+  ["a list of events", [event], 422, "invalid", [""]],
+  ["a text", '"refused:event"', 422, "invalid", [""]],
+  ["a number", "7", 422, "invalid", [""]],
+  ["an empty object", {}, 422, "invalid", ["/id", "/type"]],
+  ["no id", { type: "lab.one" }, 422, "invalid", ["/id"]],
+  ["no type", { id: REFUSED_EVENT_ID }, 422, "invalid", ["/type"]],
+  ["an id that is null", { ...event, id: null }, 422, "invalid", ["/id"]],
+  ["an id that is an object", { ...event, id: { id: REFUSED_EVENT_ID } }, 422, "invalid", ["/id"]],
+  ["an empty id", { ...event, id: "" }, 422, "invalid", ["/id"]],
+  ["an id that is too long", { ...event, id: "x".repeat(EVENT_ID_MAX_CHARS + 1) }, 422, "invalid", ["/id"]],
+  ["half a surrogate in the id", '{"id":"refused:\\ud800","type":"lab.one"}', 422, "invalid", ["/id"]],
+  ["an id in a prototype", '{"__proto__":{"id":"refused:event"},"type":"lab.one"}', 422, "invalid", ["/id"]],
+  [
+    "an id that a second one of that name replaces",
+    '{"id":"refused:event","type":"lab.one","id":7}',
+    422,
+    "invalid",
+    ["/id"],
+  ],
+  ["a type that is a list", { ...event, type: ["lab.one"] }, 422, "invalid", ["/type"]],
+  ["an empty type", { ...event, type: "" }, 422, "invalid", ["/type"]],
+  [
+    "a type that is too long",
+    { ...event, type: "t".repeat(EVENT_TYPE_MAX_CHARS + 1) },
+    422,
+    "invalid",
+    ["/type"],
+  ],
+  ["a source that is null", { ...event, source: null }, 422, "invalid", ["/source"]],
+  [
+    "a source that is too long",
+    { ...event, source: "s".repeat(EVENT_SOURCE_MAX_CHARS + 1) },
+    422,
+    "invalid",
+    ["/source"],
+  ],
+  [
+    "occurredAt that is no date",
+    { ...event, occurredAt: "2026-02-30T00:00:00Z" },
+    422,
+    "invalid",
+    ["/occurredAt"],
+  ],
+  [
+    "occurredAt without a zone",
+    { ...event, occurredAt: "2026-01-01T00:00:00" },
+    422,
+    "invalid",
+    ["/occurredAt"],
+  ],
+  ["receivedAt that is null", { ...event, receivedAt: null }, 422, "invalid", ["/receivedAt"]],
+  ["receivedAt that is a number", { ...event, receivedAt: 1e300 }, 422, "invalid", ["/receivedAt"]],
+  [
+    "four faults at once",
+    { id: 1, type: 2, source: 3, occurredAt: 4 },
+    422,
+    "invalid",
+    ["/id", "/type", "/source", "/occurredAt"],
+  ],
+  [
+    "a payload that is too deep",
+    `{"id":"refused:event","type":"lab.one","payload":${nested(EVENT_MAX_DEPTH + 1)}}`,
+    422,
+    "invalid",
+    ["/payload"],
+  ],
+  [
+    "a payload of half a million levels",
+    `{"id":"refused:event","type":"lab.one","payload":${nested(EVENT_MAX_BYTES / 2 - 64)}}`,
+    422,
+    "invalid",
+    ["/payload"],
+  ],
+  [
+    "another field that is too deep",
+    `{"id":"refused:event","type":"lab.one","x":${nested(EVENT_MAX_DEPTH + 1)}}`,
+    422,
+    "invalid",
+    ["/payload"],
+  ],
+  ["an event over the bound", { ...event, payload: "x".repeat(EVENT_MAX_BYTES) }, 413, "too_large", [""]],
+  ["white space over the bound", " ".repeat(EVENT_MAX_BYTES + 1), 413, "too_large", [""]],
+];
