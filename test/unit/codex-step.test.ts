@@ -1,0 +1,336 @@
+/** A codex step over the real Codex and a fake model: its answers, sessions, ends. Named after what goes wrong. */
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { outcomeOf } from "../../contract/run-outcome.ts";
+import {
+  command,
+  failed,
+  held,
+  message,
+  patch,
+  structured,
+  withUsage,
+} from "../support/fake-model/answers.ts";
+import { processesWith } from "../support/run-processes.ts";
+import { codexBox, runCodexStep, startCodexStep } from "../support/codex-step-life.ts";
+
+const DONE = structured({ status: "completed", message: "done" });
+const PROMPT = "---\napproval_policy: never\n---\nDo it.";
+
+describe("the answer", () => {
+  test("is asked for in the form of a FLOW_RESULT, and comes with what was done", async () => {
+    const at = await codexBox([{ answers: [patch("*** Add File: a.txt", "+one", "+two"), DONE] }]);
+    const { results, end } = await runCodexStep(at, { template: PROMPT });
+    expect(end).toMatchObject({ reason: "exited", exit: { code: 0 }, tree: { empty: true, survivors: [] } });
+    expect(results).toMatchObject([
+      {
+        status: "completed",
+        message: "done",
+        artifacts: {
+          threadId: expect.any(String) as string,
+          turnIds: [expect.any(String)],
+          usage: { inputTokens: 200, outputTokens: 40 },
+          changedFiles: [{ path: "a.txt", kind: "add", addedLines: 2, removedLines: 0 }],
+          diff: { files: 1, addedLines: 2, removedLines: 0 },
+        },
+      },
+    ]);
+    expect(at.model.requests[0]?.text?.format).toMatchObject({ type: "json_schema" });
+    expect(readFileSync(join(at.cwd, "a.txt"), "utf8")).toBe("one\ntwo\n");
+  });
+
+  test("that is none gets one correcting turn, in which it may be right", async () => {
+    const at = await codexBox([
+      { answers: [message("All fine!")] },
+      { prompt: "could not be read", answers: [DONE] },
+    ]);
+    const { results, end } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toMatchObject([{ status: "completed" }]);
+    expect(results[0]?.artifacts?.["turnIds"]).toHaveLength(2);
+    expect(end.reason).toBe("exited");
+  });
+
+  test("that is none twice fails the step, and says what was wrong", async () => {
+    const at = await codexBox([
+      { answers: [message("All fine!")] },
+      { prompt: "could not be read", answers: [structured({ status: "great", message: "" })] },
+    ]);
+    const { results, end } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toEqual([]);
+    expect(outcomeOf(end, undefined, false)).toMatchObject({
+      status: "failed",
+      error: { code: "invalid_result", message: expect.stringContaining("/status") as string },
+    });
+  });
+
+  test("has the form that the step's own schema demands", async () => {
+    const at = await codexBox([
+      { answers: [structured({ status: "completed", message: "", output: { findings: "none" } })] },
+      {
+        prompt: "could not be read",
+        answers: [structured({ status: "completed", message: "", output: { findings: [1] } })],
+      },
+    ]);
+    await writeFile(
+      join(at.cwd, "out.json"),
+      JSON.stringify({
+        type: "object",
+        additionalProperties: false,
+        required: ["findings"],
+        properties: { findings: { type: "array", items: { type: "number" } } },
+      }),
+    );
+    const { results } = await runCodexStep(at, { template: "---\noutput: out.json\n---\nLook." });
+    expect(results).toMatchObject([{ artifacts: { output: { findings: [1] } } }]);
+  });
+
+  test("a turn that fails says why, in Codex's own word", async () => {
+    const at = await codexBox([{ answers: [failed("context_length_exceeded", "too long")] }]);
+    const { end } = await runCodexStep(at, { template: PROMPT });
+    expect(end.error).toMatchObject({ code: "turn_failed" });
+    expect(end.error?.message).toContain("contextWindowExceeded");
+  });
+});
+
+describe("approvals and messages", () => {
+  const ASKS = "---\napproval_policy: untrusted\n---\nDo it.";
+
+  test("a command waits for leave, and its silence meanwhile does not count", async () => {
+    const at = await codexBox([{ answers: [command("touch made-by-codex"), DONE] }]);
+    const decided = Promise.withResolvers<{ decision: "accept"; by: string }>();
+    const life = await startCodexStep(at, {
+      template: ASKS,
+      step: { silenceMs: 1_500 },
+      watchers: (watchers) => {
+        watchers.answer = () => decided.promise;
+      },
+    });
+    await life.until(() => life.watchers.asked.length === 1);
+    expect(life.watchers.asked).toMatchObject([
+      { id: "a1-1", kind: "command", title: expect.stringContaining("touch made-by-codex") as string },
+    ]);
+    // Longer than the step may be silent.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    decided.resolve({ decision: "accept", by: "Ada" });
+    expect((await life.step.ended).reason).toBe("exited");
+    expect(readFileSync(join(at.cwd, "made-by-codex"), "utf8")).toBe("");
+  });
+
+  test("a declined command is not run, and the turn goes on", async () => {
+    const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
+    const life = await runCodexStep(at, { template: ASKS });
+    expect(life.results).toMatchObject([{ status: "completed" }]);
+    expect(life.items).toContainEqual(expect.objectContaining({ type: "command", outcome: "declined" }));
+    expect(() => readFileSync(join(at.cwd, "not-made"))).toThrow();
+  });
+
+  test("without anybody to ask, nothing is allowed", async () => {
+    const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
+    const life = await runCodexStep(at, { template: ASKS, request: { conversation: undefined } });
+    expect(life.items).toContainEqual(expect.objectContaining({ type: "command", outcome: "declined" }));
+  });
+
+  test("what is said to an active turn steers it", async () => {
+    const at = await codexBox([{ answers: [command("sleep 1"), DONE] }]);
+    const life = await startCodexStep(at, { template: PROMPT });
+    await life.until(() => life.items.some((item) => item.type === "command"));
+    expect(await life.watchers.say("look at the tests, too")).toBe("steered");
+    await life.step.ended;
+    expect(JSON.stringify(at.model.requests.at(-1)?.input)).toContain("look at the tests, too");
+    expect(life.results).toHaveLength(1);
+  });
+});
+
+describe("a session", () => {
+  const AUTO = "---\nsession: auto\napproval_policy: never\nsandbox: read-only\n---\nDo it.";
+
+  test("is gone on with in the same directory, with its sandbox again (trap 1)", async () => {
+    const at = await codexBox([{ answers: [DONE, command("touch x"), DONE, DONE] }]);
+    const first = await runCodexStep(at, { template: AUTO });
+    const second = await runCodexStep(at, { template: AUTO });
+    expect(second.results[0]?.artifacts?.["threadId"]).toBe(first.results[0]?.artifacts?.["threadId"]);
+    expect(second.watchers.leased).toEqual([first.results[0]?.artifacts?.["threadId"]]);
+    expect(() => readFileSync(join(at.cwd, "x"))).toThrow();
+  });
+
+  test("that another run writes to is not written to: the step is blocked, and says by whom", async () => {
+    const at = await codexBox([{ answers: [DONE, DONE] }]);
+    await runCodexStep(at, { template: AUTO });
+    const second = await runCodexStep(at, {
+      template: AUTO,
+      watchers: (watchers) => {
+        watchers.lease = { granted: false, heldBy: "run_other_1" };
+      },
+    });
+    expect(second.results).toMatchObject([{ status: "blocked", artifacts: { heldBy: "run_other_1" } }]);
+    expect(at.model.requests).toHaveLength(1);
+  });
+
+  test("that another run writes to is forked where the step says so", async () => {
+    const at = await codexBox([{ answers: [DONE, DONE] }]);
+    const first = await runCodexStep(at, { template: AUTO });
+    const second = await runCodexStep(at, {
+      template: AUTO.replace("session: auto", "session: auto\non_conflict: fork"),
+      watchers: (watchers) => {
+        watchers.lease = { granted: false, heldBy: "run_other_1" };
+      },
+    });
+    expect(second.results).toMatchObject([{ status: "completed" }]);
+    expect(second.results[0]?.artifacts?.["threadId"]).not.toBe(first.results[0]?.artifacts?.["threadId"]);
+  });
+
+  test("that is not there: reuse says so, auto begins anew", async () => {
+    const at = await codexBox([{ answers: [DONE] }]);
+    const reuse = await runCodexStep(at, { template: AUTO.replace("auto", "reuse") });
+    expect(reuse.end).toMatchObject({ reason: "refused", error: { code: "thread_not_resumable" } });
+    const auto = await runCodexStep(at, { template: AUTO });
+    expect(auto.results).toHaveLength(1);
+  });
+
+  test("that Codex has forgotten is its own error for a run that must go on in it", async () => {
+    const at = await codexBox([{ answers: [DONE] }]);
+    const continues = { runId: "run_x_1", threadId: "01a20b0c-c571-7df1-bbd6-d6b5c427e3ca", used: {} };
+    const life = await runCodexStep(at, { template: PROMPT, request: { continues } });
+    expect(life.end).toMatchObject({ reason: "refused", error: { code: "thread_not_resumable" } });
+  });
+});
+
+describe("a budget", () => {
+  const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
+
+  test("warns at 80 %, stops at 100 %, and says what was used", async () => {
+    const at = await codexBox([
+      { answers: [withUsage(command("true"), usage), withUsage(command("true"), usage), DONE, DONE] },
+    ]);
+    const life = await runCodexStep(at, { template: PROMPT, request: { budget: { tokens: 600 } } });
+    expect(life.items).toContainEqual(expect.objectContaining({ type: "warning", code: "budget" }));
+    expect(life.results).toMatchObject([
+      {
+        status: "needs_intervention",
+        artifacts: {
+          threadId: expect.any(String) as string,
+          budget: { exceeded: "tokens", used: { tokens: 1000 } },
+        },
+      },
+    ]);
+    expect(life.end.reason).toBe("exited");
+  });
+
+  test("of a run that goes on counts what the one before has used, in the same thread", async () => {
+    const at = await codexBox([
+      { answers: [withUsage(command("true"), usage), DONE, withUsage(DONE, usage)] },
+    ]);
+    const first = await runCodexStep(at, { template: PROMPT, request: { budget: { tokens: 400 } } });
+    const artifacts = first.results[0]?.artifacts as {
+      threadId: string;
+      budget: { used: { tokens: number } };
+    };
+    const second = await runCodexStep(at, {
+      template: PROMPT,
+      request: {
+        budget: { tokens: 5_000 },
+        continues: { runId: "run_x_1", threadId: artifacts.threadId, used: artifacts.budget.used },
+      },
+    });
+    expect(second.results).toMatchObject([
+      {
+        status: "completed",
+        artifacts: { threadId: artifacts.threadId, budget: { limits: { tokens: 5_000 } } },
+      },
+    ]);
+    const { used } = second.results[0]?.artifacts?.["budget"] as { used: { tokens: number } };
+    expect(used.tokens).toBeGreaterThan(artifacts.budget.used.tokens);
+  });
+});
+
+describe("an end", () => {
+  test("by a cancel leaves nothing of what commands have started, in sessions of their own either", async () => {
+    const script = "setsid sleep 300 & setsid nohup sleep 300 >/dev/null 2>&1 & echo begun; sleep 300";
+    const at = await codexBox([{ answers: [command(script)] }]);
+    const life = await startCodexStep(at, { template: PROMPT });
+    await life.until(() => life.items.some((item) => item.type === "command"));
+    life.step.cancel("canceled");
+    expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+  });
+
+  test("by the wall clock interrupts the turn and says so", async () => {
+    const at = await codexBox([{ answers: [held(DONE)] }]);
+    const life = await runCodexStep(at, { template: PROMPT, step: { timeoutMs: 700 } });
+    expect(life.end).toMatchObject({ reason: "timeout", error: { code: "timeout" } });
+  });
+
+  test("by silence says so", async () => {
+    const at = await codexBox([{ answers: [held(DONE)] }]);
+    const life = await runCodexStep(at, { template: PROMPT, step: { silenceMs: 700 } });
+    expect(life.end).toMatchObject({ reason: "silence" });
+  });
+
+  test("of the app-server in mid-turn is a lost attempt; the next one goes on in the same thread", async () => {
+    const at = await codexBox([
+      { prompt: "was cut off", answers: [DONE] },
+      { answers: [command("sleep 60")] },
+    ]);
+    const life = await startCodexStep(at, { template: PROMPT });
+    await life.until(() => life.items.some((item) => item.type === "command"));
+    for (const pid of processesWith("environ", `CODEX_HOME=${at.home}`))
+      if (processesWith("cmdline", "app-server").includes(pid)) process.kill(Number(pid), "SIGKILL");
+    const end = await life.step.ended;
+    expect(outcomeOf(end, undefined, false)).toMatchObject({ status: "lost", retry: "lost" });
+    const [threadId] = life.watchers.leased;
+    const again = await runCodexStep(at, {
+      template: PROMPT,
+      request: { runId: life.runId, attempt: 2 },
+    });
+    expect(again.results).toMatchObject([{ status: "completed", artifacts: { threadId } }]);
+    expect(JSON.stringify(at.model.requests.at(-1)?.input)).toContain("was cut off");
+  });
+});
+
+describe("what cannot be started says why", () => {
+  test.each([
+    ["a template that is not there", "", { script: "missing.md" }, "script_missing"],
+    ["front matter with an unknown key", "---\nmodle: x\n---\nDo it.", {}, "template_invalid"],
+    ["a placeholder that leads nowhere", "Do {{payload.nothing}}.", {}, "template_invalid"],
+    ["an output schema that is not there", "---\noutput: none.json\n---\nDo it.", {}, "template_invalid"],
+    [
+      "a sandbox that the box does not allow",
+      "---\nsandbox: danger-full-access\n---\nDo it.",
+      {},
+      "sandbox_not_allowed",
+    ],
+  ])("%s", async (_what, template, step, code) => {
+    const at = await codexBox([]);
+    const { end } = await runCodexStep(at, { template, step });
+    expect(end).toMatchObject({ reason: "refused", error: { code } });
+  });
+
+  test("a Codex that is not there", async () => {
+    const at = await codexBox([], { command: "/nowhere/codex" });
+    const { end } = await runCodexStep(at, { template: PROMPT });
+    expect(end).toMatchObject({ reason: "refused", error: { code: "app_server_unavailable" } });
+  });
+});
+
+test("a secret that a command prints, whole, in pieces and encoded, leaves the step nowhere", async () => {
+  const value = "s3cr3t-value-0123456789";
+  const script = [
+    `printf %s "$TOKEN"`,
+    `for c in $(printf %s "$TOKEN" | fold -w 4); do printf %s "$c"; sleep 0.05; done; echo`,
+    `printf %s "$TOKEN" | base64`,
+  ].join("; ");
+  const at = await codexBox([
+    { answers: [command(script), structured({ status: "completed", message: value })] },
+  ]);
+  const life = await runCodexStep(at, {
+    template: PROMPT,
+    secrets: [{ name: "TOKEN", value }],
+    variables: { TOKEN: value },
+  });
+  expect(life.results).toHaveLength(1);
+  const all = life.told.join("\n");
+  expect(all).toContain("***");
+  expect(all).not.toContain(value);
+  expect(all).not.toContain(Buffer.from(value).toString("base64"));
+});
