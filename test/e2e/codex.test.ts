@@ -1,0 +1,224 @@
+/** Codex steps through the real edge, the real agent and the real Codex, behind a fake model. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "smol-toml";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { isTerminal } from "../../contract/run-record.ts";
+import type { RunView } from "../../contract/run-view.ts";
+import { command, structured, withUsage } from "../support/fake-model/answers.ts";
+import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
+import { FakeModel } from "../support/fake-model/fake-model.ts";
+import { writeFiles, type AtEnd } from "../support/flow-workspace.ts";
+import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
+import { processesOfRun, processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+
+const MANIFEST = `name = "codex"
+version = 1
+[[steps]]
+name = "work"
+runner = "codex"
+script = "prompt.md"
+[steps.trigger]
+type = "story.codex"
+[steps.budget]
+tokens = 2000
+[steps.retry]
+attempts = 2
+on = ["lost"]
+backoff_ms = 1
+`;
+const PROMPT = "---\napproval_policy: untrusted\n---\n{{payload.task}}";
+const SECRET = "s3cr3t-of-the-box-0123456789";
+const DONE = structured({ status: "completed", message: "done" });
+const BIG = { input: 1500, cached: 0, output: 600, reasoning: 0 };
+
+const RULES = [
+  { prompt: "was cut off", answers: [DONE] },
+  { prompt: "task ask", answers: [command("echo allowed > allowed.txt"), DONE] },
+  { prompt: "task long", answers: [command("setsid sleep 300 & setsid sleep 300 & sleep 300"), DONE] },
+  { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
+  { prompt: "task tell", answers: [command('printf %s "$TOKEN" | fold -w 5; echo "$TOKEN"'), DONE] },
+  { prompt: "task talk", answers: [command("sleep 2"), DONE] },
+  { prompt: "task quick", answers: [DONE] },
+];
+
+let edge: Edge;
+let model: FakeModel;
+let workspace: string;
+let state: string;
+
+async function persistentFolder(name: string, atEnd: AtEnd): Promise<string> {
+  // Codex's own home may not lie where commands in a sandbox may write: not below the temporary directory.
+  const path = await mkdtemp(join("/var/tmp", `${name}-`));
+  atEnd(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+beforeAll(async () => {
+  state = await persistentFolder("codex-story-state", afterAll);
+  workspace = await persistentFolder("codex-story", afterAll);
+  model = await FakeModel.start(RULES);
+  afterAll(() => model.stop());
+  const config = fakeModelConfig(model.url, writeModelCatalog(state));
+  await writeFiles(workspace, {
+    "flows/codex/flow.toml": MANIFEST,
+    "flows/codex/prompt.md": PROMPT,
+    ".codex/runner.toml": stringify({
+      env: { pass: ["TOKEN"] },
+      codex: { home: join(state, "codex-home"), config },
+    }),
+  });
+  process.env["TOKEN"] = SECRET;
+  edge = await Edge.start({ state: join(state, "edge"), workspace });
+  afterAll(() => edge.stop());
+});
+
+async function runner(): Promise<Daemon> {
+  const daemon = await startRunner(edge, {
+    name: "box",
+    workspace,
+    journal: join(state, "journal"),
+    capacity: 24,
+  });
+  onTestFinished(async () => {
+    await daemon.kill();
+  });
+  return daemon;
+}
+
+let sent = 0;
+
+async function send(task: string): Promise<string> {
+  sent += 1;
+  const { runIds } = await edge
+    .client()
+    .dispatch({ id: `codex:${sent}`, type: "story.codex", payload: { task: `task ${task}` } });
+  return runIds[0] ?? "";
+}
+
+function reached(id: string, isSo: (run: RunView) => boolean): Promise<RunView> {
+  return until(async () => {
+    const run = await edge
+      .client()
+      .getRun(id)
+      .catch(() => undefined);
+    return run !== undefined && isSo(run) ? run : undefined;
+  });
+}
+
+const over = (id: string): Promise<RunView> => reached(id, (run) => isTerminal(run.status));
+const waits = (id: string): Promise<RunView> => reached(id, (run) => run.pendingApprovals === 1);
+
+async function accept(id: string): Promise<void> {
+  await waits(id);
+  const { code } = await codexFlow(edge, "approvals", "accept", id);
+  expect(code).toBe(0);
+}
+
+test("an approval outlives a kill -9 of the edge; accepted from a second terminal, the command runs", async () => {
+  await runner();
+  const id = await send("ask");
+  expect((await waits(id)).approvals).toMatchObject([
+    {
+      id: "a1-1",
+      kind: "command",
+      title: expect.stringContaining("allowed.txt") as string,
+      state: "pending",
+    },
+  ]);
+  await edge.kill();
+  await edge.restart();
+  await accept(id);
+  expect(await over(id)).toMatchObject({
+    effectiveStatus: "completed",
+    approvals: [{ state: "decided", decision: "accept" }],
+    result: { artifacts: { threadId: expect.any(String) as string } },
+  });
+  expect(existsSync(join(workspace, "flows/codex/allowed.txt"))).toBe(true);
+});
+
+test("what is said to a running step steers it, and the run says so", async () => {
+  await runner();
+  const id = await send("talk");
+  await accept(id);
+  const said = await codexFlow(edge, "runs", "say", id, "look at the tests, too");
+  expect(said.code).toBe(0);
+  const run = await over(id);
+  expect(run.messages).toMatchObject([{ text: "look at the tests, too" }]);
+  expect(["steered", "queued"]).toContain(run.messages?.[0]?.state);
+  expect(JSON.stringify(model.requests.flatMap((request) => request.input))).toContain(
+    "look at the tests, too",
+  );
+});
+
+test("invariant 10: a canceled turn leaves nothing of what its commands have started, and the run says so", async () => {
+  await runner();
+  const id = await send("long");
+  await accept(id);
+  await until(() => (processesOfRun(id).length >= 2 ? true : undefined));
+  await edge.client().cancel(id);
+  expect(await over(id)).toMatchObject({
+    status: "canceled",
+    attempts: [{ tree: { empty: true, survivors: [] } }],
+  });
+  expect(processesOfRun(id)).toEqual([]);
+});
+
+test("kill -9 of the app-server in mid-turn: the attempt is lost, and the next goes on in the same thread", async () => {
+  await runner();
+  const id = await send("long");
+  await accept(id);
+  await until(() => (processesOfRun(id).length >= 2 ? true : undefined));
+  for (const pid of processesWith("environ", `CODEX_HOME=${join(state, "codex-home")}`))
+    if (processesWith("cmdline", "app-server").includes(pid)) process.kill(Number(pid), "SIGKILL");
+  const run = await over(id);
+  expect(run).toMatchObject({ effectiveStatus: "completed", attemptCount: 2 });
+  expect(run.attempts.map(({ status }) => status)).toEqual(["lost", "completed"]);
+});
+
+test("kill -9 of the agent in mid-turn: nothing is left, and the next attempt goes on", async () => {
+  const first = await runner();
+  const id = await send("long");
+  await accept(id);
+  await until(() => (processesOfRun(id).length >= 2 ? true : undefined));
+  await first.kill();
+  await runner();
+  expect(await over(id)).toMatchObject({ effectiveStatus: "completed", attemptCount: 2 });
+  expect(processesOfRun(id)).toEqual([]);
+});
+
+test("a budget that is used up stops the run; raised, a new run goes on in the same thread", async () => {
+  await runner();
+  const id = await send("spend");
+  await accept(id);
+  const stopped = await over(id);
+  expect(stopped).toMatchObject({ effectiveStatus: "needs_intervention", needsAttention: true });
+  const raised = await codexFlow(edge, "runs", "budget", id, "--add-tokens", "100000", "--json");
+  expect(raised.code).toBe(0);
+  const { run } = JSON.parse(raised.stdout) as { run: RunView };
+  await accept(run.id);
+  const next = await over(run.id);
+  expect(next).toMatchObject({ effectiveStatus: "completed", continues: id, origin: "continuation" });
+  expect(next.result?.artifacts?.["threadId"]).toBe(stopped.result?.artifacts?.["threadId"]);
+});
+
+test("invariant 15: a secret that a command prints is nowhere at the edge", async () => {
+  await runner();
+  const id = await send("tell");
+  await accept(id);
+  const run = await over(id);
+  const { output } = await edge.client().getOutput(id);
+  const all = JSON.stringify([run, output]);
+  expect(all).toContain("***");
+  expect(all).not.toContain(SECRET);
+  expect(output.some((chunk) => chunk.item?.type === "command")).toBe(true);
+});
+
+test("20 at once complete", async () => {
+  await runner();
+  const ids = await Promise.all(Array.from({ length: 20 }, () => send("quick")));
+  const runs = await Promise.all(ids.map(over));
+  expect(runs.map((run) => run.effectiveStatus)).toEqual(ids.map(() => "completed"));
+});
