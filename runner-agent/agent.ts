@@ -3,8 +3,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
-import { codexOnBox } from "./codex/codex-host.ts";
-import { codexStarter } from "./codex/step/codex-step.ts";
+import { codexKind } from "./codex/codex-kind.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal, JournalInUseError, JournalUnwritableError } from "./journal/journal.ts";
@@ -60,7 +59,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       "runnerId",
       () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
     );
-    const codex = codexOnBox({
+    const codex = codexKind({
       config: config.codex,
       environment: process.env,
       runnerId,
@@ -77,7 +76,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
         log,
         executor: config.executor,
         environment: stepEnvironment(config, process.env, withheld(options.token, config.codex.env)),
-        startStep: stepStarter({ codex: codexStarter(codex) }),
+        startStep: stepStarter({ codex: codex.start }),
         workspaces: new Workspaces({
           workspace,
           runnerId,

@@ -19,14 +19,16 @@ export interface CodexOnBox extends CodexHost {
   stop(): Promise<void>;
 }
 
-export function codexOnBox(given: {
+export interface CodexOnBoxOptions {
   config: CodexConfig;
   /** The agent's own. */
   environment: Readonly<Record<string, string | undefined>>;
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
-}): CodexOnBox {
+}
+
+export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
   const { config, environment, version } = given;
   const directory = config.home ?? join(stateDirectory(environment), given.runnerId, "codex-home");
   let home: CodexHome | undefined;
