@@ -30,8 +30,6 @@ export interface KnownEvent {
 /** `full`: it matches more steps than an event may have runs; nothing was stored. */
 export type IngestAnswer = KnownEvent | { status: "full" };
 
-export type CancelAnswer =
-  { kind: "run"; run: RunView } | { kind: "unknown" } | { kind: "over"; run: RunView };
 export type ReplayAnswer = { kind: "runs"; runs: RunView[] } | { kind: "unknown" } | { kind: "full" };
 export interface OutputPage {
   output: OutputChunkView[];

@@ -15,25 +15,18 @@ import { retentionMs } from "../day-ledger/naming.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
-import {
-  deadLetter,
-  newRun,
-  noteChained,
-  requestCancel,
-  type ChainedOutcome,
-} from "../../contract/run-lifecycle.ts";
+import { deadLetter, newRun, noteChained, type ChainedOutcome } from "../../contract/run-lifecycle.ts";
 import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
-import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
+import { isTerminal, liveAttempt, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
 import { ChangeWaiters } from "./change-waiters.ts";
-import { effectsOfChange, effectsOfState, endOptions, isTold, retentionDue } from "./rules.ts";
+import { effectsOfChange, effectsOfState, endOptions, isTold, positionOf, retentionDue } from "./rules.ts";
 import type {
   MatchedStep,
   IngestRequest,
   IngestAnswer,
   KnownEvent,
-  CancelAnswer,
   ReplayAnswer,
   OutputPage,
   AttemptPosition,
@@ -42,9 +35,11 @@ import { EventOutbox } from "./event-outbox.ts";
 import { EventStorage, type StoredEvent } from "./storage.ts";
 import { RunSockets } from "./run-sockets.ts";
 import {
+  cancel,
   decide,
   raiseBudget,
   say,
+  type CancelAnswer,
   type DecideAnswer,
   type RaiseAnswer,
   type SayAnswer,
@@ -189,17 +184,8 @@ export class FlowEventObject extends DurableObject<Env> {
     return { output: chunks, complete: !more && isTerminal(run.status) };
   }
 
-  async cancel(n: number, by: string): Promise<CancelAnswer> {
-    const run = this.#storage.readRun(n);
-    if (run === undefined) return { kind: "unknown" };
-    if (isTerminal(run.status))
-      return run.status === "canceled"
-        ? { kind: "run", run: runView(run) }
-        : { kind: "over", run: runView(run) };
-    const canceled = requestCancel(run, by, Date.now());
-    await this.#commit([{ run: canceled, before: run }]);
-    this.#runSockets.cancel(canceled);
-    return { kind: "run", run: this.#progressOf(canceled) };
+  cancel(n: number, by: string): Promise<CancelAnswer | undefined> {
+    return this.#steer(n, (run, now) => cancel(run, by, now));
   }
 
   decide(
@@ -225,7 +211,7 @@ export class FlowEventObject extends DurableObject<Env> {
     if (run === undefined) return undefined;
     const { answer, run: next } = steer(run, Date.now());
     if (next !== undefined) await this.#commit([{ run: next, before: run }]);
-    return answer;
+    return answer((shown) => this.#progressOf(shown));
   }
 
   /** A new run that goes on in the thread of one that its budget has stopped. */
@@ -281,15 +267,7 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   attemptPosition(n: number): AttemptPosition {
-    const run = this.#storage.readRun(n);
-    if (run === undefined) return { kind: "nothing" };
-    const waits = waitingAttempt(run);
-    if (waits !== undefined)
-      return run.notBefore > Date.now() ? { kind: "nothing" } : { kind: "waiting", attempt: waits };
-    const live = liveAttempt(run);
-    return live === undefined
-      ? { kind: "nothing" }
-      : { kind: "running", attempt: live.number, runnerId: live.runnerId };
+    return positionOf(this.#storage.readRun(n), Date.now());
   }
 
   /** The two sockets of a run: `/attach` for its runner, `/tail` for whoever watches. The Worker has checked the caller. */

@@ -9,6 +9,8 @@ import { runSummary } from "../../contract/run-view.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import type { OutputChunk, RunRoute } from "../../contract/runner-link.ts";
 
+import type { AttemptPosition } from "./calls.ts";
+
 /** What is owed to the outside for one run (invariant 6). Each may be performed again without harm. */
 export type OwedEffect =
   /** Tell the pool, through the queue, that an attempt waits. */
@@ -143,4 +145,16 @@ export function endOptions(now: number): EndOptions {
 export function retentionDue(createdAt: number, retentionMs: number, now: number, allOver: boolean): number {
   const due = createdAt + retentionMs;
   return due > now || allOver ? due : now + LOST_AFTER_MS;
+}
+
+/** What a pool should hold of a run. */
+export function positionOf(run: RunRecord | undefined, now: number): AttemptPosition {
+  if (run === undefined) return { kind: "nothing" };
+  const waits = waitingAttempt(run);
+  if (waits !== undefined)
+    return run.notBefore > now ? { kind: "nothing" } : { kind: "waiting", attempt: waits };
+  const live = liveAttempt(run);
+  return live === undefined
+    ? { kind: "nothing" }
+    : { kind: "running", attempt: live.number, runnerId: live.runnerId };
 }

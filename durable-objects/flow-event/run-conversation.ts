@@ -1,6 +1,6 @@
 /**
- * What passes between a running step and the people who watch it, over the run socket: approvals, messages, the budget,
- * and the leave to write to an agent's thread. Decisions stand in the contract (approvals, messages, budget); here they
+ * What passes between a running step and the people who watch it, over the run socket: a cancel, approvals, messages, the
+ * budget, and the leave to write to an agent's thread. Decisions stand in the contract (approvals, messages, budget); here they
  * are committed and told.
  *
  * Whatever the runner has to know is told when it happens, and once more on each new socket of the attempt: a decision
@@ -58,12 +58,18 @@ export function framesOfChange(before: RunRecord, after: RunRecord): RunDown[] {
   );
   const known = new Set(before.messages?.map((message) => message.id));
   return [
+    ...(before.cancel === undefined ? cancelFrames(after) : []),
     ...decided.flatMap(decidedFrames),
     ...pendingMessages(after)
       .filter((message) => !known.has(message.id))
       .map(({ id, text, by }): RunDown => ({ type: "message", id, text, by })),
     ...(before.budgetAdded === after.budgetAdded ? [] : budgetFrames(after)),
   ];
+}
+
+/** Somebody wants the run to stop. */
+export function cancelFrames({ cancel }: RunRecord): RunDown[] {
+  return cancel === undefined ? [] : [{ type: "cancel", reason: `canceled by ${cancel.by}` }];
 }
 
 function decidedFrames({ request, state, decision, decidedBy }: ApprovalRecord): RunDown[] {

@@ -24,7 +24,13 @@ import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runne
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
 import { acceptOutput } from "./rules.ts";
-import { framesOfChange, openingFrames, withDelivery, withRequest } from "./run-conversation.ts";
+import {
+  cancelFrames,
+  framesOfChange,
+  openingFrames,
+  withDelivery,
+  withRequest,
+} from "./run-conversation.ts";
 import type { EventStorage } from "./storage.ts";
 import type { TailSockets } from "./tail-sockets.ts";
 
@@ -159,8 +165,7 @@ export class RunSockets {
         ...(run.continues === undefined ? {} : { continues: run.continues }),
       },
     });
-    this.#tell([socket], openingFrames(claimed, frame.attempt));
-    if (run.cancel !== undefined) this.cancel(run);
+    this.#tell([socket], [...openingFrames(claimed, frame.attempt), ...cancelFrames(claimed)]);
   }
 
   /** A thread has one writer: only the live attempt may ask, and the pool knows who was first. */
@@ -284,14 +289,6 @@ export class RunSockets {
       case "approval_withdrawn":
         return withRequest(run, attempt, frame, now);
     }
-  }
-
-  /** Passes a cancel on to the runner, if it is connected; otherwise `resumed` will tell it. */
-  cancel(run: RunRecord): void {
-    const live = liveAttempt(run);
-    if (live === undefined || run.cancel === undefined) return;
-    for (const socket of this.#of(run.n, live.number))
-      this.#send(socket, { type: "cancel", reason: `canceled by ${run.cancel.by}` });
   }
 
   /** The edge itself ended this attempt: whoever still works on it must stop. */

@@ -1,6 +1,6 @@
 /**
- * What people may do to a run besides canceling it: decide an approval, say something, raise its budget. Functions of
- * the record and of what is asked; the object commits what comes back.
+ * What people may do to a run: cancel it, decide an approval, say something, raise its budget. Functions of the record
+ * and of what is asked; the object commits what comes back, then answers.
  */
 import {
   approvalView,
@@ -10,13 +10,26 @@ import {
 } from "../../contract/approvals.ts";
 import { continuationOf, sum, unlimitedUnits, type BudgetUse } from "../../contract/budget.ts";
 import { addMessage, messageView, type MessageView } from "../../contract/messages.ts";
+import { requestCancel } from "../../contract/run-lifecycle.ts";
 import { changed, isTerminal, type RunRecord } from "../../contract/run-record.ts";
-import { runView, type RunView } from "../../contract/run-view.ts";
+import type { RunView } from "../../contract/run-view.ts";
 
-/** The answer, and the next record where there is one. */
+/** A run as it is shown, with what its output has come to. */
+export type ShowRun = (run: RunRecord) => RunView;
+
+/** The next record where there is one, and the answer once that is committed. */
 export interface Steered<Answer> {
-  answer: Answer;
+  answer: (show: ShowRun) => Answer;
   run?: RunRecord;
+}
+
+export type CancelAnswer = { kind: "run"; run: RunView } | { kind: "over"; run: RunView };
+
+export function cancel(run: RunRecord, by: string, now: number): Steered<CancelAnswer> {
+  if (isTerminal(run.status))
+    return { answer: (show) => ({ kind: run.status === "canceled" ? "run" : "over", run: show(run) }) };
+  const canceled = requestCancel(run, by, now);
+  return { answer: (show) => ({ kind: "run", run: show(canceled) }), run: canceled };
 }
 
 export type DecideAnswer =
@@ -32,8 +45,9 @@ export function decide(
   now: number,
 ): Steered<DecideAnswer> {
   const outcome = decideApproval(run, given.approval, given.decision, given.by, now);
-  if (outcome.kind === "unknown") return { answer: { kind: "unknown_approval" } };
-  const answer = { kind: outcome.kind, approval: approvalView(run.id, outcome.approval) };
+  if (outcome.kind === "unknown") return { answer: () => ({ kind: "unknown_approval" }) };
+  const { kind, approval } = outcome;
+  const answer = (): DecideAnswer => ({ kind, approval: approvalView(run.id, approval) });
   return outcome.kind === "decided" ? { answer, run: outcome.run } : { answer };
 }
 
@@ -48,12 +62,12 @@ export function say(run: RunRecord, given: { text: string; by: string }, now: nu
   const outcome = addMessage(run, { ...given, now });
   switch (outcome.kind) {
     case "stored":
-      return { answer: { kind: "said", message: messageView(outcome.message) }, run: outcome.run };
+      return { answer: () => ({ kind: "said", message: messageView(outcome.message) }), run: outcome.run };
     case "full":
-      return { answer: { kind: "full" } };
+      return { answer: () => ({ kind: "full" }) };
     case "over":
     case "deaf":
-      return { answer: { kind: outcome.kind, run: runView(run) } };
+      return { answer: (show) => ({ kind: outcome.kind, run: show(run) }) };
   }
 }
 
@@ -67,12 +81,12 @@ export type RaiseAnswer =
 
 export function raiseBudget(run: RunRecord, addition: BudgetUse, now: number): Steered<RaiseAnswer> {
   const units = unlimitedUnits(run.policy.budget, addition);
-  if (units.length > 0) return { answer: { kind: "unlimited", units } };
+  if (units.length > 0) return { answer: () => ({ kind: "unlimited", units }) };
   if (!isTerminal(run.status)) {
     const richer = changed(run, now, { budgetAdded: sum(run.budgetAdded, addition) });
-    return { answer: { kind: "raised", run: runView(richer) }, run: richer };
+    return { answer: (show) => ({ kind: "raised", run: show(richer) }), run: richer };
   }
   return continuationOf(run) === undefined
-    ? { answer: { kind: "over", run: runView(run) } }
-    : { answer: { kind: "stopped", flow: run.flow.name, step: run.step.name } };
+    ? { answer: (show) => ({ kind: "over", run: show(run) }) }
+    : { answer: () => ({ kind: "stopped", flow: run.flow.name, step: run.step.name }) };
 }

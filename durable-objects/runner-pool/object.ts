@@ -22,6 +22,7 @@ import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
+import { KeyedTimers } from "../kit/keyed-timers.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
@@ -47,10 +48,10 @@ export class RunnerPool extends DurableObject<Env> {
   readonly #alarm: AlarmSchedule;
   readonly #sockets: ControlSockets;
   readonly #name: string;
-  /** Offers without an answer, with the timer that takes each back. */
-  readonly #offers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Offers without an answer, by run: each is taken back when its time is over. */
+  readonly #offers = new KeyedTimers();
   /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
-  readonly #cooling = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #cooling = new KeyedTimers();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -190,7 +191,7 @@ export class RunnerPool extends DurableObject<Env> {
     }
     switch (frame.type) {
       case "accept":
-        if (this.#heldBy(runnerId, frame) !== undefined) this.#clearOffer(frame.runId);
+        if (this.#heldBy(runnerId, frame) !== undefined) this.#offers.stop(frame.runId);
         return;
       case "decline":
         await this.#declined(runnerId, frame);
@@ -241,7 +242,7 @@ export class RunnerPool extends DurableObject<Env> {
       this.#storage.runners.get(runnerId),
     );
     this.#storage.putRunner(runner);
-    this.#warmUp(runnerId);
+    this.#cooling.stop(runnerId);
     this.#sockets.welcome(socket, this.#name, now);
     if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
@@ -282,17 +283,9 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Keeps a runner that cannot take what it should be able to take from being offered the same again at once. */
   #coolDown(runnerId: string): void {
-    this.#warmUp(runnerId);
-    const timer = setTimeout(() => {
-      this.#cooling.delete(runnerId);
+    this.#cooling.start(runnerId, COOL_DOWN_MS, () => {
       this.#offerWork();
-    }, COOL_DOWN_MS);
-    this.#cooling.set(runnerId, timer);
-  }
-
-  #warmUp(runnerId: string): void {
-    clearTimeout(this.#cooling.get(runnerId) ?? null);
-    this.#cooling.delete(runnerId);
+    });
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
@@ -322,13 +315,13 @@ export class RunnerPool extends DurableObject<Env> {
 
   /** Into the backlog, held by nobody. */
   #putBack(route: RunRoute): void {
-    this.#clearOffer(route.runId);
+    this.#offers.stop(route.runId);
     this.#storage.putRun({ route });
   }
 
   /** Nothing waits or runs here under this id. One that was on offer: the runner will find its claim refused. */
   #drop(runId: string): void {
-    this.#clearOffer(runId);
+    this.#offers.stop(runId);
     this.#storage.deleteRun(runId);
   }
 
@@ -341,12 +334,9 @@ export class RunnerPool extends DurableObject<Env> {
     const socket = this.#sockets.of(runnerId)[0];
     if (socket === undefined) return;
     this.#storage.putRun({ route, runnerId, heldAt: Date.now() });
-    this.#offers.set(
-      route.runId,
-      setTimeout(() => {
-        this.#offerExpired(route.runId, runnerId);
-      }, OFFER_TIMEOUT_MS),
-    );
+    this.#offers.start(route.runId, OFFER_TIMEOUT_MS, () => {
+      this.#offerExpired(route.runId, runnerId);
+    });
     this.#sockets.send(socket, {
       type: "offer",
       runId: route.runId,
@@ -357,18 +347,11 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   #offerExpired(runId: string, runnerId: string): void {
-    this.#offers.delete(runId);
     const run = this.#storage.runs.get(runId);
     if (run?.runnerId !== runnerId) return;
     this.#coolDown(runnerId);
     this.#putBack(run.route);
     this.#offerWork();
-  }
-
-  #clearOffer(runId: string): void {
-    const timer = this.#offers.get(runId);
-    if (timer !== undefined) clearTimeout(timer);
-    this.#offers.delete(runId);
   }
 
   /** Brings this pool's view of a run in line with its event object, the only one that knows. */
@@ -385,7 +368,7 @@ export class RunnerPool extends DurableObject<Env> {
     }
     const { attempt } = position;
     const runnerId = position.kind === "running" ? position.runnerId : undefined;
-    this.#clearOffer(runId);
+    this.#offers.stop(runId);
     if (attempt === before.route.attempt && runnerId === before.runnerId) return;
     const route = { ...before.route, attempt };
     this.#storage.putRun(runnerId === undefined ? { route } : { route, runnerId, heldAt: Date.now() });

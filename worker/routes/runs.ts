@@ -80,7 +80,7 @@ export const runRoutes = new Hono<AppContext>()
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
     const { by } = parseJson(context.req.raw, bytes, checkCancelRequest, {});
     const canceled = await object.cancel(n, by ?? "api");
-    if (canceled.kind === "unknown") throw unknownRun(id);
+    if (canceled === undefined) throw unknownRun(id);
     if (canceled.kind === "over")
       throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);
     return context.json({ run: canceled.run }, 202);

@@ -26,18 +26,17 @@ import { refusedStep } from "../../steps/refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../../steps/step.ts";
 import { CodexError } from "../errors.ts";
 import { ItemCoalescer } from "../item-coalescer.ts";
-import { runKey, sessionKey, type Sessions } from "../sessions.ts";
+import { runKey, type Sessions } from "../sessions.ts";
 import type { ServerLease, SharedServer } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
+import { chooseThread } from "./thread-choice.ts";
 import {
-  openThread,
   ThreadBusyError,
   ThreadNotResumableError,
   ThreadSession,
-  type ThreadOrigin,
   type TurnOutcome,
 } from "./thread-session.ts";
 import { WorkRecord } from "./work-record.ts";
@@ -173,7 +172,16 @@ class CodexStep implements RunningStep {
   }
 
   async #work(lease: ServerLease): Promise<Stop> {
-    const opened = await this.#open(lease);
+    const opened = await chooseThread({
+      lease,
+      plan: this.#plan,
+      request: this.#request,
+      sessions: this.#host.sessions,
+      variables: this.#variables,
+      say: (text) => {
+        this.#say(text);
+      },
+    });
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
     const { threadId, again } = opened;
     const session = new ThreadSession({
@@ -248,65 +256,6 @@ class CodexStep implements RunningStep {
       this.#meter.turnEnded();
       clearTimeout(this.#budgetTimer);
     }
-  }
-
-  /** The thread to work in; for one that is there already, the edge's leave to write to it (K3). */
-  async #open(
-    lease: ServerLease,
-  ): Promise<{ kind: "open"; threadId: string; again: boolean } | { kind: "held"; heldBy: string }> {
-    const { settings } = this.#plan;
-    const { conversation } = this.#request;
-    const origin = this.#origin();
-    if (origin.kind === "new") return await this.#opened(lease, origin);
-    const leave = (await conversation?.leaseThread(origin.threadId)) ?? { granted: true };
-    if (!leave.granted) {
-      if (settings.onConflict === "blocked") return { kind: "held", heldBy: leave.heldBy ?? "another run" };
-      this.#say(`the thread is in use by ${leave.heldBy ?? "another run"}: it is forked`);
-      return await this.#opened(lease, { kind: "fork", threadId: origin.threadId });
-    }
-    try {
-      return await this.#opened(lease, origin);
-    } catch (error) {
-      const replaceable = error instanceof ThreadNotResumableError && settings.session === "auto";
-      if (!replaceable || this.#request.continues !== undefined) throw error;
-      this.#say(`${error.message}; a new thread is begun`);
-      return await this.#opened(lease, { kind: "new" });
-    }
-  }
-
-  #origin(): ThreadOrigin {
-    const { continues, runId, attempt } = this.#request;
-    if (continues !== undefined) return { kind: "resume", threadId: continues.threadId };
-    const { settings } = this.#plan;
-    // A thread of an attempt before: its work is not thrown away.
-    const mine = attempt > 1 ? this.#host.sessions.find(runKey(runId)) : undefined;
-    const known = settings.session === "new" ? mine : (mine ?? this.#host.sessions.find(this.#key()));
-    if (known !== undefined) return { kind: "resume", threadId: known };
-    if (settings.session === "reuse")
-      throw new ThreadNotResumableError(
-        `session = "reuse", and this runner knows no thread of ${this.#key()}: use "auto" to begin one`,
-      );
-    return { kind: "new" };
-  }
-
-  async #opened(
-    lease: ServerLease,
-    origin: ThreadOrigin,
-  ): Promise<{ kind: "open"; threadId: string; again: boolean }> {
-    const { settings, cwd } = this.#plan;
-    const threadId = await openThread(lease, origin, { settings, cwd, variables: this.#variables });
-    const { runId, attempt } = this.#request;
-    this.#host.sessions.remember(
-      [runKey(runId), ...(settings.session === "new" ? [] : [this.#key()])],
-      threadId,
-    );
-    // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
-    if (origin.kind !== "resume") void this.#request.conversation?.leaseThread(threadId);
-    return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
-  }
-
-  #key(): string {
-    return sessionKey(this.#plan.cwd, this.#plan.settings.sessionKey);
   }
 
   #blocked(heldBy: string): Stop {

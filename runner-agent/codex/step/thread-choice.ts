@@ -1,0 +1,81 @@
+/**
+ * Which thread a codex step works in: a new one, the one of its directory, the one of an attempt before it, or the one of
+ * the run that it continues. A thread has one writer (K3): before one that is there already is written to, the edge has
+ * said that it is this run; where it is another, the thread is forked or the step is blocked, as the step says.
+ */
+import type { StepRequest } from "../../steps/step.ts";
+import { runKey, sessionKey, type Sessions } from "../sessions.ts";
+import type { ServerLease } from "../shared-server.ts";
+import type { StepPlan } from "./step-plan.ts";
+import { openThread, ThreadNotResumableError, type ThreadOrigin } from "./thread-session.ts";
+
+export type ChosenThread =
+  /** `again`: an attempt before has begun this very work in it. */
+  | { kind: "open"; threadId: string; again: boolean }
+  /** Another run writes to it. */
+  | { kind: "held"; heldBy: string };
+
+export interface ThreadChoice {
+  lease: ServerLease;
+  plan: StepPlan;
+  request: StepRequest;
+  sessions: Sessions;
+  /** The whole environment of the commands that the model runs. */
+  variables: Record<string, string>;
+  /** A line for whoever reads the run's output. */
+  say(text: string): void;
+}
+
+/** @throws ThreadNotResumableError, ThreadBusyError, CodexError */
+export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> {
+  const { plan, request, say } = choice;
+  const { settings } = plan;
+  const origin = originOf(choice);
+  if (origin.kind === "new") return await opened(choice, origin);
+  const leave = (await request.conversation?.leaseThread(origin.threadId)) ?? { granted: true };
+  if (!leave.granted) {
+    const heldBy = leave.heldBy ?? "another run";
+    if (settings.onConflict === "blocked") return { kind: "held", heldBy };
+    say(`the thread is in use by ${heldBy}: it is forked`);
+    return await opened(choice, { kind: "fork", threadId: origin.threadId });
+  }
+  try {
+    return await opened(choice, origin);
+  } catch (error) {
+    const replaceable = error instanceof ThreadNotResumableError && settings.session === "auto";
+    if (!replaceable || request.continues !== undefined) throw error;
+    say(`${error.message}; a new thread is begun`);
+    return await opened(choice, { kind: "new" });
+  }
+}
+
+function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
+  const { continues, runId, attempt } = request;
+  if (continues !== undefined) return { kind: "resume", threadId: continues.threadId };
+  // A thread of an attempt before: its work is not thrown away.
+  const mine = attempt > 1 ? sessions.find(runKey(runId)) : undefined;
+  const known = plan.settings.session === "new" ? mine : (mine ?? sessions.find(keyOf(plan)));
+  if (known !== undefined) return { kind: "resume", threadId: known };
+  if (plan.settings.session === "reuse")
+    throw new ThreadNotResumableError(
+      `session = "reuse", and this runner knows no thread of ${keyOf(plan)}: use "auto" to begin one`,
+    );
+  return { kind: "new" };
+}
+
+async function opened(
+  { lease, plan, request, sessions, variables }: ThreadChoice,
+  origin: ThreadOrigin,
+): Promise<ChosenThread> {
+  const { settings, cwd } = plan;
+  const { runId, attempt, conversation } = request;
+  const threadId = await openThread(lease, origin, { settings, cwd, variables });
+  sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
+  // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
+  if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
+  return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
+}
+
+function keyOf({ cwd, settings }: StepPlan): string {
+  return sessionKey(cwd, settings.sessionKey);
+}
