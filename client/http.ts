@@ -3,8 +3,6 @@
  * line; imports nothing of Node. The tail of a run is a WebSocket with headers and not here.
  */
 import type { Static } from "typebox";
-import type { ApprovalView, DecideRequest } from "../contract/approvals.ts";
-import type { BudgetRequest } from "../contract/budget.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
   CancelRequest,
@@ -16,7 +14,6 @@ import type {
   WaitingRunView as WaitingRunViewSchema,
 } from "../contract/http.ts";
 import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
-import type { MessageRequest, MessageView } from "../contract/messages.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
 import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
 import { EdgeAnswerError } from "./edge-errors.ts";
@@ -30,7 +27,7 @@ export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
 export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;
 export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
-export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView, RunnerAction };
+export type { RunnerAction };
 export type { EventView, OutputChunkView, RunSummary, RunView };
 
 export interface PageRequest {
@@ -111,14 +108,6 @@ export interface EdgeClient {
   ): Promise<OutputPage>;
   /** Asks for a run to be stopped; the run that comes back says how far that is. */
   cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
-  /** What a run has asked leave for, oldest first. */
-  listApprovals(runId: string): Promise<ApprovalView[]>;
-  /** Decides one, if nobody was first. */
-  decideApproval(runId: string, approvalId: string, request: DecideRequest): Promise<ApprovalView>;
-  /** Says something to a running Codex step. */
-  say(runId: string, request: MessageRequest): Promise<MessageView>;
-  /** Raises a run's budget. Returns that run, or the new one that goes on for a run that its budget has stopped. */
-  raiseBudget(runId: string, request: BudgetRequest): Promise<RunView>;
   listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;
   /** Pauses, resumes or drains the runner with this name or id; asked again, it does no more. */
   steerRunner(
@@ -200,25 +189,6 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
     async cancel(id, request = {}) {
       const answer = await ask({ method: "POST", path: ["runs", id, "cancel"], body: request }, ["run"]);
-      return (answer as { run: RunView }).run;
-    },
-    async listApprovals(id) {
-      const answer = await ask({ method: "GET", path: ["runs", id, "approvals"] }, ["approvals"]);
-      return (answer as { approvals: ApprovalView[] }).approvals;
-    },
-    async decideApproval(id, approval, request) {
-      const path = ["runs", id, "approvals", approval];
-      const answer = await ask({ method: "POST", path, body: request }, ["approval"]);
-      return (answer as { approval: ApprovalView }).approval;
-    },
-    async say(id, request) {
-      const answer = await ask({ method: "POST", path: ["runs", id, "messages"], body: request }, [
-        "message",
-      ]);
-      return (answer as { message: MessageView }).message;
-    },
-    async raiseBudget(id, request) {
-      const answer = await ask({ method: "POST", path: ["runs", id, "budget"], body: request }, ["run"]);
       return (answer as { run: RunView }).run;
     },
     async listRunners(filter = {}) {

@@ -39,10 +39,7 @@ export function createLogPrinter(output: Output): LogPrinter {
         out.write(outIsTerminal ? outputText(results.shorten(chunk.text)) : chunk.text);
       else if (chunk.kind === "stderr")
         err.write(errIsTerminal ? colors.red(outputText(chunk.text)) : chunk.text);
-      else if (chunk.kind === "agent") {
-        // The item in words; one that has none is for those who read items.
-        if (chunk.text !== "") out.write(outIsTerminal ? outputText(chunk.text) : chunk.text);
-      } else {
+      else {
         remark(chunk.text.trimEnd());
         return;
       }

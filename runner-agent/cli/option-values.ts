@@ -11,13 +11,6 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
   };
 }
 
-/** Reads an amount of money above nothing, to the cent or finer. */
-export function amount(text: string): number {
-  const value = /^[0-9]{1,6}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : 0;
-  if (value > 0) return value;
-  throw new InvalidArgumentError("It must be an amount above 0, as 2.50.");
-}
-
 /** What `--wait [seconds]` asks for; undefined when it is not given. */
 export interface Wait {
   /** Without end when absent. */

@@ -4,7 +4,6 @@
  */
 import { Command, CommanderError } from "commander";
 import packageDescription from "../../package.json" with { type: "json" };
-import { registerApprovals } from "./approvals-command.ts";
 import { registerDev } from "./dev-command.ts";
 import { registerDispatch } from "./dispatch-command.ts";
 import { registerEvents } from "./events-command.ts";
@@ -81,7 +80,6 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerStatus,
     registerDispatch,
     registerRuns,
-    registerApprovals,
     registerEvents,
     registerRunners,
     registerFlows,

@@ -1,17 +1,11 @@
-/** `codex-flow runs`: list, show, logs, say, budget, cancel. */
+/** `codex-flow runs`: list, show, logs, cancel. */
+import { userInfo } from "node:os";
 import type { Command } from "commander";
 import type { EdgeClient, RunPage } from "../../client/http.ts";
-import {
-  BUDGET_SECONDS_MAX,
-  BUDGET_TOKENS_MAX,
-  LIST_DEFAULT_ITEMS,
-  LIST_MAX_ITEMS,
-} from "../../contract/limits.ts";
+import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
-import { amount, examples, wholeNumber } from "./option-values.ts";
-import { UsageError } from "./problem.ts";
-import { whoAsks } from "./who-asks.ts";
+import { examples, wholeNumber } from "./option-values.ts";
 
 interface RunListOptions {
   event?: string;
@@ -22,7 +16,7 @@ interface RunListOptions {
 }
 
 export function registerRuns(program: Command, act: Act): void {
-  const runs = program.command("runs").description("Runs of steps: list, show, logs, say, budget, cancel");
+  const runs = program.command("runs").description("Runs of steps: list, show, logs, cancel");
 
   const list = runs
     .command("list")
@@ -68,26 +62,6 @@ export function registerRuns(program: Command, act: Act): void {
     return options.follow === true ? followLogs(invocation, id) : printLogs(invocation, id);
   });
 
-  const say = runs
-    .command("say")
-    .description("Say something to a running Codex step: it steers the active turn, or begins the next one")
-    .argument("<id>", "id of the run")
-    .argument("<text>", "what to say");
-  examples(say, [['codex-flow runs say run_0123456789abcdef_1 "look at the tests first"', "steer it"]]);
-  act(say, sayToRun);
-
-  const budget = runs
-    .command("budget")
-    .description(
-      "Raise a run's budget; one that its budget has stopped goes on in the same thread, as a new run",
-    )
-    .argument("<id>", "id of the run")
-    .option("--add-tokens <n>", "tokens of input and output", wholeNumber(1, BUDGET_TOKENS_MAX))
-    .option("--add-seconds <n>", "seconds of turns", wholeNumber(1, BUDGET_SECONDS_MAX))
-    .option("--add-usd <amount>", "US dollars", amount);
-  examples(budget, [["codex-flow runs budget run_0123456789abcdef_1 --add-tokens 200000", "let it go on"]]);
-  act(budget, raiseBudget);
-
   const cancel = runs
     .command("cancel")
     .description("Ask for a run to be stopped; it is canceled when its processes are gone")
@@ -128,38 +102,8 @@ async function withWaitingReasons(client: EdgeClient, page: RunPage): Promise<Ru
 
 async function cancelRun(invocation: Invocation, _options: object, id: string): Promise<number> {
   const { client } = await invocation.connect();
-  const run = await client.cancel(id, { by: whoAsks() });
+  const run = await client.cancel(id, { by: `${userInfo().username} (codex-flow)` });
   const { renderCancel } = await import("./render/run.ts");
   await invocation.output.show({ run }, (style) => renderCancel(style, run));
-  return EXIT.ok;
-}
-
-async function sayToRun(invocation: Invocation, _options: object, id: string, text: string): Promise<number> {
-  const { client } = await invocation.connect();
-  const message = await client.say(id, { text, by: whoAsks() });
-  await invocation.output.show(
-    { message },
-    () => `said to ${id}; what becomes of it stands in: codex-flow runs show ${id}`,
-  );
-  return EXIT.ok;
-}
-
-interface BudgetOptions {
-  addTokens?: number;
-  addSeconds?: number;
-  addUsd?: number;
-}
-
-async function raiseBudget(invocation: Invocation, options: BudgetOptions, id: string): Promise<number> {
-  const { addTokens, addSeconds, addUsd } = options;
-  if (addTokens === undefined && addSeconds === undefined && addUsd === undefined)
-    throw new UsageError("nothing is added", "give --add-tokens, --add-seconds or --add-usd");
-  const { client } = await invocation.connect();
-  const run = await client.raiseBudget(id, { ...options, by: whoAsks() });
-  await invocation.output.show({ run }, () =>
-    run.id === id
-      ? `the budget of ${id} is raised`
-      : `${run.id} goes on where ${id} stopped; follow it with: codex-flow runs logs -f ${run.id}`,
-  );
   return EXIT.ok;
 }

@@ -2,7 +2,6 @@
 import type { RunPage, RunSummary, RunView } from "../../../client/http.ts";
 import type { AttemptView } from "../../../contract/run-view.ts";
 import { isOver } from "../run-outcome.ts";
-import { renderApprovals } from "./approvals.ts";
 import { table } from "./table.ts";
 import {
   bytesText,
@@ -63,8 +62,6 @@ export function renderRun(style: Style, run: RunView): string {
   return paragraphs([
     `${style.colors.bold(run.id)}  ${runStatus(style, run)}  ${visible(`${run.flowName}/${run.stepName}`)}`,
     fields(style, runFacts(style, run)),
-    section(style, "approvals", run.approvals === undefined ? "" : renderApprovals(style, run.approvals)),
-    section(style, "messages", messagesText(run)),
     section(style, "cancel", cancelText(style, run)),
     section(style, "result", resultText(style, run)),
     section(style, "attempts", attemptsText(style, run.attempts)),
@@ -90,21 +87,7 @@ function runFacts(style: Style, run: RunView): Array<[string, string]> {
       run.error === undefined ? "" : style.colors.red(visibleLines(withCode(run.error, run.errorCode))),
     ],
     ["output", outputText(run)],
-    ["budget", budgetText(run)],
-    ["continues", visible(run.continues ?? "")],
   ];
-}
-
-function messagesText(run: RunView): string {
-  return (run.messages ?? [])
-    .map(({ by, state, text }) => `${visible(by)} (${state}): ${visible(text)}`)
-    .join("\n");
-}
-
-function budgetText(run: RunView): string {
-  return Object.entries(run.budget ?? {})
-    .map(([unit, limit]) => `${limit.toLocaleString("en")} ${unit}`)
-    .join(", ");
 }
 
 function withCode(message: string, code: string | undefined): string {
