@@ -29,6 +29,7 @@ import type { Budget, BudgetUse } from "./budget.ts";
 import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS } from "./run-record.ts";
+import type { OutputChunkView } from "./run-view.ts";
 import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX } from "./limits.ts";
 
 export const PING = "ping";
@@ -293,15 +294,5 @@ export type QueueMessage =
  */
 export type TailDown =
   | { type: "run"; run: Record<string, unknown> }
-  | {
-      type: "output";
-      chunks: Array<{
-        cursor: string;
-        attempt: number;
-        seq: number;
-        kind: string;
-        text: string;
-        createdAt: string;
-      }>;
-    }
+  | { type: "output"; chunks: OutputChunkView[] }
   | { type: "end" };
