@@ -3,6 +3,8 @@
  * line; imports nothing of Node. The tail of a run is a WebSocket with headers and not here.
  */
 import type { Static } from "typebox";
+import type { ApprovalView, DecideRequest } from "../contract/approvals.ts";
+import type { BudgetRequest } from "../contract/budget.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
   CancelRequest,
@@ -14,6 +16,7 @@ import type {
   WaitingRunView as WaitingRunViewSchema,
 } from "../contract/http.ts";
 import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
+import type { MessageRequest, MessageView } from "../contract/messages.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
 import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
 import { EdgeAnswerError } from "./edge-errors.ts";
@@ -28,6 +31,7 @@ export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;
 export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
 export type { RunnerAction };
+export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView };
 export type { EventView, OutputChunkView, RunSummary, RunView };
 
 export interface PageRequest {
@@ -108,6 +112,14 @@ export interface EdgeClient {
   ): Promise<OutputPage>;
   /** Asks for a run to be stopped; the run that comes back says how far that is. */
   cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
+  /** What the run has asked leave for, oldest first, decided ones included. */
+  listApprovals(runId: string): Promise<ApprovalView[]>;
+  /** The first answer wins; a later one is a 409 `approval_over` that says who was first. */
+  decideApproval(runId: string, approvalId: string, request: DecideRequest): Promise<ApprovalView>;
+  /** To a running codex step: it steers the active turn, or begins the next one. */
+  say(runId: string, request: MessageRequest): Promise<MessageView>;
+  /** The run that goes on: the same one, or the one that continues it where its budget has ended it. */
+  raiseBudget(runId: string, request: BudgetRequest): Promise<RunView>;
   listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;
   /** Pauses, resumes or drains the runner with this name or id; asked again, it does no more. */
   steerRunner(
@@ -189,6 +201,24 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
     async cancel(id, request = {}) {
       const answer = await ask({ method: "POST", path: ["runs", id, "cancel"], body: request }, ["run"]);
+      return (answer as { run: RunView }).run;
+    },
+    async listApprovals(runId) {
+      const answer = await ask({ method: "GET", path: ["runs", runId, "approvals"] }, ["approvals"]);
+      return (answer as { approvals: ApprovalView[] }).approvals;
+    },
+    async decideApproval(runId, approvalId, request) {
+      const path = ["runs", runId, "approvals", approvalId];
+      const answer = await ask({ method: "POST", path, body: request }, ["approval"]);
+      return (answer as { approval: ApprovalView }).approval;
+    },
+    async say(runId, request) {
+      const path = ["runs", runId, "messages"];
+      const answer = await ask({ method: "POST", path, body: request }, ["message"]);
+      return (answer as { message: MessageView }).message;
+    },
+    async raiseBudget(runId, request) {
+      const answer = await ask({ method: "POST", path: ["runs", runId, "budget"], body: request }, ["run"]);
       return (answer as { run: RunView }).run;
     },
     async listRunners(filter = {}) {

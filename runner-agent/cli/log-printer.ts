@@ -1,11 +1,13 @@
 /**
  * Prints a run's output: what the step wrote to its standard output and error goes to the same streams here,
- * byte for byte in a pipe; on a terminal without sequences that could steer it. What the runner and this program
- * say is marked, and goes to standard error.
+ * byte for byte in a pipe; on a terminal without sequences that could steer it. What an agent does goes to standard
+ * output: live on a terminal, as plain text in a pipe. What the runner and this program say is marked, and goes to
+ * standard error.
  */
 import type { OutputChunkView } from "../../client/http.ts";
 import type { Output } from "./output.ts";
-import { outputText, visibleLines } from "./render/text.ts";
+import { AgentItemRenderer } from "./render/agent-items.ts";
+import { outputText, visibleLines, type Style } from "./render/text.ts";
 
 /** Marks a line that the step did not write. */
 const MARK = "── ";
@@ -14,6 +16,8 @@ export interface LogPrinter {
   chunk(chunk: OutputChunkView): void;
   /** A line of this program, on its own line. */
   remark(text: string): void;
+  /** Something that must not be overlooked, in words and colours of its own. */
+  notice(render: (style: Style) => string): void;
 }
 
 export function createLogPrinter(output: Output): LogPrinter {
@@ -21,21 +25,48 @@ export function createLogPrinter(output: Output): LogPrinter {
   const outIsTerminal = output.style().terminal;
   const { terminal: errIsTerminal, colors } = output.noteStyle();
   const results = new ResultLines();
+  const { colors: outColors } = output.style();
+  let items = new AgentItemRenderer(outColors);
   let attempt: number | undefined;
   /** Whether something on the screen waits for the end of its line. */
   let lineOpen = false;
 
-  function remark(text: string): void {
-    err.write(`${lineOpen && errIsTerminal ? "\n" : ""}${colors.dim(`${MARK}${visibleLines(text)}`)}\n`);
+  function say(text: string): void {
+    err.write(`${lineOpen && errIsTerminal ? "\n" : ""}${text}\n`);
     lineOpen = false;
+    if (errIsTerminal) items.interrupted();
+  }
+  function remark(text: string): void {
+    say(colors.dim(`${MARK}${visibleLines(text)}`));
   }
 
   return {
     remark,
+    notice(render) {
+      const lines = render(output.noteStyle()).split("\n");
+      say(lines.map((line) => `${colors.yellow(MARK)}${line}`).join("\n"));
+    },
     chunk(chunk) {
-      if (attempt !== undefined && attempt !== chunk.attempt) remark(`attempt ${chunk.attempt}`);
+      if (attempt !== undefined && attempt !== chunk.attempt) {
+        remark(`attempt ${chunk.attempt}`);
+        // An agent that begins again may give the same ids to other items.
+        items = new AgentItemRenderer(outColors);
+      }
       attempt = chunk.attempt;
-      if (chunk.kind === "stdout")
+      if (chunk.item !== undefined && outIsTerminal) {
+        const begun = lineOpen && !items.lineOpen ? "\n" : "";
+        const text = items.render(chunk.item);
+        if (text === "") return;
+        out.write(begun + text);
+        lineOpen = items.lineOpen;
+        return;
+      }
+      if (items.lineOpen) {
+        out.write(items.endLine());
+        lineOpen = false;
+      }
+      if (chunk.item !== undefined) out.write(chunk.text);
+      else if (chunk.kind === "stdout")
         out.write(outIsTerminal ? outputText(results.shorten(chunk.text)) : chunk.text);
       else if (chunk.kind === "stderr")
         err.write(errIsTerminal ? colors.red(outputText(chunk.text)) : chunk.text);

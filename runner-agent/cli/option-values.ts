@@ -1,4 +1,5 @@
 /** How the values of options are read, and the examples under a command's help. */
+import { userInfo } from "node:os";
 import { InvalidArgumentError, type Command } from "commander";
 import { UsageError } from "./problem.ts";
 
@@ -9,6 +10,25 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
     if (value >= minimum && value <= maximum) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${maximum}.`);
   };
+}
+
+/** Reads a number above 0, at most `maximum`; fractions are allowed. */
+export function positiveNumber(maximum: number): (text: string) => number {
+  return (text) => {
+    const value = /^[0-9]{1,12}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+    if (value > 0 && value <= maximum) return value;
+    throw new InvalidArgumentError(`It must be a number above 0, at most ${maximum}.`);
+  };
+}
+
+/** `--by <name>`: who does it, for the record of the run. */
+export function byOption(command: Command): Command {
+  return command.option("--by <name>", "who says so, for the record (the user of this machine when absent)");
+}
+
+/** The value of `--by`. */
+export function whoSays({ by }: { by?: string }): string {
+  return by ?? userInfo().username;
 }
 
 /** What `--wait [seconds]` asks for; undefined when it is not given. */

@@ -79,6 +79,7 @@ export function problemOf(error: unknown): Problem {
 }
 
 function fixForAnswer(error: EdgeAnswerError): string {
+  if (error.code.startsWith("approval_")) return APPROVALS_FIX;
   switch (exitCodeOfStatus(error.status)) {
     case EXIT.denied:
       return "use a token that is valid there and may do this: --token, CODEX_FLOW_TOKEN, or `codex-flow login`";
@@ -95,12 +96,16 @@ function fixForAnswer(error: EdgeAnswerError): string {
   }
 }
 
-/** What local mode throws: the edge's own errors, said by this process. */
+const APPROVALS_FIX = "see what still waits: `codex-flow approvals list`";
+
+/** The edge's own errors, said by this process. */
 function fixForLocal(error: FlowError): string {
   switch (error.code) {
     case "flow_not_found":
     case "step_not_found":
       return "see what is here: `codex-flow flows list`, and why a package is not: `codex-flow flows check`";
+    case "approval_over":
+      return APPROVALS_FIX;
     case "state_corrupt":
     case "state_unwritable":
       return "mend what is named above, or name another folder: --state <dir>";

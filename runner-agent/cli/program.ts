@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import packageDescription from "../../package.json" with { type: "json" };
+import { registerApprovals } from "./approvals-command.ts";
 import { registerDev } from "./dev-command.ts";
 import { registerDispatch } from "./dispatch-command.ts";
 import { registerEvents } from "./events-command.ts";
@@ -80,6 +81,7 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerStatus,
     registerDispatch,
     registerRuns,
+    registerApprovals,
     registerEvents,
     registerRunners,
     registerFlows,

@@ -1,9 +1,10 @@
 /** `codex-flow runs logs`: what is stored, or live to the end of the run. */
-import type { OutputChunkView, RunView } from "../../client/http.ts";
+import type { ApprovalView, OutputChunkView, RunView } from "../../client/http.ts";
 import { missingToken } from "./configuration.ts";
 import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Invocation } from "./invocation.ts";
 import { createLogPrinter } from "./log-printer.ts";
+import { pendingText } from "./render/approvals.ts";
 import { resultLine, runSentence } from "./render/run.ts";
 import { durationText } from "./render/text.ts";
 import { followRun } from "./tail.ts";
@@ -38,14 +39,19 @@ export async function followLogs(invocation: Invocation, id: string): Promise<nu
   let run = await client.getRun(id);
   if (!output.json && run.status === "queued") printer.remark(runSentence(run) || "queued");
 
+  const asked = new Set<string>();
   await followRun({
     url: client.url,
     token: connection.token.value,
     runId: id,
     onFrame(frame) {
       if (output.json) output.line(frame);
-      if (frame.type === "run") run = frame.run as RunView;
-      else if (frame.type === "output" && !output.json)
+      if (frame.type === "run") {
+        run = frame.run as RunView;
+        if (!output.json)
+          for (const approval of newlyAsked(run, asked))
+            printer.notice((style) => pendingText(style, approval));
+      } else if (frame.type === "output" && !output.json)
         for (const chunk of frame.chunks) printer.chunk(chunk);
     },
     onDrop(reason, delayMs) {
@@ -57,4 +63,11 @@ export async function followLogs(invocation: Invocation, id: string): Promise<nu
   const ended = run;
   output.note((style) => resultLine(style, ended));
   return exitCodeOfRuns([ended]);
+}
+
+/** Approvals that wait and were not told of yet; `told` is added to. */
+function newlyAsked(run: RunView, told: Set<string>): ApprovalView[] {
+  const asked = (run.approvals ?? []).filter(({ id, state }) => state === "pending" && !told.has(id));
+  for (const { id } of asked) told.add(id);
+  return asked;
 }

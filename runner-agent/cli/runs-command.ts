@@ -1,11 +1,12 @@
-/** `codex-flow runs`: list, show, logs, cancel. */
+/** `codex-flow runs`: list, show, logs, cancel; say and budget stand in runs-steering.ts. */
 import { userInfo } from "node:os";
 import type { Command } from "commander";
-import type { EdgeClient, RunPage } from "../../client/http.ts";
+import type { EdgeClient, RunPage, RunView } from "../../client/http.ts";
 import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples, wholeNumber } from "./option-values.ts";
+import { registerSteering } from "./runs-steering.ts";
 
 interface RunListOptions {
   event?: string;
@@ -16,7 +17,7 @@ interface RunListOptions {
 }
 
 export function registerRuns(program: Command, act: Act): void {
-  const runs = program.command("runs").description("Runs of steps: list, show, logs, cancel");
+  const runs = program.command("runs").description("Runs of steps: list, show, logs, cancel, say, budget");
 
   const list = runs
     .command("list")
@@ -42,14 +43,20 @@ export function registerRuns(program: Command, act: Act): void {
   act(show, async (invocation, _options, id: string) => {
     const { client } = await invocation.connect();
     const run = await client.getRun(id);
-    const { renderRun } = await import("./render/run.ts");
-    await invocation.output.show({ run }, (style) => renderRun(style, run));
+    const [continuedBy, { renderRun }] = await Promise.all([
+      continuationOf(client, run),
+      import("./render/run.ts"),
+    ]);
+    const document = { run, ...(continuedBy === undefined ? {} : { continuedBy }) };
+    await invocation.output.show(document, (style) => renderRun(style, run, continuedBy));
     return EXIT.ok;
   });
 
   const logs = runs
     .command("logs")
-    .description("What a run printed: its standard output and error, on the same streams here")
+    .description(
+      "What a run printed, on the same streams here; of a Codex step what it says and does, and what it asks leave for",
+    )
     .argument("<id>", "id of the run")
     .option("-f, --follow", "go on until the run is over; the exit code tells how it ended");
   examples(logs, [
@@ -70,6 +77,7 @@ export function registerRuns(program: Command, act: Act): void {
     ["codex-flow runs cancel run_0123456789abcdef_1", "queued: at once; running: signalled, then proved"],
   ]);
   act(cancel, cancelRun);
+  registerSteering(runs, act);
 }
 
 async function listRuns(invocation: Invocation, options: RunListOptions): Promise<number> {
@@ -98,6 +106,14 @@ async function withWaitingReasons(client: EdgeClient, page: RunPage): Promise<Ru
     return reason === undefined ? run : { ...run, waiting: reason };
   });
   return { ...page, runs };
+}
+
+/** The run that goes on in this one's thread. Only one that its budget has ended can have one. */
+async function continuationOf(client: EdgeClient, run: RunView): Promise<string | undefined> {
+  if (run.resultStatus !== "needs_intervention" || run.result?.artifacts?.["budget"] === undefined)
+    return undefined;
+  const { runs } = await client.getEvent(run.eventId);
+  return runs.find((other) => other.continues === run.id)?.id;
 }
 
 async function cancelRun(invocation: Invocation, _options: object, id: string): Promise<number> {

@@ -27,7 +27,13 @@ export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView
   let failures = 0;
   for (;;) {
     for (const run of runs) {
-      const state = JSON.stringify([run.effectiveStatus, run.waiting?.code, run.attemptCount, isOver(run)]);
+      const state = JSON.stringify([
+        run.effectiveStatus,
+        run.waiting?.code,
+        run.attemptCount,
+        run.pendingApprovals,
+        isOver(run),
+      ]);
       if (said.get(run.id) !== state) options.onChange(run);
       said.set(run.id, state);
     }

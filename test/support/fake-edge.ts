@@ -11,13 +11,13 @@ import type { TSchema } from "typebox";
 import { Check, Errors } from "typebox/value";
 import { onTestFinished } from "vitest";
 import { WebSocketServer, type WebSocket } from "ws";
-import type { RunnerView } from "../../client/http.ts";
-import { FlowError, NotFoundError, UnauthorizedError } from "../../contract/errors.ts";
+import type { ApprovalView, DecideRequest, MessageRequest, RunnerView } from "../../client/http.ts";
+import { ConflictError, FlowError, NotFoundError, UnauthorizedError } from "../../contract/errors.ts";
 import { HTTP_ROUTES } from "../../contract/http.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import type { EventView, OutputChunkView, RunView } from "../../contract/run-view.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
-import { chunks, endedRun, eventFixture, runningRun } from "./run-fixtures.ts";
+import { BEGIN_MS, chunks, endedRun, eventFixture, runningRun } from "./run-fixtures.ts";
 
 export const TOKEN = "token-of-the-test";
 export const EVENT_SECRET = "secret-of-the-test";
@@ -37,6 +37,8 @@ export interface EdgeScript {
   runners: unknown[];
   waiting: unknown[];
   flows: unknown[];
+  /** Of all runs; the pending ones can be decided, again and again. */
+  approvals: ApprovalView[];
   nextCursor?: string;
 }
 
@@ -67,6 +69,7 @@ export async function startFakeEdge(given: Partial<EdgeScript> = {}): Promise<Fa
     runners: [],
     waiting: [],
     flows: [],
+    approvals: [],
     ...given,
   };
   const calls: Call[] = [];
@@ -132,12 +135,12 @@ function authenticate({ method, path, headers, body }: Call): void {
 
 /** The success that the contract describes for this call, or a NotFoundError. */
 function route(call: Call, script: EdgeScript, nextRuns: () => RunView[]): { status: number; body: unknown } {
-  const [collection, encodedId, action] = call.path.slice(1).split("/");
+  const [collection, encodedId, action, part] = call.path.slice(1).split("/");
   const id = decodeURIComponent(encodedId ?? "");
   const success = HTTP_ROUTES.find(
     ({ method, path }) =>
       method.toUpperCase() === call.method &&
-      path.replace("{name}", "{id}") === pathOf(collection, encodedId, action),
+      path.replace("{name}", "{id}") === pathOf(collection, encodedId, action, part),
   )?.success;
   if (success === undefined) throw new NotFoundError("no_route", `there is no ${call.method} ${call.path}`);
   const body = bodyFor(call, script, nextRuns, id, action);
@@ -147,12 +150,18 @@ function route(call: Call, script: EdgeScript, nextRuns: () => RunView[]): { sta
   return { status: success.status, body };
 }
 
-function pathOf(collection: string | undefined, id: string | undefined, action: string | undefined): string {
+function pathOf(
+  collection: string | undefined,
+  id: string | undefined,
+  action: string | undefined,
+  part: string | undefined,
+): string {
   return [
     "",
     collection,
     ...(id === undefined ? [] : ["{id}"]),
     ...(action === undefined ? [] : [action]),
+    ...(part === undefined ? [] : ["{approval}"]),
   ].join("/");
 }
 
@@ -194,6 +203,18 @@ function bodyFor(
       return outputPage(script.output, call.query["after"]);
     case "POST /runs/id/cancel":
       return { run: known() };
+    case "GET /runs/id/approvals":
+      return { approvals: approvalsOf(script, id) };
+    case "POST /runs/id/approvals":
+      return { approval: decided(approvalsOf(script, id), call) };
+    case "POST /runs/id/messages": {
+      const { text, by = "api" } = JSON.parse(call.body) as MessageRequest;
+      return { message: { id: "m1", text, by, at: new Date(BEGIN_MS).toISOString(), state: "pending" } };
+    }
+    case "POST /runs/id/budget": {
+      const [run] = nextRuns();
+      return { run };
+    }
     case "GET /runners":
       return { runners: script.runners, waiting: script.waiting };
     case "POST /runners/id/pause":
@@ -214,6 +235,22 @@ function knownEvent(script: EdgeScript, id: string): EventView {
   const event = script.events.find((one) => one.id === id);
   if (event === undefined) throw new NotFoundError("event_not_found", `event not found: ${id}`);
   return event;
+}
+
+function approvalsOf({ approvals }: EdgeScript, run: string): ApprovalView[] {
+  return approvals.filter((approval) => approval.runId === run);
+}
+
+/** As the edge answers it: the first answer stands. */
+function decided(approvals: ApprovalView[], { path, body }: Call): ApprovalView {
+  const id = path.split("/").at(-1) ?? "";
+  const approval = approvals.find((one) => one.id === id);
+  if (approval === undefined)
+    throw new NotFoundError("approval_not_found", `the run has asked for no approval ${id}`);
+  if (approval.state !== "pending")
+    throw new ConflictError("approval_over", `approval ${id} is over: ${approval.decidedBy ?? ""} was first`);
+  const { decision, by = "api" } = JSON.parse(body) as DecideRequest;
+  return { ...approval, state: "decided", decision, decidedBy: by };
 }
 
 function dispatched(eventId: string, runs: RunView[], { duplicate, conflict }: EdgeScript): unknown {

@@ -1,6 +1,7 @@
 /** Runs and events as an edge shows them, made by the contract's own functions, for tests of what reads them. */
 import type { FlowEvent } from "../../contract/flow-event.ts";
-import type { RunnerView } from "../../client/http.ts";
+import type { ApprovalView, RunnerView } from "../../client/http.ts";
+import { runId } from "../../contract/ids.ts";
 import type { EventView, OutputChunkView, RunView } from "../../contract/run-view.ts";
 import { runView } from "../../contract/run-view.ts";
 import { newRun } from "../../contract/run-lifecycle.ts";
@@ -116,6 +117,22 @@ export function chunks(...texts: Array<readonly [kind: string, text: string]>): 
     text,
     createdAt: new Date(BEGIN_MS + 1000 + index).toISOString(),
   }));
+}
+
+/** An approval that the first attempt of the first run waits for, changed as told. */
+export function approvalFixture(change: Partial<ApprovalView> = {}): ApprovalView {
+  return {
+    id: "a1-1",
+    kind: "command",
+    title: "git push origin main",
+    decisions: ["accept", "accept_for_session", "decline", "cancel"],
+    runId: runId(EVENT_KEY, 1),
+    attempt: 1,
+    state: "pending",
+    requestedAt: new Date(BEGIN_MS + 2000).toISOString(),
+    expiresAt: new Date(BEGIN_MS + 1_802_000).toISOString(),
+    ...change,
+  };
 }
 
 export function runnerFixture(name: string, change: Partial<RunnerView> = {}): RunnerView {

@@ -11,44 +11,13 @@ import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
+import { access, codexFlow, PROGRAM } from "../support/command-line.ts";
 import { fakeSystemd } from "../support/fake-systemd.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
 import { packageFiles, temporaryFolder, workspaceWith } from "../support/flow-workspace.ts";
 import { chunks, endedRun, queuedRun, runningRun } from "../support/run-fixtures.ts";
 
-const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
 const RUN = "run_0123456789abcdef_1";
-
-interface Ended {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-/** Runs the program to its end. It sees only the environment that is given. */
-async function codexFlow(
-  words: string[],
-  {
-    environment = {},
-    input = "",
-    cwd,
-  }: { environment?: Record<string, string>; input?: string; cwd?: string } = {},
-): Promise<Ended> {
-  const home = environment["XDG_CONFIG_HOME"] ?? (await temporaryFolder());
-  const child = spawn(process.execPath, [PROGRAM, ...words], {
-    env: { PATH: process.env["PATH"], HOME: home, XDG_CONFIG_HOME: home, ...environment },
-    ...(cwd === undefined ? {} : { cwd }),
-  });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  child.stdin.end(input);
-  const ended = once(child, "exit") as Promise<[number | null]>;
-  const [out, err, [code]] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended]);
-  return { code, out, err };
-}
-
-function access(edge: { url: string }, extra: Record<string, string> = {}) {
-  return { environment: { CODEX_FLOW_URL: edge.url, CODEX_FLOW_TOKEN: TOKEN, ...extra } };
-}
 
 describe("help", () => {
   test("names every command, every exit code and examples", async () => {
@@ -58,6 +27,7 @@ describe("help", () => {
       "status",
       "dispatch",
       "runs",
+      "approvals",
       "events",
       "runners",
       "flows",
@@ -75,6 +45,10 @@ describe("help", () => {
   test.each([
     ["dispatch"],
     ["runs", "logs"],
+    ["runs", "say"],
+    ["runs", "budget"],
+    ["approvals", "list"],
+    ["approvals", "accept"],
     ["events", "replay"],
     ["flows", "new"],
     ["fire"],

@@ -21,6 +21,7 @@ import { renderRunners } from "../../runner-agent/cli/render/runners.ts";
 import { renderReachable, renderStatus } from "../../runner-agent/cli/render/status.ts";
 import { type Style } from "../../runner-agent/cli/render/text.ts";
 import {
+  approvalFixture,
   attemptRecord,
   BEGIN_MS,
   endedRun,
@@ -64,6 +65,44 @@ describe("runs", () => {
       "more: codex-flow runs list --flow release --cursor 'c 1'",
     ]);
     expect(renderRunList(PIPE, { runs: [] }, "")).toBe("no runs");
+  });
+
+  test("a run that waits for an approval stands out in the list, and shows what passed between it and people", () => {
+    const message = {
+      id: "m1",
+      text: "no tests",
+      by: "Ada",
+      at: new Date(BEGIN_MS).toISOString(),
+      state: "steered",
+    };
+    const run: RunView = {
+      ...runningRun(),
+      pendingApprovals: 1,
+      approvals: [
+        approvalFixture({ id: "a1-1", state: "expired", decision: "decline" }),
+        approvalFixture({ id: "a1-2", dangerous: true }),
+      ],
+      messages: [message],
+      budget: { tokens: 2000, usd: 0.5 },
+      continues: "run_0123456789abcdef_9",
+    };
+    expect(renderRunList(PIPE, { runs: [run] }, "")).toMatch(/! running .* waits for 1 approval$/);
+    const text = renderRun(PIPE, run, "run_0123456789abcdef_3").replaceAll(/ {2,}/g, " | ");
+    for (const part of [
+      "budget | tokens up to 2,000, usd up to 0.5",
+      "continues | run_0123456789abcdef_9",
+      "continued by | run_0123456789abcdef_3",
+      "declined: nobody answered in time | git push",
+      "a1-2 | command | ! leaves the sandbox | 2026-03-01T12:00:02.000Z | pending, expires 2026-03-01T12:30:02.000Z",
+      "Ada | went into the active turn | no tests",
+      `codex-flow approvals accept ${run.id} a1-2`,
+    ])
+      expect(text).toContain(part);
+    // Whatever a step says of its budget, nothing fails.
+    for (const budget of [null, "all", { used: { tokens: "many" } }, { used: null }])
+      expect(renderRun(PIPE, { ...run, result: { status: "completed", artifacts: { budget } } })).toContain(
+        "up to",
+      );
   });
 
   test("a run shows its attempts, survivors, cancel, chained events and how to go on", () => {

@@ -17,7 +17,7 @@ import {
 import { signBody } from "../../client/signature.ts";
 import { joinSegments, parseBaseUrl } from "../../client/transport.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
-import { endedRun, runnerFixture } from "../support/run-fixtures.ts";
+import { approvalFixture, endedRun, runnerFixture } from "../support/run-fixtures.ts";
 
 async function serve(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(handle);
@@ -43,7 +43,11 @@ const EVENT = { id: "e:1", type: "demo.hello", payload: { text: "grüße 🌍" }
 describe("every route", () => {
   test("is asked with its method, path, query and body", async () => {
     const run = endedRun("completed");
-    const edge = await startFakeEdge({ runs: [[run]], runners: [runnerFixture("box 1")] });
+    const edge = await startFakeEdge({
+      runs: [[run]],
+      runners: [runnerFixture("box 1")],
+      approvals: [approvalFixture()],
+    });
     const client = createEdgeClient({ url: edge.url, token: TOKEN });
     await client.health();
     await client.dispatch(EVENT, { wait: true });
@@ -55,6 +59,11 @@ describe("every route", () => {
     expect((await client.getRun(run.id)).id).toBe(run.id);
     await client.getOutput(run.id, { after: "1.2", stream: "stderr" });
     await client.cancel(run.id, { by: "Ada" });
+    expect(await client.listApprovals(run.id)).toEqual([approvalFixture()]);
+    const decided = await client.decideApproval(run.id, "a1-1", { decision: "decline", by: "Ada" });
+    expect(decided).toMatchObject({ state: "decided", decision: "decline", decidedBy: "Ada" });
+    expect((await client.say(run.id, { text: "no tests" })).state).toBe("pending");
+    expect((await client.raiseBudget(run.id, { addTokens: 5 })).id).toBe(run.id);
     await client.listRunners({ pool: "gpu" });
     for (const action of ["pause", "resume", "drain"] as const)
       expect((await client.steerRunner("box 1", action, { pool: "gpu" })).name).toBe("box 1");
@@ -70,6 +79,10 @@ describe("every route", () => {
       ["GET", `/runs/${run.id}`, {}, ""],
       ["GET", `/runs/${run.id}/output`, { after: "1.2", stream: "stderr" }, ""],
       ["POST", `/runs/${run.id}/cancel`, {}, JSON.stringify({ by: "Ada" })],
+      ["GET", `/runs/${run.id}/approvals`, {}, ""],
+      ["POST", `/runs/${run.id}/approvals/a1-1`, {}, JSON.stringify({ decision: "decline", by: "Ada" })],
+      ["POST", `/runs/${run.id}/messages`, {}, JSON.stringify({ text: "no tests" })],
+      ["POST", `/runs/${run.id}/budget`, {}, JSON.stringify({ addTokens: 5 })],
       ["GET", "/runners", { pool: "gpu" }, ""],
       ["POST", "/runners/box%201/pause", { pool: "gpu" }, "{}"],
       ["POST", "/runners/box%201/resume", { pool: "gpu" }, "{}"],

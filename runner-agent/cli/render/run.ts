@@ -2,9 +2,12 @@
 import type { RunPage, RunSummary, RunView } from "../../../client/http.ts";
 import type { AttemptView } from "../../../contract/run-view.ts";
 import { isOver } from "../run-outcome.ts";
+import { approvalsTable } from "./approvals.ts";
+import { budgetText, messagesTable } from "./run-conversation.ts";
 import { table } from "./table.ts";
 import {
   bytesText,
+  countText,
   elapsedText,
   fields,
   indent,
@@ -20,15 +23,20 @@ import {
   type Style,
 } from "./text.ts";
 
-/** The one sentence that says most about a run: why it waits, what went wrong, or what it reports. */
+/** The one sentence that says most about a run: what it waits for, what went wrong, or what it reports. */
 export function runSentence(run: RunSummary): string {
   const waiting =
     run.status === "queued" && run.waiting !== undefined ? `waits: ${run.waiting.message}` : undefined;
-  return visible(waiting ?? run.error ?? run.result?.message ?? "");
+  const asks =
+    run.pendingApprovals === undefined
+      ? undefined
+      : `waits for ${countText(run.pendingApprovals, "approval")}`;
+  return visible(waiting ?? asks ?? run.error ?? run.result?.message ?? "");
 }
 
 export function runStatus(style: Style, run: RunSummary): string {
-  return statusText(style, run.effectiveStatus, run.needsAttention);
+  // Nothing goes on before somebody has answered.
+  return statusText(style, run.effectiveStatus, run.needsAttention || run.pendingApprovals !== undefined);
 }
 
 export function runTable(style: Style, runs: readonly RunSummary[]): string {
@@ -58,15 +66,18 @@ export function moreText(style: Style, cursor: string | undefined, command: stri
   return cursor === undefined ? "" : style.colors.dim(`more: ${command} --cursor ${shellWord(cursor)}`);
 }
 
-export function renderRun(style: Style, run: RunView): string {
+/** `continuedBy`: the run that goes on in its thread. */
+export function renderRun(style: Style, run: RunView, continuedBy?: string): string {
   return paragraphs([
     `${style.colors.bold(run.id)}  ${runStatus(style, run)}  ${visible(`${run.flowName}/${run.stepName}`)}`,
-    fields(style, runFacts(style, run)),
+    fields(style, [...runFacts(style, run), ["continued by", continuedBy ?? ""]]),
+    section(style, "approvals", approvalsTable(style, run.approvals ?? [])),
+    section(style, "messages", messagesTable(style, run.messages ?? [])),
     section(style, "cancel", cancelText(style, run)),
     section(style, "result", resultText(style, run)),
     section(style, "attempts", attemptsText(style, run.attempts)),
     section(style, "chained events", chainedText(style, run)),
-    nextSteps(style, runNextSteps(run)),
+    nextSteps(style, runNextSteps(run, continuedBy)),
   ]);
 }
 
@@ -87,6 +98,8 @@ function runFacts(style: Style, run: RunView): Array<[string, string]> {
       run.error === undefined ? "" : style.colors.red(visibleLines(withCode(run.error, run.errorCode))),
     ],
     ["output", outputText(run)],
+    ["budget", budgetText(style, run)],
+    ["continues", run.continues ?? ""],
   ];
 }
 
@@ -208,9 +221,20 @@ export function renderCancel(style: Style, run: RunView): string {
   ]);
 }
 
-function runNextSteps(run: RunView): Array<[string, string]> {
+function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[string, string]> {
   const over = isOver(run);
+  const asked = (run.approvals ?? []).find((approval) => approval.state === "pending");
   return [
+    ...(asked === undefined
+      ? []
+      : ([[`codex-flow approvals accept ${run.id} ${asked.id}`, "or decline, or cancel"]] satisfies Array<
+          [string, string]
+        >)),
+    ...(continuedBy === undefined
+      ? []
+      : ([[`codex-flow runs show ${continuedBy}`, "the run that goes on"]] satisfies Array<
+          [string, string]
+        >)),
     [`codex-flow runs logs ${over ? "" : "-f "}${run.id}`, "what it printed"],
     ...(over ? [] : ([[`codex-flow runs cancel ${run.id}`, "stop it"]] satisfies Array<[string, string]>)),
     // Before its end, a second one beside it is hardly what anybody wants.

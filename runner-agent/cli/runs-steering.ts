@@ -1,0 +1,95 @@
+/** `codex-flow runs say` and `codex-flow runs budget`: what people do to a run while it runs, or once its budget has ended it. */
+import { text as readAll } from "node:stream/consumers";
+import type { Command } from "commander";
+import type { BudgetRequest, RunView } from "../../client/http.ts";
+import { BUDGET_SECONDS_MAX, BUDGET_TOKENS_MAX, BUDGET_USD_MAX } from "../../contract/limits.ts";
+import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { byOption, examples, positiveNumber, waitOption, wholeNumber, whoSays } from "./option-values.ts";
+import { UsageError } from "./problem.ts";
+
+interface BudgetOptions extends BudgetRequest {
+  wait?: string | true;
+}
+
+/** Standard input as an operand. */
+const STDIN = "-";
+const RUN = "run_0123456789abcdef_1";
+
+export function registerSteering(runs: Command, act: Act): void {
+  const say = byOption(
+    runs
+      .command("say")
+      .description("Say something to a running Codex step: it steers the active turn, or begins the next one")
+      .argument("<id>", "id of the run")
+      .argument("<text>", "what to say; - for standard input"),
+  );
+  examples(say, [
+    [`codex-flow runs say ${RUN} "leave the tests alone"`, "one sentence"],
+    [`codex-flow runs say ${RUN} - < review.md`, "a longer text"],
+  ]);
+  act(say, sayToRun);
+
+  const budget = byOption(
+    runs
+      .command("budget")
+      .description("Raise the budget of a run; one that its budget has ended is continued by a new run")
+      .argument("<id>", "id of the run")
+      .option("--add-tokens <n>", "so many more tokens", wholeNumber(1, BUDGET_TOKENS_MAX))
+      .option("--add-seconds <n>", "so many more seconds of turns", positiveNumber(BUDGET_SECONDS_MAX))
+      .option("--add-usd <n>", "so many more US dollars", positiveNumber(BUDGET_USD_MAX))
+      .option("--wait [seconds]", "wait for the run that goes on (so long at most), and end with its result"),
+  );
+  examples(budget, [
+    [`codex-flow runs budget ${RUN} --add-tokens 200000`, "while it runs, or when it has used its budget up"],
+    [`codex-flow runs budget ${RUN} --add-usd 0.5 --wait`, "and see how it ends"],
+  ]);
+  act(budget, raiseBudget);
+}
+
+async function sayToRun(
+  invocation: Invocation,
+  options: { by?: string },
+  id = "",
+  given = "",
+): Promise<number> {
+  const text = (given === STDIN ? await readAll(process.stdin) : given).trimEnd();
+  if (text === "")
+    throw new UsageError("there is nothing to say", `write it in quotes, or - to read standard input`);
+  const { client } = await invocation.connect();
+  const message = await client.say(id, { text, by: whoSays(options) });
+  const { renderSaid } = await import("./render/run-conversation.ts");
+  await invocation.output.show({ message }, (style) => renderSaid(style, id, message));
+  return EXIT.ok;
+}
+
+async function raiseBudget(invocation: Invocation, options: BudgetOptions, id = ""): Promise<number> {
+  const wait = waitOption(options.wait);
+  const { addTokens, addSeconds, addUsd } = options;
+  if (addTokens === undefined && addSeconds === undefined && addUsd === undefined)
+    throw new UsageError("nothing is added", "say how much: --add-tokens, --add-seconds or --add-usd");
+  const { client } = await invocation.connect();
+  const run = await client.raiseBudget(id, { addTokens, addSeconds, addUsd, by: whoSays(options) });
+  const { renderRaised } = await import("./render/run-conversation.ts");
+  if (wait === undefined) {
+    await invocation.output.show({ run }, (style) => renderRaised(style, id, run));
+    return EXIT.ok;
+  }
+  const { output } = invocation;
+  output.note((style) => renderRaised(style, id, run));
+  const [{ waitForRuns }, { progressLine, resultLine }] = await Promise.all([
+    import("./wait-for-runs.ts"),
+    import("./render/run.ts"),
+  ]);
+  const { runs, over } = await waitForRuns({
+    runs: [run],
+    refresh: async () => [await client.getRun(run.id)],
+    seconds: wait.seconds,
+    onChange: (changed: RunView) => {
+      output.note((style) => progressLine(style, changed));
+    },
+  });
+  const [ended = run] = runs;
+  await output.show({ run: ended }, (style) => resultLine(style, ended));
+  return over ? exitCodeOfRuns(runs) : EXIT.unfinished;
+}

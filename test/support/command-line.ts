@@ -1,0 +1,41 @@
+/** One call of the program `codex-flow` as a process with flags, environment and standard input, run to its end. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text as readAll } from "node:stream/consumers";
+import { onTestFinished } from "vitest";
+import { TOKEN } from "./fake-edge.ts";
+import { temporaryFolder } from "./flow-workspace.ts";
+
+export const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
+
+export interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs the program to its end. It sees only the environment that is given. */
+export async function codexFlow(
+  words: string[],
+  {
+    environment = {},
+    input = "",
+    cwd,
+  }: { environment?: Record<string, string>; input?: string; cwd?: string } = {},
+): Promise<Ended> {
+  const home = environment["XDG_CONFIG_HOME"] ?? (await temporaryFolder());
+  const child = spawn(process.execPath, [PROGRAM, ...words], {
+    env: { PATH: process.env["PATH"], HOME: home, XDG_CONFIG_HOME: home, ...environment },
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  child.stdin.end(input);
+  const ended = once(child, "exit") as Promise<[number | null]>;
+  const [out, err, [code]] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended]);
+  return { code, out, err };
+}
+
+/** The environment of a command that speaks to this edge. */
+export function access(edge: { url: string }, extra: Record<string, string> = {}) {
+  return { environment: { CODEX_FLOW_URL: edge.url, CODEX_FLOW_TOKEN: TOKEN, ...extra } };
+}
