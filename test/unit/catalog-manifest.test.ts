@@ -116,7 +116,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     `${HEAD}${STEP}  [steps.triger]\n  type = "t"\n`,
     [
       "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
-        "queue_ms, cwd, workspace, pool, labels, priority, trigger, concurrency, retry",
+        "queue_ms, cwd, workspace, pool, labels, priority, trigger, concurrency, retry, budget",
     ],
   ],
   [

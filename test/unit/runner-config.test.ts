@@ -35,6 +35,7 @@ describe("runner.toml", () => {
       capacity: 1,
       executor: { kind: "direct" },
       env: { pass: [], plain: [] },
+      codex: { env: [], trusted: [], allowDangerFullAccess: false, config: {}, prices: {} },
       repositories: {},
       workspaces: { max: 20, maxGb: 20 },
     });
@@ -55,6 +56,17 @@ describe("runner.toml", () => {
       [env]
       pass = ["GITHUB_TOKEN", "REGION"]
       plain = ["REGION"]
+      [codex]
+      home = "/srv/codex-home"
+      env = ["OPENAI_API_KEY"]
+      trusted = ["/srv/codex"]
+      allow_danger_full_access = true
+      [codex.config]
+      model = "gpt-5.6"
+      [codex.prices."gpt-5.6"]
+      input = 2
+      cached_input = 0.5
+      output = 8
       [repositories]
       codex = "/srv/codex"
       [workspaces]
@@ -69,6 +81,14 @@ describe("runner.toml", () => {
       capacity: 4,
       executor: { kind: "systemd-run", limits: { memoryMax: "2G", cpuQuota: undefined, tasksMax: 512 } },
       env: { pass: ["GITHUB_TOKEN", "REGION"], plain: ["REGION"] },
+      codex: {
+        home: "/srv/codex-home",
+        env: ["OPENAI_API_KEY"],
+        trusted: ["/srv/codex"],
+        allowDangerFullAccess: true,
+        config: { model: "gpt-5.6" },
+        prices: { "gpt-5.6": { input: 2, cachedInput: 0.5, output: 8 } },
+      },
       repositories: { codex: "/srv/codex" },
       workspaces: { max: 3, maxGb: 0.5 },
     });
@@ -78,7 +98,7 @@ describe("runner.toml", () => {
     [
       `capasity = 2`,
       [
-        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, repositories, workspaces",
+        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, codex, repositories, workspaces",
       ],
     ],
     [

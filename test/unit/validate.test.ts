@@ -53,6 +53,10 @@ const RUN_FRAMES: RunUp[] = [
   { type: "output", chunks: [{ seq: 1, stream: "stdout", text: "\u0000\ud800", at: 1 }] },
   { type: "result", seq: 2, result: RESULT },
   { type: "canceling", survivors: [1, 2] },
+  { type: "approval", seq: 3, request: { id: "a1-1", kind: "tool", title: "t", decisions: ["accept"] } },
+  { type: "approval_withdrawn", seq: 4, id: "a1-1" },
+  { type: "delivered", id: "m1", fate: "queued" },
+  { type: "thread", threadId: "t1" },
   {
     type: "end",
     seq: 3,
