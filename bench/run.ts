@@ -17,6 +17,7 @@ import pc from "picocolors";
 import { agent } from "./agent.ts";
 import { bundle } from "./bundle.ts";
 import { burst } from "./burst.ts";
+import { codex } from "./codex.ts";
 import { cost } from "./cost.ts";
 import { devProxy } from "./dev-proxy.ts";
 import type { BenchOptions, Figure } from "./figures.ts";
@@ -32,6 +33,7 @@ const BENCHES: Record<string, (options: BenchOptions) => Promise<Figure[]>> = {
   list,
   step,
   agent,
+  codex,
   cost,
   bundle,
   "dev-proxy": devProxy,

@@ -63,6 +63,13 @@ type = "bench.${name}"
   )
   .join("")}
 [[steps]]
+name = "turn"
+runner = "codex"
+script = "prompt.md"
+[steps.trigger]
+type = "bench.turn"
+
+[[steps]]
 name = "picky"
 runner = "bun"
 script = "exec/quick.ts"
@@ -77,6 +84,7 @@ export async function benchWorkspace(root: string): Promise<void> {
   await mkdir(join(flow, "schemas"), { recursive: true });
   await cp(projectPath("flows/hello"), join(root, "flows/hello"), { recursive: true });
   await writeFile(join(flow, "flow.toml"), MANIFEST);
+  await writeFile(join(flow, "prompt.md"), "---\nsandbox: read-only\napproval_policy: never\n---\nDo it.\n");
   await writeFile(join(flow, "schemas/never.json"), JSON.stringify({ type: "object", required: ["wanted"] }));
   for (const [name, text] of Object.entries({ quick: QUICK, sleep: SLEEP, log: LOG }))
     await writeFile(join(flow, `exec/${name}.ts`), text);
