@@ -142,7 +142,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
   [
     "an unknown key of a worktree",
     `${HEAD}${STEP}[steps.workspace]\nbranch = "main"\n`,
-    ["flow.toml:8:1 steps[0].workspace.branch is not a known key; allowed here: mode, repo, ref"],
+    ["flow.toml:8:1 steps[0].workspace.branch is not a known key; allowed here: mode, repo, ref, needs"],
   ],
   [
     "a shared workspace with a ref",
