@@ -25,8 +25,11 @@ const PackagePath = Type.String({
   description: "A path inside the package, from the folder of flow.toml on, without .. and a leading /",
 });
 const Template = Type.String({ minLength: 1, maxLength: 512 });
+const WORKTREE_NEEDS_MAX_ITEMS = 8;
 /** A word, or a table for a worktree of something else than the default. */
-const Workspace = Type.Unsafe<"shared" | "worktree" | { mode?: "worktree"; repo?: string; ref?: string }>({
+const Workspace = Type.Unsafe<
+  "shared" | "worktree" | { mode?: "worktree"; repo?: string; ref?: string; needs?: string[] }
+>({
   type: ["string", "object"],
   pattern: "^(shared|worktree)$",
   description: "shared, worktree, or a table for a worktree",
@@ -34,6 +37,7 @@ const Workspace = Type.Unsafe<"shared" | "worktree" | { mode?: "worktree"; repo?
     mode: Type.Enum(["worktree"]),
     repo: Template,
     ref: Template,
+    needs: Type.Array(Template, { maxItems: WORKTREE_NEEDS_MAX_ITEMS }),
   },
   additionalProperties: false,
 });
@@ -120,6 +124,8 @@ export interface StepWorktree {
   repo?: string;
   /** Any committish of that repository. */
   ref: string;
+  /** Further commits that the step looks at: as `ref`, they are fetched where the repository has them not. */
+  needs?: string[];
 }
 
 /** A step with every default filled in. */
@@ -181,6 +187,12 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
 
 function worktreeOf(workspace: Static<typeof Workspace> | undefined): { worktree?: StepWorktree } {
   if (workspace === undefined || workspace === "shared") return {};
-  const { repo, ref = "HEAD" } = workspace === "worktree" ? {} : workspace;
-  return { worktree: { ...(repo === undefined ? {} : { repo }), ref } };
+  const { repo, ref = "HEAD", needs } = workspace === "worktree" ? {} : workspace;
+  return {
+    worktree: {
+      ...(repo === undefined ? {} : { repo }),
+      ref,
+      ...(needs === undefined ? {} : { needs }),
+    },
+  };
 }

@@ -27,7 +27,10 @@ const closed = { additionalProperties: false } as const;
 const VariableName = Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]*$" });
 const VariableNames = Type.Array(VariableName, { maxItems: PASSED_VARIABLES_MAX, uniqueItems: true });
 
-const RepositoryName = Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$" });
+/** A word, or `owner/name` as events of a forge say it. */
+const RepositoryName = Type.String({
+  pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(/(?!\\.\\.?$)[A-Za-z0-9._-]{1,100})?$",
+});
 const AbsolutePath = Type.String({ pattern: "^/" });
 
 const RunnerFile = Type.Object(
@@ -166,7 +169,7 @@ function problemOf(error: ErrorObject): ErrorDetail {
     path: path === "" ? key : `${path}.${key}`,
     message:
       path === "repositories"
-        ? "a repository's name has 1 to 64 of a-z 0-9 - _"
+        ? "a repository's name is 1 to 64 of A-Z a-z 0-9 - _, or owner/name"
         : `unknown key; known are ${Object.keys(keysAt[path] ?? {}).join(", ")}`,
   };
 }

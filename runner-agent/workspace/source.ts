@@ -44,12 +44,16 @@ export async function findSource(request: SourceRequest, rules: SourceRules): Pr
   const { worktree, event, flowRoot } = request;
   const repo = worktree.repo === undefined ? undefined : fill("repo", worktree.repo, event);
   const ref = fill("ref", worktree.ref, event);
+  const needs = (worktree.needs ?? []).map((need) => fill("needs", need, event));
   const directory = repo === undefined ? flowRoot : await allowedDirectory(repo, rules);
   const repository = await repositoryOf(directory, request.signal);
-  return { repository, ref, base: await commitOf(repository, ref, request) };
+  const base = await commitOf("ref", repository, ref, request);
+  // One after the other: all fetches of an attempt write the same ref.
+  for (const need of needs) await commitOf("needs", repository, need, request);
+  return { repository, ref, base };
 }
 
-function fill(key: "repo" | "ref", template: string, event: FlowEvent): string {
+function fill(key: "repo" | "ref" | "needs", template: string, event: FlowEvent): string {
   const filled = renderTemplate(template, event);
   if ("missing" in filled)
     throw new WorkspaceError(
@@ -106,14 +110,19 @@ async function repositoryOf(directory: string, signal: AbortSignal | undefined):
   );
 }
 
-async function commitOf(repository: string, ref: string, request: SourceRequest): Promise<string> {
+async function commitOf(
+  key: "ref" | "needs",
+  repository: string,
+  ref: string,
+  request: SourceRequest,
+): Promise<string> {
   const local = await commitHere(repository, ref, request.signal);
   if (local !== undefined) return local;
   const fetched = await fetchRef(repository, ref, request);
   if ("commit" in fetched) return fetched.commit;
   throw new WorkspaceError(
     "workspace_ref_unknown",
-    `${repository} has no commit "${ref}" (workspace.ref), and fetching it from ${REMOTE} gave none: ${fetched.why}; push it, or correct the ref`,
+    `${repository} has no commit "${ref}" (workspace.${key}), and fetching it from ${REMOTE} gave none: ${fetched.why}; push it, or correct the ref`,
   );
 }
 

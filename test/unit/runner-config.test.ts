@@ -126,7 +126,7 @@ cpu_quota = "1.5"`,
     ],
     [
       `[repositories]\n"my repo" = "/srv/x"`,
-      ["repositories.my repo: a repository's name has 1 to 64 of a-z 0-9 - _"],
+      ["repositories.my repo: a repository's name is 1 to 64 of A-Z a-z 0-9 - _, or owner/name"],
     ],
     [`capacity = 0`, ["capacity: must be >= 1"]],
     [`capacity = "2"`, ["capacity: must be integer"]],

@@ -55,8 +55,12 @@ async function freshAttempt(): Promise<string> {
 }
 
 async function prepare(at: Box, wanted: Wanted = {}, workspaces = at.workspaces) {
-  const { repo, ref, cwd, payload = {}, signal } = wanted;
-  const workspace = { ...(repo === undefined ? {} : { repo }), ...(ref === undefined ? {} : { ref }) };
+  const { repo, ref, needs, cwd, payload = {}, signal } = wanted;
+  const workspace = {
+    ...(repo === undefined ? {} : { repo }),
+    ...(ref === undefined ? {} : { ref }),
+    ...(needs === undefined ? {} : { needs }),
+  };
   const manifest = { name: "s", runner: "node", script: "s.mjs", workspace } as const;
   const flow = resolveManifest(
     { name: "f", version: 1, steps: [cwd === undefined ? manifest : { ...manifest, cwd }] },
@@ -196,6 +200,12 @@ describe("what cannot be made is refused with a code, and leaves nothing behind"
     ],
     ["a repository that is an option", { repo: "-x" }, "workspace_value_invalid", "-x"],
     ["a ref of two lines", { ref: "main\nx" }, "workspace_value_invalid", "main\\nx"],
+    [
+      "a needed commit that nobody has",
+      { needs: ["HEAD", "f".repeat(40)] },
+      "workspace_ref_unknown",
+      "needs",
+    ],
     ["a ref that nobody has", { ref: "nowhere" }, "workspace_ref_unknown", "nowhere"],
     [
       "a ref that would write another one",
