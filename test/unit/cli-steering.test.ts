@@ -201,6 +201,12 @@ describe("runs logs", () => {
   });
 });
 
+test("status names a run that waits for an approval among what needs somebody", async () => {
+  const edge = await startFakeEdge({ runs: [[{ ...runningRun(2), pendingApprovals: 2 }], []] });
+  const { out } = await codexFlow(["status"], access(edge));
+  expect(out).toMatch(/needs attention\n.*\n +run_0123456789abcdef_2 .*! running .*waits for 2 approvals/);
+});
+
 describe("runs show", () => {
   test("names the run that continues one which its budget has ended", async () => {
     const stopped = endedRun("needs_intervention", "used up");
