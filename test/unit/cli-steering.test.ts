@@ -192,7 +192,7 @@ describe("runs logs", () => {
       approvals: [approvalFixture({ dangerous: true })],
       pendingApprovals: 1,
     };
-    const edge = await startFakeEdge({ runs: [[waiting]] });
+    const edge = await startFakeEdge({ runs: [[waiting]], opening: waiting });
     const { err } = await codexFlow(["runs", "logs", "-f", RUN], access(edge));
     expect(err).toContain(
       "── waits for approval a1-1 (command): git push origin main  ! leaves the sandbox\n",
