@@ -1,6 +1,7 @@
 /** `codex-flow status`: one screen. */
 import type { Command } from "commander";
 import type { EdgeClient, RunSummary } from "../../client/http.ts";
+import { LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import { missingToken } from "./configuration.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
@@ -39,14 +40,18 @@ async function showStatus(invocation: Invocation): Promise<number> {
 }
 
 async function readStatus(client: EdgeClient): Promise<StatusView> {
-  const [runners, events, ...pages] = await Promise.all([
+  const [runners, events, running, ...pages] = await Promise.all([
     client.listRunners(),
     client.listEvents({ limit: SHOWN_ITEMS }),
+    client.listRuns({ status: "running", limit: LIST_MAX_ITEMS }),
     ...ATTENTION_STATUSES.map((status) => client.listRuns({ status, limit: SHOWN_ITEMS })),
   ]);
-  return { ...runners, attention: newestFirst(pages.flatMap((page) => page.runs)), events: events.events };
+  const asking = newestFirst(running.runs.filter((run) => run.pendingApprovals !== undefined));
+  const ended = newestFirst(pages.flatMap((page) => page.runs));
+  // Whoever waits for an answer comes first: nothing else goes by within minutes.
+  return { ...runners, attention: [...asking, ...ended].slice(0, SHOWN_ITEMS), events: events.events };
 }
 
 function newestFirst(runs: RunSummary[]): RunSummary[] {
-  return runs.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1)).slice(0, SHOWN_ITEMS);
+  return runs.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
 }

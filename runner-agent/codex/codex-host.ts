@@ -35,7 +35,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
   const made = (): CodexHome =>
     (home ??= new CodexHome({
       path: directory,
-      userHome: environment["CODEX_HOME"] ?? join(environment["HOME"] ?? "/", ".codex"),
+      userHome: userCodexHome(environment),
       config: config.config as NonNullable<ConstructorParameters<typeof CodexHome>[0]["config"]>,
       trusted: config.trusted,
     }));
@@ -67,9 +67,14 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
 }
 
 /** Where programs of a user keep what is neither configuration nor cache; never a temporary directory. */
-function stateDirectory(environment: Readonly<Record<string, string | undefined>>): string {
+export function stateDirectory(environment: Readonly<Record<string, string | undefined>>): string {
   const state = environment["XDG_STATE_HOME"] ?? join(environment["HOME"] ?? "/var/lib", ".local", "state");
   return join(state, "codex-flow");
+}
+
+/** The user's own CODEX_HOME, whose login and choice of model count. */
+export function userCodexHome(environment: Readonly<Record<string, string | undefined>>): string {
+  return environment["CODEX_HOME"] ?? join(environment["HOME"] ?? "/", ".codex");
 }
 
 function chosen(

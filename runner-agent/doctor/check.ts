@@ -40,7 +40,12 @@ export interface Box {
   config: { file: string; value: RunnerConfig } | { file: string; fault: string };
   /** What runs steps of this kind: program and first arguments. */
   programs: Record<"bun" | "codex", string[]>;
-  run(file: string, args: readonly string[]): Promise<ProgramAnswer>;
+  /** `variables` are added to this process's own. */
+  run(
+    file: string,
+    args: readonly string[],
+    variables?: Readonly<Record<string, string>>,
+  ): Promise<ProgramAnswer>;
   fetch: typeof globalThis.fetch;
   /** Epoch ms. */
   now(): number;

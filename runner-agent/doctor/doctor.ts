@@ -3,9 +3,10 @@
  * doctor itself never fails.
  */
 import { wordsOf, type Box, type Check, type Finding } from "./check.ts";
+import { codexCheck, codexHomeCheck, codexLoginCheck, codexSandboxCheck, codexServerCheck } from "./codex.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "./edge.ts";
-import { bunCheck, codexCheck, gitCheck, nodeCheck } from "./programs.ts";
+import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "./system.ts";
 import { configCheck, flowsCheck } from "./workspace.ts";
 
@@ -14,6 +15,10 @@ export const CHECKS: readonly Check[] = [
   nodeCheck,
   bunCheck,
   codexCheck,
+  codexServerCheck,
+  codexHomeCheck,
+  codexLoginCheck,
+  codexSandboxCheck,
   gitCheck,
   systemdCheck,
   procCheck,

@@ -1,4 +1,4 @@
-/** The programs that steps are run by, or are likely to need. */
+/** The programs that steps are run by, or are likely to need; Codex has a file of its own. */
 import { missingVersion } from "./versions.ts";
 import type { Box, Check, Finding, ProgramAnswer } from "./check.ts";
 
@@ -33,16 +33,6 @@ export const bunCheck: Check = {
   },
 };
 
-export const codexCheck: Check = {
-  name: "codex",
-  probe: async (box) =>
-    versionFinding(
-      box.programs.codex,
-      await ask(box, box.programs.codex, ["--version"]),
-      "steps that use Codex cannot run: npm install in the project (with its optional packages), or name a program in CODEX_APP_SERVER_CODEX_COMMAND",
-    ),
-};
-
 export const gitCheck: Check = {
   name: "git",
   probe: async (box) =>
@@ -53,8 +43,14 @@ export const gitCheck: Check = {
     ),
 };
 
-function ask(box: Box, [file = "", ...first]: string[], args: string[]): Promise<ProgramAnswer> {
-  return box.run(file, [...first, ...args]);
+/** Runs a program with its first arguments before these. */
+export function ask(
+  box: Box,
+  [file = "", ...first]: string[],
+  args: string[],
+  variables?: Readonly<Record<string, string>>,
+): Promise<ProgramAnswer> {
+  return box.run(file, [...first, ...args], variables);
 }
 
 /** A program without which only some steps cannot run. */
@@ -64,11 +60,13 @@ function versionFinding(program: string[], answer: ProgramAnswer, fix: string): 
     : { state: "warn", found: failure(program, answer), fix };
 }
 
-function versionIn({ stdout }: ProgramAnswer): string {
+/** The version that a program has printed. */
+export function versionIn({ stdout }: ProgramAnswer): string {
   return VERSION.exec(stdout)?.[0] ?? stdout.trim().split("\n", 1)[0] ?? "";
 }
 
-function failure(program: string[], { unstarted, exitCode, stderr }: ProgramAnswer): string {
+/** How a program failed, with its own words. */
+export function failure(program: string[], { unstarted, exitCode, stderr }: ProgramAnswer): string {
   const name = program.join(" ");
   if (unstarted) return `${name} is not there, or cannot be run`;
   const words =

@@ -1,9 +1,9 @@
 /** The box that this process runs on, as the doctor's checks see it. */
 import { accessSync, constants } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { execa } from "execa";
+import { findCodex } from "../codex/codex-program.ts";
 import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "../config/runner-config.ts";
 import { bunProgram } from "../steps/bun.ts";
 import type { Box } from "./check.ts";
@@ -35,11 +35,12 @@ export async function thisBox(given: BoxGiven): Promise<Box> {
     token,
     pool,
     config,
-    programs: { bun: [bunProgram()], codex: codexProgram(environment) },
-    run: async (file, args) => {
+    programs: { bun: [bunProgram()], codex: codexProgram(environment, config) },
+    run: async (file, args, variables = {}) => {
       const { exitCode, stdout, stderr, code } = await execa(file, args, {
         reject: false,
         stdin: "ignore",
+        env: variables,
         timeout: PROGRAM_TIMEOUT_MS,
       });
       return { unstarted: exitCode === undefined && code !== undefined, exitCode, stdout, stderr };
@@ -72,16 +73,11 @@ async function readConfig(workspace: string, path: string | undefined): Promise<
   }
 }
 
-/** The configured one, the one that is installed with this project, or the one on the PATH. */
-function codexProgram(environment: BoxGiven["environment"]): string[] {
-  const configured = environment["CODEX_APP_SERVER_CODEX_COMMAND"];
-  if (configured !== undefined && configured !== "") return [configured];
-  try {
-    const manifest = createRequire(import.meta.url).resolve("@openai/codex/package.json");
-    return [process.execPath, join(manifest, "..", "bin", "codex.js")];
-  } catch {
-    return ["codex"];
-  }
+/** What the agent itself would start. */
+function codexProgram(environment: BoxGiven["environment"], config: Box["config"]): string[] {
+  const owners = "value" in config ? config.value.codex.command : undefined;
+  const { file, args } = findCodex(owners ?? environment["CODEX_APP_SERVER_CODEX_COMMAND"]);
+  return [file, ...args];
 }
 
 /** Node tells it only in its diagnostic report. */

@@ -28,6 +28,8 @@ export interface EdgeScript {
   runs: RunView[][];
   events: EventView[];
   output: OutputChunkView[];
+  /** What each tail begins with. */
+  opening: RunView;
   /** Chunks after which the first tail is cut off without a word. */
   dropTailAfter?: number;
   duplicate: boolean;
@@ -62,6 +64,7 @@ export async function startFakeEdge(given: Partial<EdgeScript> = {}): Promise<Fa
     runs: [[endedRun("completed")]],
     events: [eventFixture()],
     output: chunks(["stdout", "hello\n"]),
+    opening: runningRun(),
     duplicate: false,
     conflict: false,
     matches: [],
@@ -290,7 +293,7 @@ function playTail(
   const say = (frame: TailDown): void => {
     socket.send(JSON.stringify(frame));
   };
-  say({ type: "run", run: runningRun() });
+  say({ type: "run", run: script.opening });
   const due = behind(script.output, call.query["after"]);
   for (const chunk of due.slice(0, dropAfter)) say({ type: "output", chunks: [chunk] });
   if (dropAfter !== undefined) {

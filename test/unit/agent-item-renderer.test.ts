@@ -204,6 +204,12 @@ test("of two commands at once each line is told apart (I2)", () => {
   );
 });
 
+test("of two texts at once each has lines of its own (I2)", () => {
+  expect(shown([say("a", "m1"), say("b", "m2"), say("c", "m1"), said("b", "m2"), said("ac", "m1")])).toBe(
+    "a\nb\nc\n",
+  );
+});
+
 test("a command whose beginning was not seen has its head all the same", () => {
   expect(shown([ended("a", "out")])).toBe("$ run a\n  out\n  exit code 0\n");
 });

@@ -192,13 +192,19 @@ describe("runs logs", () => {
       approvals: [approvalFixture({ dangerous: true })],
       pendingApprovals: 1,
     };
-    const edge = await startFakeEdge({ runs: [[waiting]] });
+    const edge = await startFakeEdge({ runs: [[waiting]], opening: waiting });
     const { err } = await codexFlow(["runs", "logs", "-f", RUN], access(edge));
     expect(err).toContain(
       "── waits for approval a1-1 (command): git push origin main  ! leaves the sandbox\n",
     );
     expect(err.split(`codex-flow approvals accept ${RUN} a1-1\n`)).toHaveLength(2);
   });
+});
+
+test("status names a run that waits for an approval among what needs somebody", async () => {
+  const edge = await startFakeEdge({ runs: [[{ ...runningRun(2), pendingApprovals: 2 }], []] });
+  const { out } = await codexFlow(["status"], access(edge));
+  expect(out).toMatch(/needs attention\n.*\n +run_0123456789abcdef_2 .*! running .*waits for 2 approvals/);
 });
 
 describe("runs show", () => {

@@ -8,7 +8,14 @@ import type { Box, Check, ProgramAnswer } from "../../runner-agent/doctor/check.
 import { CHECKS, examine } from "../../runner-agent/doctor/doctor.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "../../runner-agent/doctor/disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "../../runner-agent/doctor/edge.ts";
-import { bunCheck, codexCheck, gitCheck, nodeCheck } from "../../runner-agent/doctor/programs.ts";
+import {
+  codexCheck,
+  codexHomeCheck,
+  codexLoginCheck,
+  codexSandboxCheck,
+  codexServerCheck,
+} from "../../runner-agent/doctor/codex.ts";
+import { bunCheck, gitCheck, nodeCheck } from "../../runner-agent/doctor/programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "../../runner-agent/doctor/system.ts";
 import { configCheck, flowsCheck } from "../../runner-agent/doctor/workspace.ts";
 import { parseRunnerConfig } from "../../runner-agent/config/runner-config.ts";
@@ -57,6 +64,9 @@ function box(change: Partial<Box> = {}): Box {
   };
 }
 
+function configured(codex: string): Partial<Box> {
+  return { config: { file: "f", value: parseRunnerConfig(`[codex]\n${codex}`, "f") } };
+}
 const scoped = { file: "f", value: parseRunnerConfig('executor = "systemd-run"', "f") };
 const gone = { unstarted: true, exitCode: undefined };
 
@@ -82,6 +92,24 @@ const TABLE: Array<[Check, string, Partial<Box>, string, string, string?]> = [
     "warn",
     "codex ends with 1: Error: Missing optional dependency",
     "CODEX_APP_SERVER_CODEX_COMMAND",
+  ],
+  [
+    codexCheck,
+    "one that was asked for, and is not there",
+    { ...configured('command = "my-codex"'), run: says("", gone) },
+    "missing",
+    "not there",
+    "[codex]",
+  ],
+  [codexCheck, "another patch", { run: says("codex-cli 0.169.7") }, "ok", "0.169.7"],
+  [codexCheck, "older", { run: says("codex-cli 0.98.0") }, "warn", "older than the 0.169.0", "npm install"],
+  [codexCheck, "newer", { run: says("codex-cli 0.170.0-alpha.1") }, "warn", "newer than", "npm install"],
+  [
+    codexCheck,
+    "not needed",
+    { ...configured('url = "ws://127.0.0.1:1"'), run: says("", gone) },
+    "ok",
+    "app-server at ws://127.0.0.1:1",
   ],
   [gitCheck, "there", { run: says("git version 2.39.5") }, "ok", "2.39.5"],
   [gitCheck, "none", { run: says("", gone) }, "warn", "git is not there", "install git"],
@@ -165,7 +193,8 @@ test.each(TABLE)("$0.name, %s", async (check, _case, change, state, found, fix) 
 test("every check is in the table of this test, and has a name of its own", () => {
   const names = CHECKS.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
-  const elsewhere = [journalCheck];
+  // In the parts on a real disk, and with the real Codex.
+  const elsewhere = [journalCheck, codexServerCheck, codexHomeCheck, codexLoginCheck, codexSandboxCheck];
   const shown = [...TABLE.map(([check]) => check), ...elsewhere];
   expect(CHECKS.filter((check) => !shown.includes(check))).toEqual([]);
 });

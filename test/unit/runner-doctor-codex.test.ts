@@ -1,0 +1,124 @@
+/** What the doctor says of Codex: with the one that is installed, on a real disk, with homes and logins of the test. */
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Check } from "../../runner-agent/doctor/check.ts";
+import {
+  codexCheck,
+  codexHomeCheck,
+  codexLoginCheck,
+  codexSandboxCheck,
+  codexServerCheck,
+} from "../../runner-agent/doctor/codex.ts";
+import { examine, type Examined } from "../../runner-agent/doctor/doctor.ts";
+import { thisBox } from "../../runner-agent/doctor/this-box.ts";
+import { folder } from "../support/codex.ts";
+import { serveSockets } from "../support/socket-server.ts";
+import { temporaryFolder } from "../support/flow-workspace.ts";
+
+interface Given {
+  /** The table [codex] of runner.toml. */
+  codex?: string;
+  /** Files of the user's own CODEX_HOME. */
+  user?: Record<string, string>;
+  environment?: Record<string, string>;
+  home?: string;
+}
+
+/** What one check finds; that it leaves nothing behind is checked by the way. */
+async function look(
+  check: Check,
+  { codex = "", user = {}, environment = {}, home }: Given = {},
+): Promise<Examined> {
+  const root = home ?? folder("doctor");
+  mkdirSync(join(root, ".codex"), { recursive: true });
+  for (const [name, text] of Object.entries(user)) writeFileSync(join(root, ".codex", name), text);
+  const config = join(root, "runner.toml");
+  writeFileSync(config, `[codex]\n${codex}\n`);
+  const before = readdirSync(root);
+  const box = await thisBox({
+    environment: { HOME: root, PATH: process.env["PATH"], ...environment },
+    workspace: root,
+    config,
+    url: undefined,
+    token: undefined,
+  });
+  const [found] = await examine(box, [check]);
+  expect(readdirSync(root)).toEqual(before);
+  if (found === undefined) throw new Error("the doctor has said nothing");
+  return found;
+}
+
+/** A program that stands in the place of Codex. */
+function program(script: string): { codex: string } {
+  const file = join(folder("program"), "codex");
+  writeFileSync(file, `#!/bin/sh\n${script}\n`);
+  chmodSync(file, 0o755);
+  return { codex: `command = ${JSON.stringify(file)}` };
+}
+
+test("the installed Codex is the supported one", async () => {
+  expect(await look(codexCheck)).toMatchObject({ state: "ok", found: "0.169.0" });
+});
+
+test("a home can be made where the agent's state is, but not below a temporary directory", async () => {
+  expect(await look(codexHomeCheck)).toMatchObject({ state: "ok" });
+  const below = await look(codexHomeCheck, { home: await temporaryFolder() });
+  expect(below).toMatchObject({ state: "warn", fix: expect.stringContaining("[codex]") as string });
+  expect(below.found).toMatch(/lies below \/tmp/);
+  const asked = await look(codexHomeCheck, { codex: 'home = "/tmp/codex-home-of-nobody"' });
+  expect(asked.state).toBe("missing");
+  const unreadable = await look(codexHomeCheck, { user: { "config.toml": "model = " } });
+  expect([unreadable.state, unreadable.found]).toEqual([
+    "warn",
+    expect.stringMatching(/config\.toml.*line 1/),
+  ]);
+});
+
+test("a login is found where the user has it, and no part of it is shown", async () => {
+  const nobody = await look(codexLoginCheck);
+  expect([nobody.state, nobody.found]).toEqual(["warn", expect.stringContaining("nobody has logged in")]);
+  expect(nobody.fix).toContain("codex login");
+  const login = JSON.stringify({ OPENAI_API_KEY: "sk-proj-of-the-test-1234567890" });
+  const somebody = await look(codexLoginCheck, { user: { "auth.json": login } });
+  expect(somebody).toEqual({ name: "codex login", state: "ok", found: "by an API key" });
+});
+
+test.each([
+  ["that wants no key", "", "", {}, "ok", "asks for none"],
+  ["whose key Codex does not get", 'env_key = "MY_KEY"', "", { MY_KEY: "k" }, "warn", "does not get"],
+  ["whose key is not there", 'env_key = "MY_KEY"', 'env = ["MY_KEY"]', {}, "warn", "not set"],
+  ["whose key is there", 'env_key = "MY_KEY"', 'env = ["MY_KEY"]', { MY_KEY: "k" }, "ok", "from MY_KEY"],
+])("a provider %s", async (_name, provider, codex, environment, state, found) => {
+  const config = `model_provider = "mine"\n[model_providers.mine]\nname = "mine"\nbase_url = "http://127.0.0.1:1"\n${provider}\n`;
+  const finding = await look(codexLoginCheck, { user: { "config.toml": config }, codex, environment });
+  expect([finding.state, finding.found]).toEqual([state, expect.stringContaining(found)]);
+});
+
+test("a sandbox that holds, one that cannot be made, and one that holds nothing", async () => {
+  expect(await look(codexSandboxCheck)).toMatchObject({ state: "ok" });
+  const none = await look(codexSandboxCheck, program("echo 'Error: bwrap: No permissions' >&2; exit 1"));
+  expect([none.state, none.found]).toEqual(["warn", expect.stringContaining("bwrap: No permissions")]);
+  expect(none.fix).toContain("user namespaces");
+  const open = await look(
+    codexSandboxCheck,
+    program('while [ "$1" != -- ]; do shift; done; shift; exec "$@"'),
+  );
+  expect([open.state, open.found]).toEqual(["missing", expect.stringContaining("must not")]);
+  const gone = await look(codexSandboxCheck, { codex: 'command = "/nowhere/codex"' });
+  expect([gone.state, gone.found]).toEqual(["warn", expect.stringContaining("not tried")]);
+});
+
+test("an app-server that is to be used has to answer", async () => {
+  expect(await look(codexServerCheck)).toMatchObject({ state: "ok" });
+  const dead = await look(codexServerCheck, { codex: 'url = "ws://127.0.0.1:1"' });
+  expect([dead.state, dead.fix]).toEqual(["missing", expect.stringContaining("--listen ws://127.0.0.1:1")]);
+  const { url } = await serveSockets((socket, text) => {
+    const { id, method } = JSON.parse(text) as { id?: number; method: string };
+    if (method === "initialize") socket.send({ id, result: {} });
+  });
+  expect(await look(codexServerCheck, { codex: `url = "${url}"` })).toMatchObject({
+    state: "ok",
+    found: `${url} answers`,
+  });
+});
