@@ -101,6 +101,8 @@ class CodexStep implements RunningStep {
   #asked = 0;
   /** Messages that no turn has taken. */
   #queued: string[] = [];
+  /** Messages that the active turn has taken and not yet shown: one that came behind its last look is for the next. */
+  #steered: string[] = [];
 
   constructor(host: CodexHost, plan: StepPlan, request: StepRequest, events: StepEvents, clocks: StepClocks) {
     const { timeoutMs, silenceMs } = request.step;
@@ -223,6 +225,7 @@ class CodexStep implements RunningStep {
         if (outcome.kind === "failed") return turnFailed(outcome);
         return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
       }
+      this.#queued.push(...this.#steered.splice(0));
       if (this.#queued.length > 0 && over === undefined) {
         text = this.#queued.splice(0).join(MESSAGE_BORDER);
         continue;
@@ -271,6 +274,8 @@ class CodexStep implements RunningStep {
     this.#restartSilence();
     for (const item of items) {
       this.#record.note(item);
+      if (item.type === "message" && item.state === "completed" && item.role === "user")
+        this.#steered = this.#steered.filter((text) => this.#redactor.text(text) !== item.text);
       if (item.type === "usage") this.#meter.reported(item);
       if (!(this.#paused && item.state === "delta")) this.#items.add(item);
       if (item.type === "usage") this.#watchBudget();
@@ -298,9 +303,12 @@ class CodexStep implements RunningStep {
   }
 
   async #hear(session: ThreadSession, { text }: Message): Promise<"steered" | "queued"> {
-    if (await session.steer(text)) return "steered";
-    this.#queued.push(text);
-    return "queued";
+    if (!(await session.steer(text))) {
+      this.#queued.push(text);
+      return "queued";
+    }
+    this.#steered.push(text);
+    return "steered";
   }
 
   #watchBudget(): void {
