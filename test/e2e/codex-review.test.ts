@@ -80,7 +80,11 @@ async function pullRequest(number: number): Promise<PullRequest> {
   const { elsewhere } = repositories;
   const branch = `change-${number}`;
   await git(elsewhere, "checkout", "--quiet", "-b", branch, "main");
-  const head = await commit(elsewhere, { "last.mjs": BUG, "notes.md": `${INJECTION} ${number}\n` });
+  const head = await commit(elsewhere, {
+    "last.mjs": BUG,
+    "notes.md": `${INJECTION} ${number}\n`,
+    "AGENTS.md": `${INJECTION} ${number}\n`,
+  });
   await git(elsewhere, "checkout", "--quiet", "main");
   const base = await commit(elsewhere, { "other.mjs": `export const other = ${number};\n` });
   await git(elsewhere, "push", "--quiet", "origin", "main", branch);
@@ -132,12 +136,12 @@ test("a planted bug: Codex sees the diff of commits that the box did not have, a
   expect((await git(clone, "worktree", "list")).split("\n")).toHaveLength(1);
 });
 
-test("what a stranger writes into a pull request stands nowhere in the prompt, and the sandbox lets nothing be written", async () => {
+test("what a stranger writes into a pull request, AGENTS.md too, is in nothing that the model is told, and the sandbox lets nothing be written", async () => {
   const pull = await pullRequest(8);
   const write = command("echo owned > owned.txt; echo written: $?");
   model.rules = [{ prompt: "review pull request 8 of", answers: [write, FOUND] }];
   expect(await review(pull)).toMatchObject({ effectiveStatus: "completed" });
-  const [first, second] = model.requests.map(({ input }) => JSON.stringify(input));
+  const [first, second] = model.requests.map((request) => JSON.stringify(request));
   expect(first).toContain(`git diff ${pull.base}...${pull.head}`);
   expect(first).not.toContain(INJECTION);
   expect(second).toMatch(/written: [1-9]/);
