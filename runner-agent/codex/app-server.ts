@@ -88,6 +88,8 @@ export interface AppServer {
   resume(): void;
   /** Ends it (one that was connected to stays, only the connection ends). Idempotent; resolves with `ended`. */
   stop(): Promise<AppServerEnd>;
+  /** Why nothing can be asked any more; undefined while something can. There before `ended` resolves. */
+  readonly error: CodexError | undefined;
   /** Resolves once, when nothing is left of it, whoever ended it. Never rejects. */
   readonly ended: Promise<AppServerEnd>;
 }
@@ -133,6 +135,9 @@ async function shakeHands(transport: Transport, { version }: ClientOptions): Pro
       transport.resume();
     },
     stop: async () => withError(await transport.stop()),
+    get error() {
+      return connection.error;
+    },
     ended: transport.ended.then(withError),
   };
 }

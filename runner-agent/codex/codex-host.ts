@@ -6,7 +6,8 @@
 import { join } from "node:path";
 import type { CodexConfig } from "../config/codex-config.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
-import { connectAppServer, startAppServer } from "./app-server.ts";
+import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
+import { boxFitness, type BoxFitness } from "./box-fitness.ts";
 import { CodexHome } from "./home.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
@@ -50,6 +51,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       ...(command === undefined ? {} : { command }),
     });
   });
+  const fitness = new WeakMap<AppServer, Promise<BoxFitness>>();
   let sessions: Sessions | undefined;
   return {
     servers,
@@ -61,6 +63,13 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     admit: (cwd) => {
       made().enter(cwd);
       return { TMPDIR: made().temporary };
+    },
+    fit: async (server, sandbox) => {
+      const known = fitness.get(server) ?? boxFitness(server);
+      fitness.set(server, known);
+      const { login, sandbox: unavailable } = await known;
+      const fault = login ?? (sandbox === "danger-full-access" ? undefined : unavailable);
+      if (fault !== undefined) throw fault;
     },
     stop: () => servers.stop(),
   };

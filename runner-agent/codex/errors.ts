@@ -68,3 +68,15 @@ export class RequestFailedError extends CodexError {
     this.data = error.data;
   }
 }
+
+/** The provider wants a login, and this box has none. */
+export class NotLoggedInError extends CodexError {
+  readonly code = "codex_not_logged_in";
+  readonly retryable = false;
+}
+
+/** Commands cannot be put into a sandbox here, and a step that wants one does not run without. */
+export class SandboxUnavailableError extends CodexError {
+  readonly code = "sandbox_unavailable";
+  readonly retryable = false;
+}

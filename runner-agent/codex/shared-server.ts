@@ -3,7 +3,12 @@
  * fifth of that. It is started by the first step, kept for some time behind the last one, and started anew when it has
  * died. Threads are told apart by their ids; whatever a step runs bears the step's own attempt in its environment.
  *
- * It owns the server: `stop` ends it, whoever still uses it.
+ * S1. Who leases gets a server that answers: one that has died, that is being stopped or that was retired is nobody's
+ *     any more, and the next lease starts another.
+ * S2. A thread has one writer on this box, whatever the edge knows: Codex itself lets two steps of one server write to
+ *     one thread, and the second one's turn would only steer the first one's.
+ *
+ * It owns the servers: `stop` ends them, whoever still uses them.
  */
 import type { AppServer } from "./app-server.ts";
 import type { ServerMethod, ServerMethods } from "./protocol.ts";
@@ -31,8 +36,15 @@ type HandledMethod = (typeof HANDLED)[number];
 /** A server in use. */
 export interface ServerLease {
   server: AppServer;
+  /**
+   * Makes the holder of this lease the one writer of a thread, until `release`. Returns the run that is it already, if
+   * that is another; an attempt of the same run that is still ending is waited for.
+   */
+  claim(threadId: string, runId: string): Promise<string | undefined>;
   /** From now on, this thread's requests go there. */
   handle(threadId: string, handlers: ThreadHandlers): void;
+  /** It does not answer in time: those who have it keep it, the next step gets another. */
+  retire(): void;
   /** Once. */
   release(): void;
 }
@@ -40,15 +52,25 @@ export interface ServerLease {
 interface Running {
   server: AppServer;
   handlers: Map<string, ThreadHandlers>;
+  users: number;
+  /** Nobody new gets it. */
+  retired: boolean;
+}
+
+interface Writer {
+  runId: string;
+  gone: PromiseWithResolvers<undefined>;
 }
 
 export class SharedServer {
   readonly #start: () => Promise<AppServer>;
   readonly #idleStopMs: number;
-  #running: Promise<Running> | undefined;
-  #users = 0;
+  /** The one that is given to who asks. */
+  #current: Promise<Running> | undefined;
+  /** All that are not over, retired ones too. */
+  readonly #all = new Set<Running>();
+  readonly #writers = new Map<string, Writer>();
   #idle: NodeJS.Timeout | undefined;
-  #stopped = false;
 
   constructor(start: () => Promise<AppServer>, idleStopMs = IDLE_STOP_MS) {
     this.#start = start;
@@ -57,62 +79,96 @@ export class SharedServer {
 
   /** @throws CodexError when there is none and none can be started */
   async lease(): Promise<ServerLease> {
-    this.#users += 1;
+    clearTimeout(this.#idle);
+    const running = await this.#living();
+    running.users += 1;
     clearTimeout(this.#idle);
     const threads: string[] = [];
-    try {
-      const { server, handlers } = await (this.#running ??= this.#begin());
-      return {
-        server,
-        handle: (threadId, its) => {
-          threads.push(threadId);
-          handlers.set(threadId, its);
-        },
-        release: () => {
-          for (const threadId of threads) handlers.delete(threadId);
-          this.#left();
-        },
-      };
-    } catch (error) {
-      this.#left();
-      throw error;
-    }
+    return {
+      server: running.server,
+      claim: async (threadId, runId) => {
+        if (threads.includes(threadId)) return undefined;
+        for (;;) {
+          const writer = this.#writers.get(threadId);
+          if (writer === undefined) break;
+          if (writer.runId !== runId) return writer.runId;
+          await writer.gone.promise;
+        }
+        this.#writers.set(threadId, { runId, gone: Promise.withResolvers() });
+        threads.push(threadId);
+        return undefined;
+      },
+      handle: (threadId, its) => {
+        running.handlers.set(threadId, its);
+      },
+      retire: () => {
+        this.#retire(running);
+      },
+      release: () => {
+        for (const threadId of threads) {
+          running.handlers.delete(threadId);
+          this.#writers.get(threadId)?.gone.resolve(undefined);
+          this.#writers.delete(threadId);
+        }
+        this.#left(running);
+      },
+    };
   }
 
+  /** Idempotent. */
   async stop(): Promise<void> {
-    this.#stopped = true;
     clearTimeout(this.#idle);
-    await this.#end();
+    await this.#current?.catch(() => undefined);
+    for (const running of this.#all) this.#retire(running);
+    await Promise.all([...this.#all].map(({ server }) => server.stop()));
   }
 
-  async #begin(): Promise<Running> {
-    try {
-      const server = await this.#start();
-      const running: Running = { server, handlers: new Map() };
-      for (const method of HANDLED) route(running, method);
-      void server.ended.then(() => {
-        this.#running = undefined;
-      });
-      return running;
-    } catch (error) {
-      this.#running = undefined;
-      throw error;
-    }
+  async #living(): Promise<Running> {
+    const current = this.#current ?? this.#begin();
+    const running = await current;
+    if (!running.retired && running.server.error === undefined) return running;
+    // Dead, but its processes are still being looked after.
+    this.#retire(running);
+    return await (this.#current ?? this.#begin());
   }
 
-  #left(): void {
-    this.#users -= 1;
-    if (this.#users > 0) return;
-    if (this.#stopped) void this.#end();
+  #begin(): Promise<Running> {
+    const begun = this.#begun();
+    this.#current = begun;
+    begun.catch(() => {
+      if (this.#current === begun) this.#current = undefined;
+    });
+    return begun;
+  }
+
+  async #begun(): Promise<Running> {
+    const server = await this.#start();
+    const running: Running = { server, handlers: new Map(), users: 0, retired: false };
+    for (const method of HANDLED) route(running, method);
+    this.#all.add(running);
+    void server.ended.then(() => {
+      this.#retire(running);
+      this.#all.delete(running);
+    });
+    return running;
+  }
+
+  /** Nobody new gets it; it goes with the last who has it. */
+  #retire(running: Running): void {
+    if (running.retired) return;
+    running.retired = true;
+    this.#current = undefined;
+    if (running.users === 0) void running.server.stop();
+  }
+
+  #left(running: Running): void {
+    running.users -= 1;
+    if (running.users > 0) return;
+    if (running.retired) void running.server.stop();
     else
       this.#idle = setTimeout(() => {
-        void this.#end();
+        this.#retire(running);
       }, this.#idleStopMs).unref();
-  }
-
-  async #end(): Promise<void> {
-    const running = await this.#running?.catch(() => undefined);
-    await running?.server.stop();
   }
 }
 

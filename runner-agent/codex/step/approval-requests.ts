@@ -78,13 +78,19 @@ function asked(
   const { detail, cwd, reason, dangerous, decisions } = more;
   return {
     kind,
-    title: cut(title.split("\n", 1)[0] ?? "", TITLE_CHARS) || kind,
+    title: cut(oneLine(title), TITLE_CHARS) || kind,
     ...(detail === undefined ? {} : { detail: cut(detail, DETAIL_CHARS) }),
     ...(cwd === undefined ? {} : { cwd: cut(cwd, CWD_CHARS) }),
     ...(reason === undefined ? {} : { reason: cut(reason, REASON_CHARS) }),
     decisions: decisions ?? ALL,
     ...(dangerous === true ? { dangerous } : {}),
   };
+}
+
+/** Its first line with something in it; that there are more is shown, since they may be the worse ones. */
+function oneLine(text: string): string {
+  const [first = "", ...more] = text.trim().split("\n");
+  return more.length === 0 ? first : `${first} …`;
 }
 
 function cut(text: string, maxChars: number): string {

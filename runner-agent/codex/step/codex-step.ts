@@ -16,7 +16,7 @@ import { attemptId } from "../../../contract/ids.ts";
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
-import type { AttemptEnd, EndReason, Reason } from "../../../contract/run-record.ts";
+import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
 import type { ModelPrice } from "../../config/codex-config.ts";
 import type { Message } from "../../conversation.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
@@ -24,7 +24,7 @@ import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../../steps/step.ts";
-import { CodexError } from "../errors.ts";
+import type { AppServer } from "../app-server.ts";
 import { ItemCoalescer } from "../item-coalescer.ts";
 import { runKey, type Sessions } from "../sessions.ts";
 import type { ServerLease, SharedServer } from "../shared-server.ts";
@@ -32,13 +32,10 @@ import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
+import type { Sandbox } from "./prompt-template.ts";
+import { isOfTheServer, stopFor, turnFailed, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
-import {
-  ThreadBusyError,
-  ThreadNotResumableError,
-  ThreadSession,
-  type TurnOutcome,
-} from "./thread-session.ts";
+import { ThreadSession, type TurnOutcome } from "./thread-session.ts";
 import { WorkRecord } from "./work-record.ts";
 
 /** What all codex steps of an agent share. */
@@ -53,6 +50,8 @@ export interface CodexHost {
    * get there. @throws CodexError
    */
   admit(directory: string): Record<string, string>;
+  /** Whether steps with that sandbox can run here at all. @throws CodexError that says why not */
+  fit(server: AppServer, sandbox: Sandbox): Promise<void>;
 }
 
 /** Messages that came when no turn took them, as one more turn. */
@@ -67,12 +66,6 @@ export function codexStarter(host: CodexHost): StepStarter {
       throw error;
     }
   };
-}
-
-/** What ends the step before its answer. */
-interface Stop {
-  reason: EndReason;
-  error?: Reason;
 }
 
 class CodexStep implements RunningStep {
@@ -96,6 +89,8 @@ class CodexStep implements RunningStep {
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
   #warned = false;
+  /** The turn was interrupted for the budget. */
+  #spent = false;
   #paused = false;
   #asking = 0;
   #asked = 0;
@@ -158,22 +153,17 @@ class CodexStep implements RunningStep {
       this.#lease = await this.#host.servers.lease();
       end = this.#stop ?? (await this.#work(this.#lease));
     } catch (error) {
-      end = this.#stop ?? this.#stopFor(error);
+      // The next step gets a server that answers, on a box that may have been mended.
+      if (isOfTheServer(error)) this.#lease?.retire();
+      end = this.#stop ?? stopFor(error, this.#redactor);
     }
     return await this.#finish(end);
   }
 
-  #stopFor(error: unknown): Stop {
-    const text = this.#redactor.text(error instanceof Error ? error.message : String(error));
-    if (error instanceof ThreadNotResumableError || error instanceof ThreadBusyError)
-      return { reason: "refused", error: { code: error.code, message: text } };
-    if (!(error instanceof CodexError)) throw error;
-    // Once a thread is open, work may be lost; before that, nothing was begun.
-    const begun = this.#session !== undefined && error.retryable;
-    return { reason: begun ? "abandoned" : "refused", error: { code: error.code, message: text } };
-  }
-
   async #work(lease: ServerLease): Promise<Stop> {
+    const fit = this.#host.fit(lease.server, this.#plan.settings.sandbox);
+    // Awaited below; until then nobody listens.
+    fit.catch(() => undefined);
     const opened = await chooseThread({
       lease,
       plan: this.#plan,
@@ -184,6 +174,7 @@ class CodexStep implements RunningStep {
         this.#say(text);
       },
     });
+    await fit;
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
     const { threadId, again } = opened;
     const session = new ThreadSession({
@@ -223,6 +214,12 @@ class CodexStep implements RunningStep {
       if (outcome.kind !== "completed") {
         if (over !== undefined) return over;
         if (outcome.kind === "failed") return turnFailed(outcome);
+        if (this.#spent) {
+          // Somebody has raised the budget while the turn was being interrupted for it.
+          this.#spent = false;
+          text = GO_ON;
+          continue;
+        }
         return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
       }
       this.#queued.push(...this.#steered.splice(0));
@@ -313,8 +310,10 @@ class CodexStep implements RunningStep {
 
   #watchBudget(): void {
     const { highest, exceeded } = this.#meter.state;
-    if (exceeded !== undefined) void this.#session?.interrupt();
-    else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
+    if (exceeded !== undefined) {
+      this.#spent = true;
+      void this.#session?.interrupt();
+    } else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
       this.#warned = true;
       const text = `${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`;
       this.#items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
@@ -390,15 +389,9 @@ class CodexStep implements RunningStep {
 
 const INTERRUPTED =
   "The attempt at this task before was cut off. Look at what is there already and go on from it. The task was:";
+const GO_ON = "You were interrupted and may go on now, where you left off.";
 /** The longest time that a timer of Node takes. */
 const TIMER_MAX_MS = 2 ** 31 - 2;
-
-function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "failed" }>): Stop {
-  return {
-    reason: "reaped",
-    error: { code: "turn_failed", message: `Codex's turn failed (${code}): ${message}` },
-  };
-}
 
 function rounded(value: number): number {
   return Math.round(value * 100) / 100;

@@ -32,9 +32,8 @@ export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> 
   const { settings } = plan;
   const origin = originOf(choice);
   if (origin.kind === "new") return await opened(choice, origin);
-  const leave = (await request.conversation?.leaseThread(origin.threadId)) ?? { granted: true };
-  if (!leave.granted) {
-    const heldBy = leave.heldBy ?? "another run";
+  const heldBy = await writerOf(origin.threadId, choice);
+  if (heldBy !== undefined) {
     if (settings.onConflict === "blocked") return { kind: "held", heldBy };
     say(`the thread is in use by ${heldBy}: it is forked`);
     return await opened(choice, { kind: "fork", threadId: origin.threadId });
@@ -47,6 +46,13 @@ export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> 
     say(`${error.message}; a new thread is begun`);
     return await opened(choice, { kind: "new" });
   }
+}
+
+/** The other run that writes to a thread, on this box or anywhere; from now on it is this run, if there is none. */
+async function writerOf(threadId: string, { lease, request }: ThreadChoice): Promise<string | undefined> {
+  const leave = (await request.conversation?.leaseThread(threadId)) ?? { granted: true };
+  if (!leave.granted) return leave.heldBy ?? "another run";
+  return await lease.claim(threadId, request.runId);
 }
 
 function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
@@ -70,6 +76,7 @@ async function opened(
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
   const threadId = await openThread(lease, origin, { settings, cwd, variables });
+  if (origin.kind !== "resume") await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
   // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
   if (origin.kind !== "resume") void conversation?.leaseThread(threadId);

@@ -5,7 +5,7 @@
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
-import { AppServerExitedError, CodexError, RequestFailedError } from "../errors.ts";
+import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
 import type { ServerNotification } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
@@ -78,12 +78,14 @@ export interface TurnOptions {
 }
 
 /** After an interrupt, Codex has this long to say that the turn is over. */
-const INTERRUPT_MS = 5_000;
-const CLOSE_REQUEST_MS = 5_000;
+const INTERRUPT_MS = 3_000;
+const CLOSE_REQUEST_MS = 3_000;
 
 export class ThreadSession {
   readonly threadId: string;
   readonly turnIds: string[] = [];
+  /** Turns that began in these hands, as soon as Codex tells of them. */
+  readonly #own = new Set<string>();
   readonly #lease: ServerLease;
   readonly #cwd: string;
   readonly #redactor: Redactor;
@@ -96,6 +98,8 @@ export class ThreadSession {
   /** Resolves when Codex has said which turn the active one is. */
   #begun = Promise.withResolvers<undefined>();
   #answer = "";
+  /** The server did not answer in time: it is asked nothing more. */
+  #hung = false;
 
   /** @param told what Codex has said, each time that it says something; redacted */
   constructor(given: {
@@ -167,6 +171,7 @@ export class ThreadSession {
     const turnId = this.#turnId;
     if (turn === undefined || turn !== this.#turn || turnId === undefined) return;
     await this.#try("turn/interrupt", { threadId: this.threadId, turnId }, INTERRUPT_MS);
+    if (this.#hung) turn.resolve({ kind: "interrupted" });
     const timer = setTimeout(() => {
       turn.resolve({ kind: "interrupted" });
     }, INTERRUPT_MS);
@@ -183,20 +188,27 @@ export class ThreadSession {
     await this.#try("thread/unsubscribe", thread, CLOSE_REQUEST_MS);
   }
 
-  /** What fails here fails since the server is going, or there is nothing to do. */
+  /** What fails here fails since the server is going, hangs, or there is nothing to do. */
   async #try(
     method: "turn/interrupt" | "thread/backgroundTerminals/clean" | "thread/unsubscribe",
     params: { threadId: string; turnId?: string },
     timeoutMs: number,
   ): Promise<void> {
+    if (this.#hung) return;
     try {
       await this.#lease.server.request(method, params, { timeoutMs });
     } catch (error) {
       if (!(error instanceof CodexError)) throw error;
+      if (!(error instanceof RequestTimeoutError)) return;
+      this.#hung = true;
+      this.#lease.retire();
     }
   }
 
   #heard(raw: ServerNotification): void {
+    if (raw.method === "turn/started") this.#own.add(raw.params.turn.id);
+    // A resumed thread tells its last usage once more: an earlier run has counted that.
+    if (raw.method === "thread/tokenUsage/updated" && !this.#own.has(raw.params.turnId)) return;
     const notification = this.#redacted(raw);
     if (notification === undefined) return;
     if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")

@@ -1,0 +1,35 @@
+/** Why a codex step ends without an answer: errors and failed turns as ends of an attempt. Pure. */
+import type { EndReason, Reason } from "../../../contract/run-record.ts";
+import type { Redactor } from "../../steps/redaction.ts";
+import { CodexError, NotLoggedInError, RequestTimeoutError, SandboxUnavailableError } from "../errors.ts";
+import { ThreadBusyError, ThreadNotResumableError, type TurnOutcome } from "./thread-session.ts";
+
+export interface Stop {
+  reason: EndReason;
+  error?: Reason;
+}
+
+/** What another attempt may get through is lost; the rest would only be refused again. Throws what is a bug. */
+export function stopFor(error: unknown, redactor: Redactor): Stop {
+  if (error instanceof ThreadNotResumableError || error instanceof ThreadBusyError)
+    return { reason: "refused", error: { code: error.code, message: redactor.text(error.message) } };
+  if (!(error instanceof CodexError)) throw error;
+  return {
+    reason: error.retryable ? "abandoned" : "refused",
+    error: { code: error.code, message: redactor.text(error.message) },
+  };
+}
+
+/** Whether another app-server would do better, later at least. */
+export function isOfTheServer(error: unknown): boolean {
+  return [RequestTimeoutError, NotLoggedInError, SandboxUnavailableError].some(
+    (kind) => error instanceof kind,
+  );
+}
+
+export function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "failed" }>): Stop {
+  return {
+    reason: "reaped",
+    error: { code: "turn_failed", message: `Codex's turn failed (${code}): ${message}` },
+  };
+}
