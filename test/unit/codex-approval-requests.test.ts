@@ -1,0 +1,138 @@
+/** Codex's requests for leave as approvals, and decisions as Codex's answers. */
+import { describe, expect, test } from "vitest";
+import { APPROVAL_DECISIONS, ApprovalRequest } from "../../contract/approvals.ts";
+import { Ajv } from "ajv";
+import {
+  commandAnswer,
+  commandApproval,
+  elicitationAnswer,
+  elicitationApproval,
+  fileChangeAnswer,
+  fileChangeApproval,
+  permissionsAnswer,
+  permissionsApproval,
+  questionAnswer,
+  type Asked,
+} from "../../runner-agent/codex/step/approval-requests.ts";
+
+const valid = new Ajv().compile(ApprovalRequest);
+const about = { threadId: "t", turnId: "u", itemId: "i", startedAtMs: 0 };
+const commandParams = {
+  ...about,
+  kind: "command",
+  command: "rm -rf build",
+  cwd: "/srv/app",
+  reason: null,
+} as unknown as Parameters<typeof commandApproval>[0];
+const permissionsParams = {
+  ...about,
+  cwd: "/srv/app",
+  reason: null,
+  permissions: { network: { enabled: true }, fileSystem: null },
+} as unknown as Parameters<typeof permissionsApproval>[0];
+const fileParams = { ...about, reason: null, grantRoot: null } as unknown as Parameters<
+  typeof fileChangeApproval
+>[0];
+const elicitationParams = {
+  threadId: "t",
+  turnId: "u",
+  serverName: "tickets",
+  mode: "form",
+  message: "close 7?",
+} as unknown as Parameters<typeof elicitationApproval>[0];
+
+/** As the step hands it on: valid in the contract, whatever Codex has sent. */
+function checked(asked: Asked): Asked {
+  expect(valid({ id: "a1-1", ...asked }), JSON.stringify(valid.errors)).toBe(true);
+  return asked;
+}
+
+describe("what is asked", () => {
+  test("a command inside of the sandbox is none of the dangerous ones, one that leaves it is", () => {
+    expect(checked(commandApproval(commandParams, false))).toEqual({
+      kind: "command",
+      title: "rm -rf build",
+      detail: "rm -rf build",
+      cwd: "/srv/app",
+      decisions: [...APPROVAL_DECISIONS],
+    });
+    expect(commandApproval(commandParams, true).dangerous).toBe(true);
+    expect(commandApproval({ ...commandParams, networkApprovalContext: {} } as never, false).dangerous).toBe(
+      true,
+    );
+  });
+
+  test.each([
+    ["of many lines, which shows that there are more,", "cat <<EOF\nx\nEOF", "cat <<EOF …"],
+    ["that begins with an empty line", "\nrm -rf /", "rm -rf /"],
+    ["that is only white space", "\n \n", "command"],
+    ["that is very long", "x".repeat(100_000), `${"x".repeat(511)}…`],
+    ["that is cut in the middle of a character", `${"x".repeat(510)}😀😀`, `${"x".repeat(510)}\uFFFD…`],
+  ])("a command %s has a title in one line", (_what, command, title) => {
+    expect(checked(commandApproval({ ...commandParams, command }, false)).title).toBe(title);
+  });
+
+  test("a change of files names them, and is dangerous when it wants a root", () => {
+    expect(checked(fileChangeApproval(fileParams, ["a.ts", "b.ts"], false))).toMatchObject({
+      kind: "file_change",
+      title: "change a.ts, b.ts",
+      detail: "a.ts\nb.ts",
+    });
+    expect(checked(fileChangeApproval(fileParams, [], false)).title).toBe("change files");
+    expect(fileChangeApproval({ ...fileParams, grantRoot: "/etc" }, [], false)).toMatchObject({
+      cwd: "/etc",
+      dangerous: true,
+    });
+  });
+
+  test("more permissions are always dangerous, and said whole", () => {
+    const asked = checked(permissionsApproval(permissionsParams));
+    expect(asked).toMatchObject({ kind: "permissions", dangerous: true });
+    expect(asked.detail).toContain('"enabled": true');
+  });
+
+  test("a tool's question says whose it is", () => {
+    expect(checked(elicitationApproval(elicitationParams))).toMatchObject({
+      kind: "tool",
+      title: "tickets: close 7?",
+      decisions: ["accept", "decline", "cancel"],
+    });
+  });
+});
+
+describe("what is answered", () => {
+  test.each([
+    ["accept", "accept"],
+    ["accept_for_session", "acceptForSession"],
+    ["decline", "decline"],
+    ["cancel", "cancel"],
+  ] as const)("%s of a command or a change", (decision, word) => {
+    expect(commandAnswer(decision)).toEqual({ decision: word });
+    expect(fileChangeAnswer(decision)).toEqual({ decision: word });
+  });
+
+  test("permissions: exactly what was asked for, or nothing at all", () => {
+    expect(permissionsAnswer("accept", permissionsParams)).toEqual({
+      permissions: { network: { enabled: true } },
+      scope: "turn",
+    });
+    expect(permissionsAnswer("accept_for_session", permissionsParams).scope).toBe("session");
+    for (const decision of ["decline", "cancel"] as const)
+      expect(permissionsAnswer(decision, permissionsParams)).toEqual({ permissions: {}, scope: "turn" });
+  });
+
+  test.each([
+    ["accept", { action: "accept", content: {} }],
+    ["accept_for_session", { action: "accept", content: {} }],
+    ["decline", { action: "decline", content: null }],
+    ["cancel", { action: "cancel", content: null }],
+  ] as const)("%s of a tool's question", (decision, answer) => {
+    expect(elicitationAnswer(decision)).toMatchObject(answer);
+  });
+
+  test("a question to the user gets an answer for each of its parts, that nobody is there", () => {
+    const { answers } = questionAnswer({ ...about, questions: [{ id: "a" }, { id: "b" }] } as never);
+    expect(Object.keys(answers)).toEqual(["a", "b"]);
+    expect(answers["a"]?.answers[0]).toContain("Nobody is here");
+  });
+});

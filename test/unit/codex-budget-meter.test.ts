@@ -1,0 +1,91 @@
+/** What counts to a step's budget, from Codex's reports, and when it is used up. */
+import { expect, test } from "vitest";
+import type { TokenCounts } from "../../contract/agent-item.ts";
+import { BudgetMeter } from "../../runner-agent/codex/step/budget-meter.ts";
+
+function counts(input: number, cached: number, output: number): TokenCounts {
+  return {
+    totalTokens: input + output,
+    inputTokens: input,
+    cachedInputTokens: cached,
+    outputTokens: output,
+    reasoningOutputTokens: 0,
+  };
+}
+
+function meter(given: Partial<ConstructorParameters<typeof BudgetMeter>[0]> = {}): BudgetMeter {
+  return new BudgetMeter({ limits: undefined, before: undefined, price: undefined, ...given });
+}
+
+test("of a thread that has worked before, only what comes now counts", () => {
+  const budget = meter({ limits: { tokens: 1_000 } });
+  budget.reported({ call: counts(100, 0, 20), thread: counts(50_100, 0, 9_020) });
+  budget.reported({ call: counts(200, 0, 30), thread: counts(50_300, 0, 9_050) });
+  expect(budget.tokens).toMatchObject({ inputTokens: 300, outputTokens: 50 });
+  expect(budget.state).toMatchObject({ used: { tokens: 350 }, highest: { unit: "tokens", share: 0.35 } });
+});
+
+test("the same report again adds nothing", () => {
+  const budget = meter();
+  for (let n = 0; n < 3; n += 1) budget.reported({ call: counts(100, 40, 20), thread: counts(100, 40, 20) });
+  expect(budget.state.used.tokens).toBe(120);
+});
+
+test("a report that was missed is made up for by the next one's totals", () => {
+  const budget = meter();
+  budget.reported({ call: counts(100, 0, 20), thread: counts(100, 0, 20) });
+  budget.reported({ call: counts(100, 0, 20), thread: counts(300, 0, 60) });
+  expect(budget.state.used.tokens).toBe(360);
+});
+
+test("exactly at the limit it is used up; raised, it is not", () => {
+  const budget = meter({ limits: { tokens: 120 } });
+  budget.reported({ call: counts(100, 0, 20), thread: counts(100, 0, 20) });
+  expect(budget.state.exceeded).toBe("tokens");
+  budget.raise({ tokens: 121 });
+  expect(budget.state.exceeded).toBeUndefined();
+});
+
+test("what the runs before have used counts from the start", () => {
+  const budget = meter({ limits: { tokens: 1_000 }, before: { tokens: 990, seconds: 5 } });
+  expect(budget.state.exceeded).toBeUndefined();
+  budget.reported({ call: counts(10, 0, 0), thread: counts(10, 0, 0) });
+  expect(budget.state).toMatchObject({ exceeded: "tokens", used: { tokens: 1_000 } });
+});
+
+test("money: cached input has its own price, and without a price nothing is claimed", () => {
+  const report = { call: counts(1_000_000, 400_000, 100_000), thread: counts(1_000_000, 400_000, 100_000) };
+  const priced = meter({ limits: { usd: 10 }, price: { input: 2, cachedInput: 0.5, output: 10 } });
+  priced.reported(report);
+  expect(priced.state.used.usd).toBeCloseTo(0.6 * 2 + 0.4 * 0.5 + 0.1 * 10);
+  const same = meter({ price: { input: 2, output: 10 } });
+  same.reported(report);
+  expect(same.state.used.usd).toBeCloseTo(3);
+  const unpriced = meter({ limits: { usd: 0.01 } });
+  unpriced.reported(report);
+  expect(unpriced.state).toMatchObject({ highest: undefined, exceeded: undefined });
+  expect(unpriced.state.used.usd).toBeUndefined();
+});
+
+test("seconds pass in turns only", () => {
+  let now = 0;
+  const budget = meter({ limits: { seconds: 10 }, before: { seconds: 4 }, now: () => now });
+  now += 60_000;
+  expect(budget.state.used.seconds).toBe(4);
+  budget.turnStarted();
+  now += 2_000;
+  expect(budget.msLeft).toBe(4_000);
+  budget.turnEnded();
+  now += 60_000;
+  budget.turnStarted();
+  now += 4_000;
+  expect(budget.msLeft).toBe(0);
+  expect(budget.state.exceeded).toBe("seconds");
+  budget.turnEnded();
+  expect(budget.state.used.seconds).toBe(10);
+});
+
+test("of several limits the one that is used most is named", () => {
+  const budget = meter({ limits: { tokens: 1_000, seconds: 10 }, before: { tokens: 850, seconds: 9 } });
+  expect(budget.state).toMatchObject({ highest: { unit: "seconds", share: 0.9 }, exceeded: undefined });
+});

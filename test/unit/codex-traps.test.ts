@@ -1,0 +1,161 @@
+/**
+ * What surprises about Codex's app-server, each with a step that would fall into it: one test a trap, over the real Codex.
+ * The list is what was seen on the installed version; a new one that behaves in another way shows here first.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
+import { codeMode, command, held, message, structured, together } from "../support/fake-model/answers.ts";
+import { CODE_MODE_MODEL } from "../support/fake-model/codex-home.ts";
+import { processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
+
+const DONE = structured({ status: "completed", message: "done" });
+const AUTO = "---\nsession: auto\napproval_policy: never\n---\nDo it.";
+const threadOf = (life: { results: Array<{ artifacts?: Record<string, unknown> }> }): unknown =>
+  life.results[0]?.artifacts?.["threadId"];
+
+/** Another agent on the same home: its app-server has none of the threads in memory. */
+async function startedAnew(at: CodexBox): Promise<CodexBox> {
+  await at.box.stop();
+  return at;
+}
+
+test("trap 1: a resumed thread has not got its sandbox back, also in another server whose config says danger-full-access", async () => {
+  const at = await codexBox(
+    [{ answers: [DONE] }, { prompt: "Write", answers: [command("touch x; touch /var/tmp/trap1"), DONE] }],
+    {
+      config: { sandbox_mode: "danger-full-access" },
+    },
+  );
+  const template = AUTO.replace("never", "never\nsandbox: read-only");
+  const first = await runCodexStep(at, { template });
+  const second = await runCodexStep(await startedAnew(at), {
+    template: template.replace("Do it.", "Write."),
+  });
+  expect(threadOf(second)).toBe(threadOf(first));
+  expect(existsSync(join(at.cwd, "x"))).toBe(false);
+  expect(existsSync("/var/tmp/trap1")).toBe(false);
+});
+
+test("trap 1, forked: neither sandbox nor model nor the commands' environment is lost", async () => {
+  const at = await codexBox([
+    { answers: [DONE] },
+    { prompt: "Write", answers: [command("touch x; echo run=$CODEX_FLOW_RUN_ID"), DONE] },
+  ]);
+  const template = AUTO.replace("never", `never\nsandbox: read-only\nmodel: fake-direct\non_conflict: fork`);
+  await runCodexStep(at, { template });
+  const second = await runCodexStep(at, {
+    template: template.replace("Do it.", "Write."),
+    watchers: (watchers) => {
+      watchers.lease = { granted: false, heldBy: "run_other_1" };
+    },
+  });
+  expect(existsSync(join(at.cwd, "x"))).toBe(false);
+  expect(second.told.join("")).toContain(`run=${second.runId}`);
+  expect(at.model.requests.at(-1)?.model).toBe("fake-direct");
+});
+
+test("trap 2: a checkout is trusted as soon as it may be written to, and brings its own configuration", async () => {
+  const at = await codexBox([{ answers: [DONE, DONE] }]);
+  await mkdir(join(at.cwd, ".codex"));
+  await writeFile(join(at.cwd, ".codex", "config.toml"), `model = "model-of-the-checkout"\n`);
+  await runCodexStep(at, { template: AUTO });
+  await runCodexStep(await startedAnew(at), { template: AUTO.replace("auto", "new") });
+  expect(at.model.requests.map(({ model }) => model)).toEqual(["fake-direct", "fake-direct"]);
+  const config = readFileSync(join(at.home, "config.toml"), "utf8");
+  expect(config).toContain(`[projects."${at.cwd}"]\ntrust_level = "untrusted"`);
+  expect(config).not.toContain(`"trusted"`);
+});
+
+test("trap 3: turn/start in a running turn steers it: two steps of one directory never share a turn", async () => {
+  const at = await codexBox([{ answers: [DONE] }, { prompt: "Wait", answers: [held(DONE)] }]);
+  await runCodexStep(at, { template: AUTO });
+  // Nobody at an edge keeps them apart.
+  const alone = { request: { conversation: undefined } };
+  const first = await startCodexStep(at, { template: AUTO.replace("Do it.", "Wait."), ...alone });
+  await until(() => (at.model.requests.length === 2 ? true : undefined));
+  const second = await runCodexStep(at, { template: AUTO, ...alone });
+  expect(second.results).toMatchObject([{ status: "blocked", artifacts: { heldBy: first.runId } }]);
+  at.model.release();
+  await first.step.ended;
+  expect(first.results).toMatchObject([{ status: "completed" }]);
+  expect(JSON.stringify(at.model.requests.slice(1).map(({ input }) => input.at(-1)))).not.toContain("Do it.");
+});
+
+test("trap 4: turn/interrupt leaves the running command alive, also one that has left its session", async () => {
+  const at = await codexBox([
+    {
+      answers: [
+        together(command("setsid sleep 300 & sleep 300"), command("(setsid setsid sleep 300 &) ; sleep 300")),
+      ],
+    },
+  ]);
+  const life = await startCodexStep(at, { template: AUTO });
+  const mark = `CODEX_FLOW_RUN_ID=${life.runId}`;
+  await until(() => (processesWith("environ", mark).length >= 4 ? true : undefined));
+  life.step.cancel("canceled");
+  expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+  expect(processesWith("environ", mark)).toEqual([]);
+});
+
+test("trap 4 in code mode: the script's command is found and ended, too", async () => {
+  const script = `text(await tools.exec_command({ cmd: "setsid sleep 300 & sleep 300" }))`;
+  const at = await codexBox([{ answers: [codeMode(script)] }]);
+  const life = await startCodexStep(at, {
+    template: AUTO.replace("never", `never\nmodel: ${CODE_MODE_MODEL}`),
+  });
+  const mark = `CODEX_FLOW_RUN_ID=${life.runId}`;
+  await until(() => (processesWith("environ", mark).length >= 2 ? true : undefined));
+  life.step.cancel("canceled");
+  expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true } });
+  expect(processesWith("environ", mark)).toEqual([]);
+});
+
+test("trap 5: usage is the thread's total: a step counts its own, in the same server and in another one", async () => {
+  const at = await codexBox([{ answers: [command("true"), DONE] }]);
+  const runs = [await runCodexStep(at, { template: AUTO }), await runCodexStep(at, { template: AUTO })];
+  runs.push(await runCodexStep(await startedAnew(at), { template: AUTO }));
+  expect(new Set(runs.map(threadOf)).size).toBe(1);
+  expect(runs.map(({ results }) => results[0]?.artifacts?.["usage"])).toMatchObject(
+    runs.map(() => ({ inputTokens: 200, cachedInputTokens: 80, outputTokens: 40 })),
+  );
+});
+
+test("trap 6: commands inherit Codex's whole environment, the key of its provider included", async () => {
+  const at = await codexBox([{ answers: [command("env"), DONE] }]);
+  const life = await runCodexStep(at, { template: AUTO, variables: { WANTED: "yes" } });
+  const told = life.told.join("\n");
+  expect(told).toContain("WANTED=yes");
+  expect(told).toContain(`CODEX_FLOW_ATTEMPT_ID=${life.runId}_a1`);
+  for (const name of ["CODEX_HOME", "CODEX_FLOW_APP_SERVER_ID"]) expect(told).not.toContain(`${name}=`);
+});
+
+test("trap 7: what a step gives its commands as their environment is not written into Codex's home", async () => {
+  const value = "s3cr3t-of-the-environment-0123456789";
+  const at = await codexBox([{ answers: [command("true"), DONE] }]);
+  const secrets = [{ name: "TOKEN", value }];
+  await runCodexStep(at, { template: AUTO, secrets, variables: { TOKEN: value } });
+  await at.box.stop();
+  const files = readdirSync(at.home, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  expect(files.length).toBeGreaterThan(3);
+  for (const { parentPath, name } of files)
+    expect(readFileSync(join(parentPath, name), "latin1"), name).not.toContain(value);
+});
+
+test("trap 8: a message of the agent is no answer: only the last one of the turn is", async () => {
+  const at = await codexBox([
+    {
+      answers: [
+        together(message(JSON.stringify({ status: "failed", message: "early" })), command("true")),
+        DONE,
+      ],
+    },
+  ]);
+  const { results } = await runCodexStep(at, { template: AUTO });
+  expect(results).toMatchObject([{ status: "completed", message: "done" }]);
+});
