@@ -40,7 +40,7 @@ const RULES = [
   { prompt: "task long", answers: [command("setsid sleep 300 & setsid sleep 300 & sleep 300"), DONE] },
   { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
   { prompt: "task tell", answers: [command('printf %s "$TOKEN" | fold -w 5; echo "$TOKEN"'), DONE] },
-  { prompt: "task talk", answers: [command("sleep 2"), DONE] },
+  { prompt: "task talk", answers: [command("sleep 8"), DONE] },
   { prompt: "task quick", answers: [DONE] },
 ];
 
