@@ -22,7 +22,8 @@ async function demo(flags: string[], meanwhile?: (mark: string) => Promise<void>
   // Codex gets few variables of the agent's, and USER is one of them.
   const mark = `demo-${randomUUID()}`;
   const shown = execa(node, [join(project, "scripts/demo.ts"), ...flags], {
-    env: { USER: mark },
+    // Where CI is set, a pipe has colours too.
+    env: { USER: mark, NO_COLOR: "1" },
     reject: false,
     stdin: "ignore",
   });
