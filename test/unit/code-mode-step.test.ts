@@ -76,6 +76,8 @@ text("last"); result({ status: "completed" });`),
     expect(printed(life.told)).toMatch(/first\n[\s\S]*last\n/);
     expect(printed(life.told)).toContain("noted\n");
     expect(life.results).toMatchObject([{ status: "completed" }]);
+    // Nothing is used: that each look at the script says so would keep a silent one alive.
+    expect(life.items.filter(({ type }) => type === "usage")).toEqual([]);
   });
 
   test("leaves the box's model to codex steps of the same app-server", async () => {

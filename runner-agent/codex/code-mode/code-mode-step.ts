@@ -8,6 +8,7 @@
  * M2. A script that throws has failed, whatever it printed, as a process that exits with another code than 0.
  * M3. The thread is a new one each time: a script begins at its beginning.
  */
+import type { AgentItem } from "../../../contract/agent-item.ts";
 import { Countdown } from "../../steps/clocks.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
@@ -85,6 +86,11 @@ class ScriptWork implements StepWork {
     ]);
     this.#native = native;
     return native ? await this.#byFork(lease) : await this.#byProvider(lease);
+  }
+
+  /** Nothing is paid for, and each look at a script that goes on says so: that is no sign of life. */
+  sift(items: AgentItem[]): AgentItem[] {
+    return items.filter(({ type }) => type !== "usage");
   }
 
   async ended(stop: Stop): Promise<Stop> {

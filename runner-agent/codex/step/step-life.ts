@@ -29,7 +29,12 @@ import { WorkRecord } from "./work-record.ts";
 export interface StepWork {
   /** From a server to the reason why it is over; a result is told by then. */
   work(lease: ServerLease): Promise<Stop>;
-  /** Each item of the thread, before it is handed on. */
+  /**
+   * What of a notification's items is worth telling; where none is, nobody has said anything. Without it all are, and
+   * each notification counts as a word of Codex's.
+   */
+  sift?(items: AgentItem[]): AgentItem[];
+  /** Each item that is, before it is handed on. */
   heard?(item: AgentItem): void;
   /** The thread is closed, its processes are gone: what is held back goes on now, and may still say what went wrong. */
   ended?(stop: Stop): Stop | Promise<Stop>;
@@ -179,8 +184,9 @@ export class StepLife implements RunningStep {
   }
 
   #told(items: AgentItem[]): void {
-    this.restartSilence();
-    for (const item of items) {
+    const sifted = this.#work.sift?.(items);
+    if (sifted === undefined || sifted.length > 0) this.restartSilence();
+    for (const item of sifted ?? items) {
       this.record.note(item);
       this.#work.heard?.(item);
       if (!(this.#paused && item.state === "delta")) this.items.add(item);
