@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
-import { codexKind } from "./codex/codex-kind.ts";
+import { codexKinds } from "./codex/codex-kind.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal, JournalInUseError, JournalUnwritableError } from "./journal/journal.ts";
@@ -59,7 +59,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       "runnerId",
       () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
     );
-    const codex = codexKind({
+    const codex = codexKinds({
       config: config.codex,
       environment: process.env,
       runnerId,
@@ -76,7 +76,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
         log,
         executor: config.executor,
         environment: stepEnvironment(config, process.env, withheld(options.token, config.codex.env)),
-        startStep: stepStarter({ codex: codex.start }),
+        startStep: stepStarter(codex.starters),
         workspaces: new Workspaces({
           workspace,
           runnerId,

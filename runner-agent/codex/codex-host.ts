@@ -4,17 +4,39 @@
  * app-server; `stop` ends it.
  */
 import { join } from "node:path";
-import type { CodexConfig } from "../config/codex-config.ts";
+import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
 import { CodexHome } from "./home.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
-import type { CodexHost } from "./step/codex-step.ts";
+import type { Sandbox } from "./step/prompt-template.ts";
+import type { CodexRules } from "./step/step-plan.ts";
 
 /** What of the agent's environment Codex itself needs; CODEX_HOME is its own. */
 const PASSED = BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR");
+
+/** What all steps of an agent that Codex works for share. */
+export interface CodexHost {
+  servers: SharedServer;
+  sessions: Sessions;
+  rules: CodexRules;
+  /** By model. */
+  prices: Readonly<Record<string, ModelPrice>>;
+  /**
+   * Makes a directory one that Codex may work in, without trusting what lies in it. Returns variables that the commands
+   * get there. @throws CodexError
+   */
+  admit(directory: string): Record<string, string>;
+  /** Keeps a text as a file for Codex, where no command can write to it. Returns its path. @throws CodexError */
+  keep(name: string, text: string): string;
+  /**
+   * Whether steps with that sandbox can run here at all; a login is of no matter to those that ask no model.
+   * @throws CodexError that says why not
+   */
+  fit(server: AppServer, wants: { sandbox: Sandbox; model: boolean }): Promise<void>;
+}
 
 export interface CodexOnBox extends CodexHost {
   stop(): Promise<void>;
@@ -64,11 +86,13 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       made().enter(cwd);
       return { TMPDIR: made().temporary };
     },
-    fit: async (server, sandbox) => {
+    keep: (name, text) => made().keep(name, text),
+    fit: async (server, { sandbox, model }) => {
       const known = fitness.get(server) ?? boxFitness(server);
       fitness.set(server, known);
       const { login, sandbox: unavailable } = await known;
-      const fault = login ?? (sandbox === "danger-full-access" ? undefined : unavailable);
+      const fault =
+        (model ? login : undefined) ?? (sandbox === "danger-full-access" ? undefined : unavailable);
       if (fault !== undefined) throw fault;
     },
     stop: () => servers.stop(),

@@ -1,37 +1,48 @@
 /**
- * The runner kind `codex` for an agent: everything about Codex is loaded by the first such step, since most boxes'
- * agents wait for months without one, and at rest each megabyte counts.
+ * The runner kinds `codex` and `code-mode` for an agent: everything about Codex is loaded by the first such step, since
+ * most boxes' agents wait for months without one, and at rest each megabyte counts.
  */
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../steps/step.ts";
 import type { StepClocks } from "../steps/clocks.ts";
+import { refusedStep } from "../steps/refused-step.ts";
 import type { CodexOnBox, CodexOnBoxOptions } from "./codex-host.ts";
+import { codeModeFault } from "./code-mode/gate.ts";
 
-export interface CodexKind {
-  start: StepStarter;
+export interface CodexKinds {
+  starters: Record<"codex" | "code-mode", StepStarter>;
   /** Ends the app-server, if there ever was one. */
   stop(): Promise<void>;
 }
 
-export function codexKind(options: CodexOnBoxOptions): CodexKind {
-  let loaded: Promise<{ box: CodexOnBox; start: StepStarter }> | undefined;
-  const load = async (): Promise<{ box: CodexOnBox; start: StepStarter }> => {
-    const [{ codexOnBox }, { codexStarter }] = await Promise.all([
-      import("./codex-host.ts"),
-      import("./step/codex-step.ts"),
-    ]);
-    const box = codexOnBox(options);
-    return { box, start: codexStarter(box) };
-  };
+export function codexKinds(options: CodexOnBoxOptions): CodexKinds {
+  let onBox: Promise<CodexOnBox> | undefined;
+  const box = (): Promise<CodexOnBox> =>
+    (onBox ??= import("./codex-host.ts").then(({ codexOnBox }) => codexOnBox(options)));
+  const codex = once(async () => {
+    const [host, { codexStarter }] = await Promise.all([box(), import("./step/codex-step.ts")]);
+    return codexStarter(host);
+  });
+  const codeMode = once(async () => {
+    const [host, { codeModeStarter }] = await Promise.all([box(), import("./code-mode/code-mode-step.ts")]);
+    return codeModeStarter(host);
+  });
   return {
-    start: (request, events, clocks) =>
-      new LoadingStep(
-        (loaded ??= load()).then(({ start }) => start),
-        request,
-        events,
-        clocks,
-      ),
-    stop: async () => (await loaded)?.box.stop(),
+    starters: {
+      codex: (...given) => new LoadingStep(codex(), ...given),
+      "code-mode": (request, events, clocks) => {
+        const fault = codeModeFault(options.environment, request.flow.name, request.step.name);
+        return fault === undefined
+          ? new LoadingStep(codeMode(), request, events, clocks)
+          : refusedStep(fault);
+      },
+    },
+    stop: async () => (await onBox)?.stop(),
   };
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** A step whose code is still being loaded: what it is told meanwhile, it is told when it is there. */

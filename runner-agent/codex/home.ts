@@ -124,6 +124,15 @@ export class CodexHome {
     return this.#projects.get(path) === true;
   }
 
+  /** Keeps a file beside the configuration. Returns its path. */
+  keep(name: string, text: string): string {
+    const file = join(this.path, name);
+    // Codex may read it at any time.
+    writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
+    renameSync(`${file}.new`, file);
+    return file;
+  }
+
   #write(): void {
     const projects = Object.fromEntries(
       [...this.#projects].map(([path, trusted]) => [
@@ -131,10 +140,7 @@ export class CodexHome {
         { trust_level: trusted ? "trusted" : "untrusted" },
       ]),
     );
-    const file = join(this.path, "config.toml");
-    // Codex may read it at any time.
-    writeFileSync(`${file}.new`, stringify({ ...this.#config, projects }), { mode: OWNER_ONLY_FILE });
-    renameSync(`${file}.new`, file);
+    this.keep("config.toml", stringify({ ...this.#config, projects }));
   }
 }
 

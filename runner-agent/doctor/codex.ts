@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import packageDescription from "../../package.json" with { type: "json" };
 import { connectAppServer } from "../codex/app-server.ts";
+import { isCodeModeOn } from "../codex/code-mode/gate.ts";
 import { stateDirectory, userCodexHome } from "../codex/codex-host.ts";
 import { CodexHome } from "../codex/home.ts";
 import { codexConfig, type CodexConfig } from "../config/codex-config.ts";
@@ -181,6 +182,34 @@ export const codexSandboxCheck: Check = {
             fix: "use the Codex of this project, and see that command under [codex] names no wrapper that leaves the sandbox out",
           }
         : { state: "ok", found: "commands run in it, and cannot write where they must not" };
+    }).catch((): Finding => ({ state: "warn", found: NO_HOME }));
+  },
+};
+
+/** Whether steps of the kind code-mode run here: it is the owner's word, and needs no login. */
+export const codeModeCheck: Check = {
+  name: "code mode",
+  probe: async (box) => {
+    if (!isCodeModeOn(box.environment))
+      return { state: "ok", found: "off: CODEX_FLOWS_MODE=code-mode in the agent's environment turns it on" };
+    const { url, allowDangerFullAccess } = codexOf(box);
+    const sandbox = allowDangerFullAccess ? "any sandbox" : "a sandbox, never without one";
+    if (url !== undefined) return { state: "ok", found: `on, in ${sandbox}; by the app-server at ${url}` };
+    return await withHome(box, async ({ variables }) => {
+      const answer = await ask(box, box.programs.codex, ["features", "list"], variables);
+      if (answer.exitCode !== 0)
+        return {
+          state: "missing",
+          found: `on, but ${failure(box.programs.codex, answer)}`,
+          fix: "see the line of codex above; or take CODEX_FLOWS_MODE and CODEX_FLOWS_ENABLE_CODE_MODE out of the agent's environment",
+        };
+      return /^code_mode/m.test(answer.stdout)
+        ? { state: "ok", found: `on, and possible: in ${sandbox}` }
+        : {
+            state: "missing",
+            found: "on, but this Codex has no code mode",
+            fix: `use ${SUPPORTED_VERSION}, which npm install in the project brings`,
+          };
     }).catch((): Finding => ({ state: "warn", found: NO_HOME }));
   },
 };

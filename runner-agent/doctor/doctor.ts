@@ -3,7 +3,14 @@
  * doctor itself never fails.
  */
 import { wordsOf, type Box, type Check, type Finding } from "./check.ts";
-import { codexCheck, codexHomeCheck, codexLoginCheck, codexSandboxCheck, codexServerCheck } from "./codex.ts";
+import {
+  codeModeCheck,
+  codexCheck,
+  codexHomeCheck,
+  codexLoginCheck,
+  codexSandboxCheck,
+  codexServerCheck,
+} from "./codex.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "./edge.ts";
 import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
@@ -19,6 +26,7 @@ export const CHECKS: readonly Check[] = [
   codexHomeCheck,
   codexLoginCheck,
   codexSandboxCheck,
+  codeModeCheck,
   gitCheck,
   systemdCheck,
   procCheck,

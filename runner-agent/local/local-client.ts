@@ -22,7 +22,7 @@ import { LocalFlows, type LocalAnswer } from "./local-flows.ts";
 import type { RunWatcher } from "./local-run.ts";
 import { MemoryStore } from "./memory-store.ts";
 import type { LocalRun, LocalStore } from "./store.ts";
-import { checkStatus, localEventView, localRunView, pageOf } from "./views.ts";
+import { checkStatus, localEventView, localRunView, outputView, pageOf } from "./views.ts";
 
 const SECOND_MS = 1000;
 /** Where file state stands when nothing else is said, below the workspace. */
@@ -114,7 +114,8 @@ function watcherOf(heard: ((progress: FlowProgress) => void) | undefined): RunWa
     changed: (run) => heard?.({ kind: "run", run: normalizeRun(localRunView(run)) }),
     output: (run, output) => {
       if (heard === undefined) return;
-      const { kind, text, at } = output;
+      const { kind, at } = output;
+      const { text } = outputView(output, 0);
       heard({ kind: "output", runId: run.id, output: { kind, text, createdAt: iso(at), raw: output } });
     },
   };

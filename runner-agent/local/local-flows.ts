@@ -21,19 +21,15 @@ import { newRun } from "../../contract/run-lifecycle.ts";
 import { isTerminal, type RunRecord } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
-import { readRunnerConfig, RunnerConfigError } from "../config/runner-config.ts";
-import { stepEnvironment } from "../config/step-environment.ts";
 import { findStep, matchLive, type FlowFolder, type LocalMatch } from "./live-catalog.ts";
+import { LocalBox } from "./local-box.ts";
 import { RunInProgress, type RunHost, type RunTarget, type RunWatcher } from "./local-run.ts";
 import { thisProcess } from "./owner.ts";
 import { recover } from "./recovery.ts";
-import { LocalConfigurationError } from "./state-error.ts";
 import type { LocalEvent, LocalOutput, LocalRun, LocalStore, StoredEvent } from "./store.ts";
 
 /** Between two looks at a run that another process works on. */
 const LOOK_AGAIN_MS = 100;
-/** The program's own credentials: no step is given them, whatever the box passes. */
-const WITHHELD_VARIABLES = ["CODEX_FLOW_TOKEN", "CODEX_FLOW_EVENT_SECRET"];
 
 export interface LocalFlowsOptions extends FlowFolder {
   store: LocalStore;
@@ -66,6 +62,7 @@ interface Dispatch {
 
 export class LocalFlows {
   readonly #options: LocalFlowsOptions;
+  readonly #box: LocalBox;
   readonly #live = new Map<string, RunInProgress>();
   #turn: Promise<unknown> = Promise.resolve();
   /** Who has asked for the end of everything. */
@@ -73,6 +70,7 @@ export class LocalFlows {
 
   constructor(options: LocalFlowsOptions) {
     this.#options = options;
+    this.#box = new LocalBox(options.cwd, options.environment);
   }
 
   /** Throws ValidationError or PayloadTooLargeError for what is no event; LocalStateError. */
@@ -239,10 +237,16 @@ export class LocalFlows {
       this.#turn = turn.catch(() => undefined);
       return turn.then((chained) => Promise.all(chained));
     });
-    const work = Promise.all(works).then(() => undefined);
+    const work = Promise.all(works)
+      .then(() => undefined)
+      .finally(() => this.#atRest());
     // Who does not wait for it reads from the store what became of the runs.
     work.catch(() => undefined);
     return work;
+  }
+
+  async #atRest(): Promise<void> {
+    if (this.#live.size === 0) await this.#box.rest();
   }
 
   async #sendChained(live: RunInProgress, { rootId, depth }: Lineage): Promise<Array<Promise<void>>> {
@@ -259,25 +263,8 @@ export class LocalFlows {
   }
 
   async #host(): Promise<RunHost> {
-    const { cwd, store, watcher, edgeUrl, environment } = this.#options;
-    try {
-      const config = await readRunnerConfig({ workspace: cwd });
-      const withheld = WITHHELD_VARIABLES.flatMap((name) => {
-        const value = environment[name];
-        return value === undefined || value === "" ? [] : [{ name, value }];
-      });
-      return {
-        store,
-        watcher,
-        edgeUrl,
-        runnerName: config.name,
-        environment: stepEnvironment(config, environment, withheld),
-      };
-    } catch (error) {
-      if (error instanceof RunnerConfigError)
-        throw new LocalConfigurationError(error.message, error.problems);
-      throw error;
-    }
+    const { store, watcher, edgeUrl } = this.#options;
+    return { store, watcher, edgeUrl, ...(await this.#box.look()) };
   }
 
   async #find(runId: string): Promise<LocalRun> {

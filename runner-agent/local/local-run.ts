@@ -22,7 +22,7 @@ import { isTerminal, waitingAttempt, type AttemptEnd, type RunRecord } from "../
 import type { OutputStream } from "../../contract/runner-link.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
-import { startStep } from "../steps/start-step.ts";
+import type { StartStep } from "../steps/start-step.ts";
 import type { RunningStep } from "../steps/step.ts";
 import type { LocalOutput, LocalRun, LocalStore } from "./store.ts";
 
@@ -37,6 +37,7 @@ export interface RunHost {
   store: LocalStore;
   watcher: RunWatcher;
   environment: StepEnvironment;
+  startStep: StartStep;
   edgeUrl: string;
   /** How this machine calls itself. */
   runnerName: string;
@@ -144,7 +145,7 @@ export class RunInProgress {
     if (this.#run.cancel !== undefined) return { reason: "canceled", tree: { empty: true, survivors: [] } };
     const { loaded, step, event, firstAttempt = 1 } = this.#target;
     const { name, version } = loaded.flow;
-    this.#step = startStep(
+    this.#step = this.#host.startStep(
       {
         runId: this.#run.id,
         attempt: firstAttempt + number - 1,

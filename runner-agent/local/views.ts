@@ -2,6 +2,7 @@
 import { BadRequestError } from "../../contract/errors.ts";
 import { RESULT_STATUSES } from "../../contract/flow-result.ts";
 import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
+import { outputChunkView } from "../../contract/output-view.ts";
 import { PROCESS_STATUSES, type RunRecord } from "../../contract/run-record.ts";
 import { iso, runView, type EventView, type OutputChunkView, type RunView } from "../../contract/run-view.ts";
 import type { LocalEvent, LocalOutput } from "./store.ts";
@@ -17,7 +18,7 @@ export function localRunView(run: RunRecord, output?: LocalOutput[]): RunView {
 }
 
 export function outputView({ attempt, kind, text, at }: LocalOutput, index: number): OutputChunkView {
-  return { cursor: `${attempt}.${index + 1}`, attempt, seq: index + 1, kind, text, createdAt: iso(at) };
+  return outputChunkView(attempt, { seq: index + 1, stream: kind, text, at });
 }
 
 export function localEventView({ event, createdAt, matched, lineage }: LocalEvent): EventView {

@@ -1,4 +1,4 @@
-/** A codex step over the real Codex behind a fake model, with whoever answers it in the test's own hands. */
+/** A codex or code-mode step over the real Codex behind a fake model, with whoever answers it in the test's own hands. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -9,6 +9,7 @@ import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import { codexOnBox, type CodexOnBox } from "../../runner-agent/codex/codex-host.ts";
+import { codeModeStarter } from "../../runner-agent/codex/code-mode/code-mode-step.ts";
 import { codexStarter } from "../../runner-agent/codex/step/codex-step.ts";
 import { codexConfig, type CodexConfig } from "../../runner-agent/config/codex-config.ts";
 import type { Secret } from "../../runner-agent/config/step-environment.ts";
@@ -107,8 +108,12 @@ export interface CodexLife extends CodexBox {
   until(isSo: () => boolean): Promise<void>;
 }
 
+const STARTERS = { codex: codexStarter, "code-mode": codeModeStarter };
+
 export interface CodexStepOptions {
+  /** Text of the step's script: a prompt, or JavaScript for code mode. */
   template: string;
+  runner?: keyof typeof STARTERS;
   step?: Partial<FlowStep>;
   request?: Partial<StepRequest>;
   payload?: unknown;
@@ -121,7 +126,8 @@ let runs = 0;
 
 export async function startCodexStep(at: CodexBox, options: CodexStepOptions): Promise<CodexLife> {
   runs += 1;
-  const file = `step-${runs}.md`;
+  const { runner = "codex" } = options;
+  const file = `step-${runs}.${runner === "codex" ? "md" : "js"}`;
   await writeFile(join(at.cwd, file), options.template);
   const signal = new Signal();
   const watchers = new Watchers(signal);
@@ -137,14 +143,14 @@ export async function startCodexStep(at: CodexBox, options: CodexStepOptions): P
     survivors: [],
     until: (isSo) => signal.until(isSo),
   };
-  const step = codexStarter(at.box)(
+  const step = STARTERS[runner](at.box)(
     {
       runId,
       attempt: 1,
       flow: { name: "review", version: 1, root: at.cwd },
       step: {
         name: "look",
-        runner: "codex",
+        runner,
         script: file,
         pool: "default",
         labels: [],

@@ -1,14 +1,20 @@
 /** `codex-flow fire` and `codex-flow run`: steps run by the program itself, without an edge, as its users see it. */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
+import { stringify } from "smol-toml";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { processStart } from "../../runner-agent/steps/process-tree.ts";
-import { workspaceWith } from "../support/flow-workspace.ts";
+import { fakeModel, folder } from "../support/codex.ts";
+import { structured } from "../support/fake-model/answers.ts";
+import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
+import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
+import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 
 const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
@@ -18,18 +24,18 @@ const STEP = `${RAW} console.log("to the log"); console.error("to the log, too")
 const SCHEMA = { required: ["status"], properties: { status: { type: "string" } } };
 
 /** A program that runs, with an event on its standard input. It is gone when its test is over. */
-function start(cwd: string, words: string[], event: unknown) {
+function start(cwd: string, words: string[], event: unknown, more: Record<string, string> = {}) {
   const child = spawn(process.execPath, [PROGRAM, ...words], {
     cwd,
-    env: { PATH: process.env["PATH"], HOME: cwd, MY_TOKEN: "a-value-that-is-secret" },
+    env: { PATH: process.env["PATH"], HOME: cwd, MY_TOKEN: "a-value-that-is-secret", ...more },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   child.stdin.end(JSON.stringify(event));
   return child;
 }
 
-async function codexFlow(cwd: string, words: string[], event: unknown) {
-  const child = start(cwd, words, event);
+async function codexFlow(cwd: string, words: string[], event: unknown, more?: Record<string, string>) {
+  const child = start(cwd, words, event, more);
   const ended = once(child, "exit") as Promise<[number | null]>;
   const [out, err, [code]] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended]);
   return { code, out, err };
@@ -209,6 +215,7 @@ describe("run", () => {
     "ended by %s ends the step's whole tree, and says so",
     async (signal) => {
       const offspring = `import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
       appendFileSync("../../pids", spawn("sleep", ["1000"], { stdio: "ignore" }).pid + "\\n");`;
       const step = ENDLESS.replace(/process\.on.*\n/, offspring);
       const cwd = await workspaceWith(nodePackage("step", step));
@@ -228,4 +235,48 @@ describe("run", () => {
       expect(pids.map(processStart)).toEqual([undefined, undefined]);
     },
   );
+});
+
+describe("steps that Codex works for", () => {
+  const FLOW = (runner: string, script: string): string =>
+    `name = "codex"\nversion = 1\n[[steps]]\nname = "run"\nrunner = "${runner}"\nscript = "${script}"\n[steps.trigger]\ntype = "codex.event"\n`;
+  const SCRIPT = `text("to the log"); const asked = await tools.exec_command({ cmd: "touch made", shell: "/bin/sh", login: false }).catch(() => "declined");
+result({ status: "completed", message: JSON.stringify(asked) });`;
+  const fired = { id: "c:1", type: "codex.event" };
+
+  /** Not below the temporary directory, where Codex's home may not be. */
+  async function codexWorkspace(runner: string, script: string, text: string): Promise<string> {
+    const cwd = folder("cli-local");
+    await writeFiles(cwd, { "flows/codex/flow.toml": FLOW(runner, script), [`flows/codex/${script}`]: text });
+    return cwd;
+  }
+
+  test("a saved script runs here, too, where the environment turns code mode on; nobody can be asked", async () => {
+    const cwd = await codexWorkspace(
+      "code-mode",
+      "run.js",
+      `/*---\napproval_policy: untrusted\n---*/\n${SCRIPT}`,
+    );
+    const off = await codexFlow(cwd, [...FIRE, "--json"], fired);
+    expect(off.code).toBe(EXIT.bad);
+    expect(off.out).toContain("requires CODEX_FLOWS_ENABLE_CODE_MODE=1");
+    const on = await codexFlow(cwd, FIRE, fired, { CODEX_FLOWS_MODE: "code-mode" });
+    expect(on.out).toMatch(/codex\/run {2}completed/);
+    expect(on.err).toContain("to the log\n");
+    expect(on.err).toContain("touch made");
+    expect(existsSync(join(cwd, "flows/codex/made"))).toBe(false);
+    expect(processesWith("environ", `CODEX_HOME=${cwd}`)).toEqual([]);
+  });
+
+  test("a codex step asks the model of this user", async () => {
+    const cwd = await codexWorkspace("codex", "prompt.md", "Do it.");
+    const model = await fakeModel([{ answers: [structured({ status: "changed", message: "done" })] }]);
+    const config = stringify(fakeModelConfig(model.url, writeModelCatalog(cwd)));
+    await writeFiles(cwd, { ".codex/config.toml": config });
+    const { code, out } = await codexFlow(cwd, [...FIRE, "--json"], fired);
+    expect([code, JSON.parse(out)]).toMatchObject([
+      EXIT.ok,
+      { results: [{ result: { status: "changed", message: "done" } }] },
+    ]);
+  });
 });

@@ -1,5 +1,6 @@
 /** Prompt templates: what is filled in, and which mistakes are said before a model is asked. */
 import { describe, expect, test } from "vitest";
+import { FrontMatterError } from "../../runner-agent/codex/step/front-matter.ts";
 import { PromptTemplateError, renderPrompt } from "../../runner-agent/codex/step/prompt-template.ts";
 
 const event = {
@@ -22,7 +23,7 @@ function fault(source: string): string {
   try {
     render(source);
   } catch (error) {
-    if (error instanceof PromptTemplateError) return error.message;
+    if (error instanceof PromptTemplateError || error instanceof FrontMatterError) return error.message;
     throw error;
   }
   throw new Error("it was rendered");

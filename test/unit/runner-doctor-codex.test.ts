@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Check } from "../../runner-agent/doctor/check.ts";
 import {
+  codeModeCheck,
   codexCheck,
   codexHomeCheck,
   codexLoginCheck,
@@ -107,6 +108,20 @@ test("a sandbox that holds, one that cannot be made, and one that holds nothing"
   expect([open.state, open.found]).toEqual(["missing", expect.stringContaining("must not")]);
   const gone = await look(codexSandboxCheck, { codex: 'command = "/nowhere/codex"' });
   expect([gone.state, gone.found]).toEqual(["warn", expect.stringContaining("not tried")]);
+});
+
+test("code mode is off unless the environment says so, and then Codex has to have it", async () => {
+  expect(await look(codeModeCheck)).toMatchObject({
+    state: "ok",
+    found: expect.stringMatching(/^off/) as string,
+  });
+  const environment = { CODEX_FLOWS_MODE: "code-mode" };
+  const on = await look(codeModeCheck, { environment, codex: "allow_danger_full_access = true" });
+  expect(on).toMatchObject({ state: "ok", found: "on, and possible: in any sandbox" });
+  const none = await look(codeModeCheck, { environment, ...program("echo 'hooks  stable  true'") });
+  expect([none.state, none.found]).toEqual(["missing", expect.stringContaining("no code mode")]);
+  const gone = await look(codeModeCheck, { environment, codex: 'command = "/nowhere/codex"' });
+  expect([gone.state, gone.fix]).toEqual(["missing", expect.stringContaining("CODEX_FLOWS_MODE")]);
 });
 
 test("an app-server that is to be used has to answer", async () => {

@@ -9,6 +9,7 @@ import { CHECKS, examine } from "../../runner-agent/doctor/doctor.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "../../runner-agent/doctor/disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "../../runner-agent/doctor/edge.ts";
 import {
+  codeModeCheck,
   codexCheck,
   codexHomeCheck,
   codexLoginCheck,
@@ -194,7 +195,14 @@ test("every check is in the table of this test, and has a name of its own", () =
   const names = CHECKS.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
   // In the parts on a real disk, and with the real Codex.
-  const elsewhere = [journalCheck, codexServerCheck, codexHomeCheck, codexLoginCheck, codexSandboxCheck];
+  const elsewhere = [
+    journalCheck,
+    codexServerCheck,
+    codexHomeCheck,
+    codexLoginCheck,
+    codexSandboxCheck,
+    codeModeCheck,
+  ];
   const shown = [...TABLE.map(([check]) => check), ...elsewhere];
   expect(CHECKS.filter((check) => !shown.includes(check))).toEqual([]);
 });

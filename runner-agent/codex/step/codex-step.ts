@@ -1,58 +1,29 @@
 /**
  * The runner kind `codex`: one or more turns in a thread of the real Codex, from the rendered prompt to a result in the
- * form of FLOW_RESULT, and the proof that nothing of it is left.
+ * form of FLOW_RESULT. Its life from a server to the proof that nothing is left: step-life.ts (K2, K4).
  *
  *   plan ─▶ server ─▶ thread ─▶ turn ─▶ answer ──valid──▶ result
  *                                 ▲        ├─invalid──▶ one correcting turn
  *                                 └────────┴─messages that came too late for the turn
  *
  * K1. The turn that completed is the terminal event: its result is sent at once, whatever still runs (invariant 9).
- * K2. Whoever ends it first (a clock, a cancel, the budget) says why; the turn is interrupted, then what its commands
- *     have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment.
- * K3. A thread has one writer: before an existing one is written to, the edge has said that it is this run.
- * K4. An app-server that dies takes the attempt with it, as lost; the next attempt goes on in the same thread.
+ * K3. A thread has one writer: before an existing one is written to, the edge has said that it is this run. An attempt
+ *     behind one that was cut off goes on in the same thread.
  */
-import { attemptId } from "../../../contract/ids.ts";
 import type { AgentItem } from "../../../contract/agent-item.ts";
-import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
-import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
-import type { ModelPrice } from "../../config/codex-config.ts";
 import type { Message } from "../../conversation.ts";
-import { Countdown, type StepClocks } from "../../steps/clocks.ts";
-import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
-import { Redactor } from "../../steps/redaction.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
-import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../../steps/step.ts";
-import type { AppServer } from "../app-server.ts";
-import { ItemCoalescer } from "../item-coalescer.ts";
-import { runKey, type Sessions } from "../sessions.ts";
-import type { ServerLease, SharedServer } from "../shared-server.ts";
-import { approvalHandlers, type Asked } from "./approval-requests.ts";
+import type { StepStarter } from "../../steps/step.ts";
+import type { CodexHost } from "../codex-host.ts";
+import type { ServerLease } from "../shared-server.ts";
 import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
-import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
-import type { Sandbox } from "./prompt-template.ts";
-import { isOfTheServer, stopFor, turnFailed, type Stop } from "./step-stop.ts";
+import { StepLife, type StepWork } from "./step-life.ts";
+import { planStep, StepPlanError, type StepPlan } from "./step-plan.ts";
+import { turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
-import { ThreadSession, type TurnOutcome } from "./thread-session.ts";
-import { WorkRecord } from "./work-record.ts";
-
-/** What all codex steps of an agent share. */
-export interface CodexHost {
-  servers: SharedServer;
-  sessions: Sessions;
-  rules: CodexRules;
-  /** By model. */
-  prices: Readonly<Record<string, ModelPrice>>;
-  /**
-   * Makes a directory one that Codex may work in, without trusting what lies in it. Returns variables that the commands
-   * get there. @throws CodexError
-   */
-  admit(directory: string): Record<string, string>;
-  /** Whether steps with that sandbox can run here at all. @throws CodexError that says why not */
-  fit(server: AppServer, sandbox: Sandbox): Promise<void>;
-}
+import type { ThreadSession, TurnOutcome } from "./thread-session.ts";
 
 /** Messages that came when no turn took them, as one more turn. */
 const MESSAGE_BORDER = "\n\n";
@@ -60,7 +31,11 @@ const MESSAGE_BORDER = "\n\n";
 export function codexStarter(host: CodexHost): StepStarter {
   return (request, events, clocks) => {
     try {
-      return new CodexStep(host, planStep(request, host.rules), request, events, clocks);
+      const plan = planStep(request, host.rules);
+      return new StepLife(
+        { host, place: plan, request, events, clocks },
+        (life) => new CodexWork(life, plan),
+      );
     } catch (error) {
       if (error instanceof StepPlanError) return refusedStep({ code: error.code, message: error.message });
       throw error;
@@ -68,140 +43,69 @@ export function codexStarter(host: CodexHost): StepStarter {
   };
 }
 
-class CodexStep implements RunningStep {
-  readonly pid = undefined;
-  readonly ended: Promise<AttemptEnd>;
-  readonly #host: CodexHost;
+class CodexWork implements StepWork {
+  readonly #life: StepLife;
   readonly #plan: StepPlan;
-  readonly #request: StepRequest;
-  readonly #events: StepEvents;
-  readonly #clocks: StepClocks;
-  readonly #redactor: Redactor;
-  readonly #items: ItemCoalescer;
-  readonly #record = new WorkRecord();
   readonly #meter: BudgetMeter;
-  readonly #wall: Countdown;
-  readonly #silence: Countdown;
   #budgetTimer: NodeJS.Timeout | undefined;
-  /** The whole environment of the commands that the model runs. */
-  #variables: Record<string, string> = {};
-  #lease: ServerLease | undefined;
-  #session: ThreadSession | undefined;
-  #stop: Stop | undefined;
   #warned = false;
   /** The turn was interrupted for the budget. */
   #spent = false;
-  #paused = false;
-  #asking = 0;
-  #asked = 0;
   /** Messages that no turn has taken. */
   #queued: string[] = [];
   /** Messages that the active turn has taken and not yet shown: one that came behind its last look is for the next. */
   #steered: string[] = [];
 
-  constructor(host: CodexHost, plan: StepPlan, request: StepRequest, events: StepEvents, clocks: StepClocks) {
-    const { timeoutMs, silenceMs } = request.step;
-    this.#host = host;
+  constructor(life: StepLife, plan: StepPlan) {
+    const { budget, continues } = life.request;
+    this.#life = life;
     this.#plan = plan;
-    this.#request = request;
-    this.#events = events;
-    this.#clocks = clocks;
-    this.#redactor = new Redactor(request.env.secrets);
-    this.#items = new ItemCoalescer((item) => {
-      events.output("agent", JSON.stringify(item));
-    });
     this.#meter = new BudgetMeter({
-      limits: request.budget,
-      before: request.continues?.used,
-      price: host.prices[plan.settings.model ?? ""],
+      limits: budget,
+      before: continues?.used,
+      price: life.host.prices[plan.settings.model ?? ""],
     });
-    this.#wall = new Countdown(timeoutMs, () => {
-      this.#halt("timeout", `the step ran longer than its timeout_ms of ${timeoutMs} ms`);
-    });
-    this.#silence = new Countdown(silenceMs, () => {
-      this.#halt("silence", `Codex said nothing for the step's silence_ms of ${silenceMs} ms`);
-    });
-    this.#wall.start();
-    this.#silence.start();
-    this.ended = this.#run();
   }
 
-  cancel(reason: "canceled" | "abandoned"): void {
-    this.#halt(reason);
+  heard(item: AgentItem): void {
+    if (item.type === "message" && item.state === "completed" && item.role === "user")
+      this.#steered = this.#steered.filter((text) => this.#life.redactor.text(text) !== item.text);
+    if (item.type !== "usage") return;
+    this.#meter.reported(item);
+    this.#watchBudget();
   }
 
-  /** Deltas are for eyes, and are left out; the server is everybody's, so it is not held up for one thread. */
-  pause(): void {
-    this.#paused = true;
+  ended(stop: Stop): Stop {
+    clearTimeout(this.#budgetTimer);
+    return stop;
   }
 
-  resume(): void {
-    this.#paused = false;
-  }
-
-  /** The first reason counts. */
-  #halt(reason: EndReason, message?: string): void {
-    if (this.#stop !== undefined) return;
-    this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
-    void this.#session?.interrupt();
-  }
-
-  async #run(): Promise<AttemptEnd> {
-    let end: Stop;
-    try {
-      this.#variables = { ...this.#plan.variables, ...this.#host.admit(this.#plan.cwd) };
-      this.#lease = await this.#host.servers.lease();
-      end = this.#stop ?? (await this.#work(this.#lease));
-    } catch (error) {
-      // The next step gets a server that answers, on a box that may have been mended.
-      if (isOfTheServer(error)) this.#lease?.retire();
-      end = this.#stop ?? stopFor(error, this.#redactor);
-    }
-    return await this.#finish(end);
-  }
-
-  async #work(lease: ServerLease): Promise<Stop> {
-    const fit = this.#host.fit(lease.server, this.#plan.settings.sandbox);
+  async work(lease: ServerLease): Promise<Stop> {
+    const { host, request, variables } = this.#life;
+    const { settings, prompt } = this.#plan;
+    const fit = host.fit(lease.server, { sandbox: settings.sandbox, model: true });
     // Awaited below; until then nobody listens.
     fit.catch(() => undefined);
     const opened = await chooseThread({
       lease,
       plan: this.#plan,
-      request: this.#request,
-      sessions: this.#host.sessions,
-      variables: this.#variables,
+      request,
+      sessions: host.sessions,
+      variables,
       say: (text) => {
-        this.#say(text);
+        this.#life.say(text);
       },
     });
     await fit;
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
     const { threadId, again } = opened;
-    const session = new ThreadSession({
-      lease,
-      threadId,
-      cwd: this.#plan.cwd,
-      redactor: this.#redactor,
-      told: (items) => {
-        this.#told(items);
-      },
-    });
-    this.#session = session;
-    lease.handle(
-      threadId,
-      approvalHandlers({
-        policy: this.#plan.settings.approvalPolicy,
-        pathsOf: (itemId) => this.#record.pathsOf(itemId),
-        ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
-      }),
-    );
-    this.#request.conversation?.onMessage((message) => this.#hear(session, message));
-    this.#request.conversation?.onBudget((budget) => {
+    const session = this.#life.enter(threadId, settings);
+    request.conversation?.onMessage((message) => this.#hear(session, message));
+    request.conversation?.onBudget((budget) => {
       this.#meter.raise(budget);
       this.#watchSeconds();
     });
-    const prompt = again ? `${INTERRUPTED}\n\n${this.#plan.prompt}` : this.#plan.prompt;
-    return this.#stop ?? (await this.#turns(session, prompt));
+    return this.#life.stop ?? (await this.#turns(session, again ? `${INTERRUPTED}\n\n${prompt}` : prompt));
   }
 
   async #turns(session: ThreadSession, prompt: string): Promise<Stop> {
@@ -210,7 +114,7 @@ class CodexStep implements RunningStep {
     let corrected = false;
     for (;;) {
       const outcome = await this.#turn(session, text);
-      const over = this.#stop ?? this.#overBudget();
+      const over = this.#life.stop ?? this.#overBudget();
       if (outcome.kind !== "completed") {
         if (over !== undefined) return over;
         if (outcome.kind === "failed") return turnFailed(outcome);
@@ -220,7 +124,7 @@ class CodexStep implements RunningStep {
           text = GO_ON;
           continue;
         }
-        return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
+        return turnInterrupted();
       }
       this.#queued.push(...this.#steered.splice(0));
       if (this.#queued.length > 0 && over === undefined) {
@@ -259,44 +163,12 @@ class CodexStep implements RunningStep {
   }
 
   #blocked(heldBy: string): Stop {
-    this.#events.result({
+    this.#life.events.result({
       status: "blocked",
       message: `another run writes to this session's thread: ${heldBy}`,
       artifacts: { heldBy },
     });
     return { reason: "exited" };
-  }
-
-  #told(items: AgentItem[]): void {
-    this.#restartSilence();
-    for (const item of items) {
-      this.#record.note(item);
-      if (item.type === "message" && item.state === "completed" && item.role === "user")
-        this.#steered = this.#steered.filter((text) => this.#redactor.text(text) !== item.text);
-      if (item.type === "usage") this.#meter.reported(item);
-      if (!(this.#paused && item.state === "delta")) this.#items.add(item);
-      if (item.type === "usage") this.#watchBudget();
-    }
-  }
-
-  #restartSilence(): void {
-    if (this.#asking === 0 && !this.#paused) this.#silence.start();
-  }
-
-  /** While somebody is asked, nobody is silent. */
-  async #ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision> {
-    const { conversation, attempt } = this.#request;
-    if (conversation === undefined) return "decline";
-    this.#asked += 1;
-    this.#asking += 1;
-    this.#silence.stop();
-    this.#items.flush();
-    const request = this.#redactor.value({ ...asked, id: `a${attempt}-${this.#asked}` });
-    const { decision, by } = await conversation.ask(request as Asked & { id: string }, withdrawn);
-    this.#asking -= 1;
-    this.#restartSilence();
-    this.#say(`${asked.title}: ${decision} (${by})`);
-    return decision;
   }
 
   async #hear(session: ThreadSession, { text }: Message): Promise<"steered" | "queued"> {
@@ -312,11 +184,11 @@ class CodexStep implements RunningStep {
     const { highest, exceeded } = this.#meter.state;
     if (exceeded !== undefined) {
       this.#spent = true;
-      void this.#session?.interrupt();
+      void this.#life.session?.interrupt();
     } else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
       this.#warned = true;
       const text = `${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`;
-      this.#items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      this.#life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
     }
   }
 
@@ -339,51 +211,27 @@ class CodexStep implements RunningStep {
     const limit = this.#meter.limits[exceeded] ?? 0;
     this.#result({
       status: "needs_intervention",
-      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): let it go on with codex-flow runs budget ${this.#request.runId} --add-${exceeded} <n>`,
+      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): let it go on with codex-flow runs budget ${this.#life.request.runId} --add-${exceeded} <n>`,
       artifacts: { budget: { limits: this.#meter.limits, used, exceeded } },
     });
     return { reason: "exited" };
   }
 
   #result(result: FlowResult): void {
-    this.#items.flush();
+    this.#life.items.flush();
     const { tokens, state, limits } = this.#meter;
     const budget = Object.keys(limits).length === 0 ? {} : { budget: { limits, used: state.used } };
-    this.#events.result({
+    this.#life.events.result({
       ...result,
       artifacts: {
-        threadId: this.#session?.threadId,
-        turnIds: this.#session?.turnIds,
+        threadId: this.#life.session?.threadId,
+        turnIds: this.#life.session?.turnIds,
         usage: tokens,
         ...budget,
-        ...this.#record.artifacts,
+        ...this.#life.record.artifacts,
         ...result.artifacts,
       },
     });
-  }
-
-  #say(text: string): void {
-    this.#events.output("system", `${this.#redactor.text(text)}\n`);
-  }
-
-  async #finish({ reason, error }: Stop): Promise<AttemptEnd> {
-    for (const clock of [this.#wall, this.#silence]) clock.stop();
-    clearTimeout(this.#budgetTimer);
-    await this.#session?.close();
-    this.#lease?.release();
-    this.#items.flush();
-    const mark = `${ATTEMPT_VARIABLE}=${attemptId(this.#request.runId, this.#request.attempt)}`;
-    const tree = await endTree({ mark }, this.#clocks, (survivors) => {
-      this.#events.signalled(survivors);
-    });
-    // A later attempt goes on in this thread only if this one was cut off.
-    if (reason === "exited") this.#host.sessions.forget([runKey(this.#request.runId)]);
-    return {
-      reason,
-      tree,
-      ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
-      ...(error === undefined ? {} : { error }),
-    };
   }
 }
 

@@ -17,13 +17,14 @@
  * `{{path}}` is filled from the event, `{{config.path}}` from the flow's configuration; an object stands as JSON. A path
  * that leads nowhere is an error, unless it ends in `?`: an agent that is asked about "" does expensive nonsense.
  */
-import { Ajv, type ErrorObject } from "ajv";
-import Type, { type Static } from "typebox";
-import { parse as parseYaml } from "yaml";
+import Type from "typebox";
 import type { FlowEvent } from "../../../contract/flow-event.ts";
+import { frontMatterReader } from "./front-matter.ts";
 
 export const SANDBOXES = ["read-only", "workspace-write", "danger-full-access"] as const;
 export type Sandbox = (typeof SANDBOXES)[number];
+export const APPROVAL_POLICIES = ["never", "on-request", "untrusted"] as const;
+export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
 
 const closed = { additionalProperties: false } as const;
 const Word = Type.String({ minLength: 1, maxLength: 128 });
@@ -33,7 +34,7 @@ const FrontMatter = Type.Object(
     model: Type.Optional(Word),
     effort: Type.Optional(Word),
     sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
-    approval_policy: Type.Optional(Type.Enum(["never", "on-request", "untrusted"])),
+    approval_policy: Type.Optional(Type.Enum([...APPROVAL_POLICIES])),
     session: Type.Optional(Type.Enum(["new", "reuse", "auto"])),
     session_key: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
     on_conflict: Type.Optional(Type.Enum(["fork", "blocked"])),
@@ -49,7 +50,7 @@ export interface CodexSettings {
   model?: string;
   effort?: string;
   sandbox: Sandbox;
-  approvalPolicy: "never" | "on-request" | "untrusted";
+  approvalPolicy: ApprovalPolicy;
   session: "new" | "reuse" | "auto";
   /** Distinguishes sessions of one directory. */
   sessionKey?: string;
@@ -73,9 +74,9 @@ const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
 const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)(\?)?\s*\}\}/g;
 const PROMPT_MAX_CHARS = 512 * 1024;
 
-const check = new Ajv({ allErrors: true }).compile<Static<typeof FrontMatter>>(FrontMatter);
+const readFrontMatter = frontMatterReader(FrontMatter);
 
-/** Reads a template and fills it. @throws PromptTemplateError */
+/** Reads a template and fills it. @throws PromptTemplateError, FrontMatterError */
 export function renderPrompt(
   source: string,
   values: { event: FlowEvent; config: Record<string, unknown> | undefined },
@@ -106,32 +107,6 @@ export function renderPrompt(
       ...(fields.output === undefined ? {} : { output: fields.output }),
     },
   };
-}
-
-function readFrontMatter(text: string): Static<typeof FrontMatter> {
-  let value: unknown;
-  try {
-    value = parseYaml(text) ?? {};
-  } catch (error) {
-    throw new PromptTemplateError(
-      `the front matter is not YAML: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error)}`,
-    );
-  }
-  if (check(value)) return value;
-  throw new PromptTemplateError((check.errors ?? []).map(faultText).join("; "));
-}
-
-function faultText(fault: ErrorObject): string {
-  const key = fault.instancePath.slice(1).replaceAll("/", ".");
-  if (fault.keyword === "additionalProperties") {
-    const unknown = String((fault.params as { additionalProperty: unknown }).additionalProperty);
-    return `front matter: unknown key ${unknown}; known are ${Object.keys(FrontMatter.properties).join(", ")}`;
-  }
-  const allowed =
-    fault.keyword === "enum"
-      ? `: ${(fault.params as { allowedValues: unknown[] }).allowedValues.join(", ")}`
-      : "";
-  return `front matter: ${key || "it"} ${fault.message ?? fault.keyword}${allowed}`;
 }
 
 function fill(template: string, values: Record<string, unknown>): string {

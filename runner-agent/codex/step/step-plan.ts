@@ -7,20 +7,25 @@ import { resolve } from "node:path";
 import type { StepRequest } from "../../steps/step.ts";
 import { stepVariables, workingDirectory } from "../../steps/step-input.ts";
 import { answerForm, OutputSchemaError, type AnswerForm } from "./final-answer.ts";
-import { PromptTemplateError, renderPrompt, type CodexSettings } from "./prompt-template.ts";
+import { FrontMatterError } from "./front-matter.ts";
+import { PromptTemplateError, renderPrompt, type CodexSettings, type Sandbox } from "./prompt-template.ts";
 
 /** What the box allows; a flow package cannot grant it to itself. */
 export interface CodexRules {
   allowDangerFullAccess: boolean;
 }
 
-export interface StepPlan {
+/** Where commands run, and what they see. */
+export interface StepPlace {
+  cwd: string;
+  /** The whole environment of the commands that Codex runs, but for what its home adds. */
+  variables: Record<string, string>;
+}
+
+export interface StepPlan extends StepPlace {
   settings: CodexSettings;
   prompt: string;
-  cwd: string;
   form: AnswerForm;
-  /** The whole environment of the commands that the model runs. */
-  variables: Record<string, string>;
 }
 
 /** A step that cannot be started, and why. */
@@ -40,40 +45,58 @@ const WITHHELD = ["CODEX_HOME"];
 /** @throws StepPlanError */
 export function planStep(request: StepRequest, rules: CodexRules): StepPlan {
   const { flow, step } = request;
-  const where = `step ${flow.name}/${step.name}`;
-  const cwd = workingDirectory(request);
-  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new StepPlanError("cwd_missing", `${where}: there is no directory ${cwd} (cwd)`);
+  const place = planPlace(request);
+  const template = readScript(request, "prompt template");
   try {
-    const { settings, text } = renderPrompt(readTemplate(resolve(flow.root, step.script), where), {
-      event: request.event,
-      config: flow.config,
-    });
-    if (settings.sandbox === "danger-full-access" && !rules.allowDangerFullAccess)
-      throw new StepPlanError(
-        "sandbox_not_allowed",
-        `${where} asks for the sandbox danger-full-access, which this box does not allow: set allow_danger_full_access = true under [codex] in its runner.toml if it shall`,
-      );
+    const { settings, text } = renderPrompt(template, { event: request.event, config: flow.config });
+    checkSandbox(settings.sandbox, request, rules);
     const form = answerForm(settings.output === undefined ? undefined : resolve(flow.root, settings.output));
-    const variables = Object.fromEntries(
-      Object.entries(stepVariables(request)).filter(([name]) => !WITHHELD.includes(name)),
-    );
-    return { settings, prompt: text, cwd, form, variables };
+    return { ...place, settings, prompt: text, form };
   } catch (error) {
-    if (error instanceof PromptTemplateError || error instanceof OutputSchemaError)
-      throw new StepPlanError("template_invalid", `${where}, ${step.script}: ${error.message}`);
+    if (
+      error instanceof PromptTemplateError ||
+      error instanceof FrontMatterError ||
+      error instanceof OutputSchemaError
+    )
+      throw new StepPlanError("template_invalid", `${nameOf(request)}, ${step.script}: ${error.message}`);
     throw error;
   }
 }
 
-function readTemplate(path: string, where: string): string {
+export function nameOf({ flow, step }: StepRequest): string {
+  return `step ${flow.name}/${step.name}`;
+}
+
+/** @throws StepPlanError */
+export function planPlace(request: StepRequest): StepPlace {
+  const cwd = workingDirectory(request);
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new StepPlanError("cwd_missing", `${nameOf(request)}: there is no directory ${cwd} (cwd)`);
+  const variables = Object.fromEntries(
+    Object.entries(stepVariables(request)).filter(([name]) => !WITHHELD.includes(name)),
+  );
+  return { cwd, variables };
+}
+
+/** The step's script as text; `kind` is what it should have been. @throws StepPlanError */
+export function readScript(request: StepRequest, kind: string): string {
+  const path = resolve(request.flow.root, request.step.script);
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
     throw new StepPlanError(
       missing ? "script_missing" : "template_invalid",
-      missing ? `${where}: there is no prompt template ${path}` : `${where}: ${String(error)}`,
+      `${nameOf(request)}: ${missing ? `there is no ${kind} ${path}` : String(error)}`,
     );
   }
+}
+
+/** @throws StepPlanError for a sandbox that this box does not allow */
+export function checkSandbox(sandbox: Sandbox, request: StepRequest, rules: CodexRules): void {
+  if (sandbox === "danger-full-access" && !rules.allowDangerFullAccess)
+    throw new StepPlanError(
+      "sandbox_not_allowed",
+      `${nameOf(request)} asks for the sandbox danger-full-access, which this box does not allow: set allow_danger_full_access = true under [codex] in its runner.toml if it shall`,
+    );
 }

@@ -33,3 +33,7 @@ export function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "fail
     error: { code: "turn_failed", message: `Codex's turn failed (${code}): ${message}` },
   };
 }
+
+export function turnInterrupted(): Stop {
+  return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
+}

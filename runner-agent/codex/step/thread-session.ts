@@ -7,7 +7,7 @@ import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
 import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
-import type { ServerNotification } from "../protocol.ts";
+import type { JsonValue, ServerNotification } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
 import type { CodexSettings } from "./prompt-template.ts";
 
@@ -27,18 +27,23 @@ export class ThreadBusyError extends Error {
   readonly code = "thread_busy";
 }
 
+/** What a thread has to be told each time that it is opened. */
+export type ThreadSettings = Pick<CodexSettings, "model" | "sandbox" | "approvalPolicy" | "network">;
+
 export interface ThreadOptions {
-  settings: CodexSettings;
+  settings: ThreadSettings;
   cwd: string;
-  /** The whole environment of the commands that the model runs. */
+  /** The whole environment of the commands that Codex runs. */
   variables: Record<string, string>;
+  /** Keys of a config.toml, for this thread alone. */
+  config?: Record<string, JsonValue>;
 }
 
 /** Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. */
 export async function openThread(
   { server }: ServerLease,
   origin: ThreadOrigin,
-  { settings, cwd, variables }: ThreadOptions,
+  { settings, cwd, variables, config }: ThreadOptions,
 ): Promise<string> {
   const params = {
     cwd,
@@ -46,6 +51,7 @@ export async function openThread(
     approvalPolicy: settings.approvalPolicy,
     ...(settings.model === undefined ? {} : { model: settings.model }),
     config: {
+      ...config,
       shell_environment_policy: { inherit: "none", set: variables },
       sandbox_workspace_write: { network_access: settings.network },
     },
@@ -67,7 +73,8 @@ export async function openThread(
 }
 
 export type TurnOutcome =
-  | { kind: "completed"; answer: string }
+  /** `messages`: all of the turn, the last of which is its answer. */
+  | { kind: "completed"; answer: string; messages: string[] }
   | { kind: "interrupted" }
   | { kind: "failed"; code: string; message: string };
 
@@ -97,7 +104,7 @@ export class ThreadSession {
   #turnId: string | undefined;
   /** Resolves when Codex has said which turn the active one is. */
   #begun = Promise.withResolvers<undefined>();
-  #answer = "";
+  #messages: string[] = [];
   /** The server did not answer in time: it is asked nothing more. */
   #hung = false;
 
@@ -121,29 +128,49 @@ export class ThreadSession {
 
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
   async turn({ text, effort, outputSchema }: TurnOptions): Promise<TurnOutcome> {
-    const { server } = this.#lease;
+    return await this.#untilOver(async () => {
+      const { turn } = await this.#lease.server.request("turn/start", {
+        threadId: this.threadId,
+        input: [{ type: "text", text, text_elements: [] }],
+        ...(effort === undefined ? {} : { effort: effort }),
+        ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
+      });
+      this.#begin(turn.id);
+    });
+  }
+
+  /**
+   * A script as one turn, by a Codex that can (`code-mode/fork.ts`). The answer to the request may come as late as the
+   * turn's end; which turn it is, Codex tells. @throws CodexError
+   */
+  async execute(source: string, timeoutMs: number): Promise<TurnOutcome> {
+    const { threadId } = this;
+    return await this.#untilOver(async () => {
+      await this.#lease.server.request("thread/codeMode/execute", { threadId, source }, { timeoutMs });
+    });
+  }
+
+  async #untilOver(start: () => Promise<void>): Promise<TurnOutcome> {
     const turn = Promise.withResolvers<TurnOutcome>();
     this.#turn = turn;
     this.#begun = Promise.withResolvers();
-    this.#answer = "";
-    const { turn: started } = await server.request("turn/start", {
-      threadId: this.threadId,
-      input: [{ type: "text", text, text_elements: [] }],
-      ...(effort === undefined ? {} : { effort: effort }),
-      ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
-    });
-    this.#turnId = started.id;
-    this.turnIds.push(started.id);
-    this.#begun.resolve(undefined);
-    const gone = server.ended.then(({ error }) => {
+    this.#messages = [];
+    const gone = this.#lease.server.ended.then(({ error }) => {
       throw error ?? new AppServerExitedError("Codex's app-server is gone");
     });
     try {
-      return await Promise.race([turn.promise, gone]);
+      return await Promise.race([start().then(() => turn.promise), turn.promise, gone]);
     } finally {
       this.#turn = undefined;
       this.#turnId = undefined;
     }
+  }
+
+  #begin(turnId: string): void {
+    if (this.#turn === undefined || this.#turnId === turnId) return;
+    this.#turnId = turnId;
+    this.turnIds.push(turnId);
+    this.#begun.resolve(undefined);
   }
 
   /** Puts a text into the active turn. False when there is none that takes it. */
@@ -206,13 +233,16 @@ export class ThreadSession {
   }
 
   #heard(raw: ServerNotification): void {
-    if (raw.method === "turn/started") this.#own.add(raw.params.turn.id);
+    if (raw.method === "turn/started") {
+      this.#own.add(raw.params.turn.id);
+      this.#begin(raw.params.turn.id);
+    }
     // A resumed thread tells its last usage once more: an earlier run has counted that.
     if (raw.method === "thread/tokenUsage/updated" && !this.#own.has(raw.params.turnId)) return;
     const notification = this.#redacted(raw);
     if (notification === undefined) return;
     if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
-      this.#answer = notification.params.item.text;
+      this.#messages.push(notification.params.item.text);
     this.#told(codexItems(notification, this.#cwd));
     if (notification.method === "turn/completed") this.#completed(notification.params.turn);
   }
@@ -220,8 +250,10 @@ export class ThreadSession {
   #completed(turn: Extract<ServerNotification, { method: "turn/completed" }>["params"]["turn"]): void {
     if (this.#turnId !== undefined && turn.id !== this.#turnId) return;
     const { status, error } = turn;
-    if (status === "completed") this.#turn?.resolve({ kind: "completed", answer: this.#answer });
-    else if (status === "interrupted") this.#turn?.resolve({ kind: "interrupted" });
+    if (status === "completed") {
+      const messages = this.#messages;
+      this.#turn?.resolve({ kind: "completed", answer: messages.at(-1) ?? "", messages });
+    } else if (status === "interrupted") this.#turn?.resolve({ kind: "interrupted" });
     else
       this.#turn?.resolve({
         kind: "failed",

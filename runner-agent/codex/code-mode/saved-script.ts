@@ -1,0 +1,109 @@
+// The script of a code-mode step: JavaScript for Codex's own code mode, with what Codex shall be told about the turn in a
+// comment at its beginning. Reads one file, starts nothing.
+//
+//   /*---
+//   sandbox: workspace-write        # read-only | workspace-write | danger-full-access
+//   approval_policy: on-request     # never | on-request | untrusted
+//   network: false
+//   ---*/
+//   const { output } = await tools.exec_command({ cmd: "git status --short" });
+//   result({ status: "completed", message: output });
+//
+// It is a module without imports: no Node, no files, no network but through `tools`. Beside what code mode itself defines
+// (`tools`, `text`, `exit`, …) it has `flow` and `result(value)`, as with the ancestor.
+import Type from "typebox";
+import type { StepRequest } from "../../steps/step.ts";
+import { FrontMatterError, frontMatterReader } from "../step/front-matter.ts";
+import { APPROVAL_POLICIES, SANDBOXES } from "../step/prompt-template.ts";
+import {
+  checkSandbox,
+  nameOf,
+  planPlace,
+  readScript,
+  StepPlanError,
+  type CodexRules,
+  type StepPlace,
+} from "../step/step-plan.ts";
+import type { ThreadSettings } from "../step/thread-session.ts";
+
+const FrontMatter = Type.Object(
+  {
+    sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
+    approval_policy: Type.Optional(Type.Enum([...APPROVAL_POLICIES])),
+    network: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+const readFrontMatter = frontMatterReader(FrontMatter);
+
+const OPENED = /^\s*\/\*---/;
+const FENCE = /^\s*\/\*---[ \t]*\r?\n([\s\S]*?)^---\*\//m;
+const SCRIPT_MAX_BYTES = 512 * 1024;
+/** What Codex calls the module in its errors. */
+const MODULE_LINE = /exec_main\.mjs:(\d+)/g;
+
+export interface ScriptPlan extends StepPlace {
+  settings: ThreadSettings;
+  /** For Codex: `flow` and `result` in the first line, the script from the second one on. */
+  source: string;
+  /** How the script is called when people are told of it. */
+  name: string;
+}
+
+/** @throws StepPlanError */
+export function planScript(request: StepRequest, rules: CodexRules): ScriptPlan {
+  const { flow, step } = request;
+  const place = planPlace(request);
+  const script = readScript(request, "script");
+  if (Buffer.byteLength(script) > SCRIPT_MAX_BYTES)
+    throw new StepPlanError(
+      "script_invalid",
+      `${nameOf(request)}, ${step.script}: the script is larger than ${SCRIPT_MAX_BYTES} bytes`,
+    );
+  const fields = frontMatterOf(script, request);
+  const settings: ThreadSettings = {
+    sandbox: fields.sandbox ?? "workspace-write",
+    approvalPolicy: fields.approval_policy ?? "on-request",
+    network: fields.network ?? false,
+  };
+  checkSandbox(settings.sandbox, request, rules);
+  return {
+    ...place,
+    settings,
+    source: `${preludeOf(request)}\n${script}`,
+    name: `${flow.name}/${step.script}`,
+  };
+}
+
+/** An error of Codex's with the script's own name and lines. @param before lines that Codex was given before it */
+export function withOwnLines(error: string, script: string, before: number): string {
+  return error.replace(MODULE_LINE, (_whole, line: string) => `${script}:${Number(line) - before}`);
+}
+
+function frontMatterOf(script: string, request: StepRequest) {
+  try {
+    const fence = FENCE.exec(script);
+    if (OPENED.test(script) && fence?.index !== 0)
+      throw new FrontMatterError("the front matter is not closed: put ---*/ on a line of its own behind it");
+    return readFrontMatter(fence?.[1] ?? "");
+  } catch (error) {
+    if (!(error instanceof FrontMatterError)) throw error;
+    throw new StepPlanError("script_invalid", `${nameOf(request)}, ${request.step.script}: ${error.message}`);
+  }
+}
+
+/** One line. JSON inside of a text: as a literal, a key `__proto__` of an event would mean something else. */
+function preludeOf({ flow, step, event }: StepRequest): string {
+  const told = {
+    name: flow.name,
+    version: flow.version,
+    root: flow.root,
+    step: step.name,
+    config: flow.config,
+    event,
+  };
+  return [
+    `const flow = JSON.parse(${JSON.stringify(JSON.stringify(told))});`,
+    String.raw`function result(value) { text("\nFLOW_RESULT " + JSON.stringify(value) + "\n"); exit(); }`,
+  ].join(" ");
+}

@@ -1,0 +1,230 @@
+/**
+ * The life of a step that Codex works for, whatever its work is: from an app-server to the proof that nothing of it is
+ * left. Owns the clocks, the lease and the thread's session; what is asked in the thread goes to people, what it tells
+ * goes on as items.
+ *
+ * K2. Whoever ends it first (a clock, a cancel, a bound of the work) says why; the turn is interrupted, then what its
+ *     commands have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment.
+ * K4. An app-server that dies takes the attempt with it, as lost.
+ */
+import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { ApprovalDecision } from "../../../contract/approvals.ts";
+import { attemptId } from "../../../contract/ids.ts";
+import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
+import { Countdown, type StepClocks } from "../../steps/clocks.ts";
+import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
+import { Redactor } from "../../steps/redaction.ts";
+import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
+import type { CodexHost } from "../codex-host.ts";
+import { ItemCoalescer } from "../item-coalescer.ts";
+import { runKey } from "../sessions.ts";
+import type { ServerLease } from "../shared-server.ts";
+import { approvalHandlers, type Asked } from "./approval-requests.ts";
+import type { StepPlace } from "./step-plan.ts";
+import { isOfTheServer, stopFor, type Stop } from "./step-stop.ts";
+import { ThreadSession, type ThreadSettings } from "./thread-session.ts";
+import { WorkRecord } from "./work-record.ts";
+
+/** What the kinds of steps do differently. */
+export interface StepWork {
+  /** From a server to the reason why it is over; a result is told by then. */
+  work(lease: ServerLease): Promise<Stop>;
+  /**
+   * What of a notification's items is worth telling; where none is, nobody has said anything. Without it all are, and
+   * each notification counts as a word of Codex's.
+   */
+  sift?(items: AgentItem[]): AgentItem[];
+  /** Each item that is, before it is handed on. */
+  heard?(item: AgentItem): void;
+  /** The thread is closed, its processes are gone: what is held back goes on now, and may still say what went wrong. */
+  ended?(stop: Stop): Stop | Promise<Stop>;
+}
+
+export interface StepLifeOptions {
+  host: CodexHost;
+  place: StepPlace;
+  request: StepRequest;
+  events: StepEvents;
+  clocks: StepClocks;
+}
+
+export class StepLife implements RunningStep {
+  readonly pid = undefined;
+  readonly ended: Promise<AttemptEnd>;
+  readonly host: CodexHost;
+  readonly request: StepRequest;
+  readonly events: StepEvents;
+  readonly clocks: StepClocks;
+  readonly cwd: string;
+  readonly redactor: Redactor;
+  readonly items: ItemCoalescer;
+  readonly record = new WorkRecord();
+  readonly #work: StepWork;
+  readonly #wall: Countdown;
+  readonly #silence: Countdown;
+  #variables: Record<string, string>;
+  #lease: ServerLease | undefined;
+  #session: ThreadSession | undefined;
+  #stop: Stop | undefined;
+  #paused = false;
+  #asking = 0;
+  #asked = 0;
+
+  constructor(given: StepLifeOptions, work: (life: StepLife) => StepWork) {
+    const { host, place, request, events, clocks } = given;
+    const { timeoutMs, silenceMs } = request.step;
+    this.host = host;
+    this.request = request;
+    this.events = events;
+    this.clocks = clocks;
+    this.cwd = place.cwd;
+    this.#variables = place.variables;
+    this.redactor = new Redactor(request.env.secrets);
+    this.items = new ItemCoalescer((item) => {
+      events.output("agent", JSON.stringify(item));
+    });
+    this.#wall = new Countdown(timeoutMs, () => {
+      this.halt("timeout", `the step ran longer than its timeout_ms of ${timeoutMs} ms`);
+    });
+    this.#silence = new Countdown(silenceMs, () => {
+      this.halt("silence", `Codex said nothing for the step's silence_ms of ${silenceMs} ms`);
+    });
+    this.#work = work(this);
+    this.#wall.start();
+    this.#silence.start();
+    this.ended = this.#run();
+  }
+
+  /** The whole environment of the commands that Codex runs. */
+  get variables(): Record<string, string> {
+    return this.#variables;
+  }
+
+  get session(): ThreadSession | undefined {
+    return this.#session;
+  }
+
+  /** Why it has to end, if it has to. */
+  get stop(): Stop | undefined {
+    return this.#stop;
+  }
+
+  cancel(reason: "canceled" | "abandoned"): void {
+    this.halt(reason);
+  }
+
+  /** Deltas are for eyes, and are left out; the server is everybody's, so it is not held up for one thread. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+  }
+
+  /** The first reason counts. */
+  halt(reason: EndReason, message?: string): void {
+    if (this.#stop !== undefined) return;
+    this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
+    void this.#session?.interrupt();
+  }
+
+  /** Takes a thread that was opened into these hands: what it tells and asks comes here from now on. */
+  enter(threadId: string, { approvalPolicy }: ThreadSettings): ThreadSession {
+    const lease = this.#lease;
+    if (lease === undefined) throw new Error("a thread is entered before there is a server");
+    const session = new ThreadSession({
+      lease,
+      threadId,
+      cwd: this.cwd,
+      redactor: this.redactor,
+      told: (items) => {
+        this.#told(items);
+      },
+    });
+    lease.handle(
+      threadId,
+      approvalHandlers({
+        policy: approvalPolicy,
+        pathsOf: (itemId) => this.record.pathsOf(itemId),
+        ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
+      }),
+    );
+    this.#session = session;
+    return session;
+  }
+
+  /** Something was said: silence counts anew. While somebody is asked, nobody is silent. */
+  restartSilence(): void {
+    if (this.#asking === 0 && !this.#paused && this.#stop === undefined) this.#silence.start();
+  }
+
+  /** The work is done, and only an end is awaited: from now on nobody has to say anything. */
+  stopSilence(): void {
+    this.#silence.stop();
+  }
+
+  /** A line for whoever reads the run's output. */
+  say(text: string): void {
+    this.events.output("system", `${this.redactor.text(text)}\n`);
+  }
+
+  async #run(): Promise<AttemptEnd> {
+    let end: Stop;
+    try {
+      this.#variables = { ...this.#variables, ...this.host.admit(this.cwd) };
+      this.#lease = await this.host.servers.lease();
+      end = this.#stop ?? (await this.#work.work(this.#lease));
+    } catch (error) {
+      // The next step gets a server that answers, on a box that may have been mended.
+      if (isOfTheServer(error)) this.#lease?.retire();
+      end = this.#stop ?? stopFor(error, this.redactor);
+    }
+    return await this.#finish(end);
+  }
+
+  #told(items: AgentItem[]): void {
+    const sifted = this.#work.sift?.(items);
+    if (sifted === undefined || sifted.length > 0) this.restartSilence();
+    for (const item of sifted ?? items) {
+      this.record.note(item);
+      this.#work.heard?.(item);
+      if (!(this.#paused && item.state === "delta")) this.items.add(item);
+    }
+  }
+
+  async #ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision> {
+    const { conversation, attempt } = this.request;
+    if (conversation === undefined) return "decline";
+    this.#asked += 1;
+    this.#asking += 1;
+    this.#silence.stop();
+    this.items.flush();
+    const request = this.redactor.value({ ...asked, id: `a${attempt}-${this.#asked}` });
+    const { decision, by } = await conversation.ask(request as Asked & { id: string }, withdrawn);
+    this.#asking -= 1;
+    this.restartSilence();
+    this.say(`${asked.title}: ${decision} (${by})`);
+    return decision;
+  }
+
+  async #finish(stop: Stop): Promise<AttemptEnd> {
+    for (const clock of [this.#wall, this.#silence]) clock.stop();
+    await this.#session?.close();
+    this.#lease?.release();
+    this.items.flush();
+    const mark = `${ATTEMPT_VARIABLE}=${attemptId(this.request.runId, this.request.attempt)}`;
+    const tree = await endTree({ mark }, this.clocks, (survivors) => {
+      this.events.signalled(survivors);
+    });
+    const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
+    // A later attempt goes on in this thread only if this one was cut off.
+    if (reason === "exited") this.host.sessions.forget([runKey(this.request.runId)]);
+    return {
+      reason,
+      tree,
+      ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
+      ...(error === undefined ? {} : { error }),
+    };
+  }
+}

@@ -1,0 +1,125 @@
+/** The script of peezy-codex-fork over the real Codex, and which events start it. The whole story: test/e2e. */
+import { cp, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { loadCatalog } from "../../catalog/load.ts";
+import { schemaCompiler } from "../../catalog/trigger-schema.ts";
+import type { FlowResult } from "../../contract/flow-result.ts";
+import { codexBox, runCodexStep } from "../support/codex-step-life.ts";
+import { folder } from "../support/codex.ts";
+import { temporaryFolder } from "../support/flow-workspace.ts";
+import { cloneAt, commit, git } from "../support/git-repositories.ts";
+
+const FLOWS = join(import.meta.dirname, "../../flows");
+const CONFIG = {
+  patch_branch: "patches",
+  upstream_remote: "upstream",
+  push_remote: "origin",
+  candidate_ref: "refs/heads/candidate/{tag}",
+};
+
+interface Fork {
+  clone: string;
+  run(tag: string, config?: Record<string, unknown>): Promise<FlowResult | undefined>;
+}
+
+/** A clone on its patch branch, which changes `core.rs`; upstream has released one tag that conflicts, and one that does not. */
+async function fork(): Promise<Fork> {
+  const clone = join(folder("fork"), "clone");
+  const { remote, elsewhere } = await cloneAt(clone, { "core.rs": "one\n", "other.rs": "one\n" });
+  await git(clone, "remote", "add", "upstream", remote);
+  await git(clone, "checkout", "--quiet", "-b", "patches");
+  await commit(clone, { "core.rs": "patched\n" });
+  for (const [tag, file] of [
+    ["rust-v1.0.0", "other.rs"],
+    ["rust-v2.0.0", "core.rs"],
+  ] as const) {
+    await commit(elsewhere, { [file]: "released\n" });
+    await git(elsewhere, "tag", tag);
+    await git(elsewhere, "push", "--quiet", "origin", tag);
+  }
+  const at = await codexBox([], { allowDangerFullAccess: true, config: { model_provider: "openai" } });
+  const template = await readFile(join(FLOWS, "peezy-codex-fork/exec/rebase.js"), "utf8");
+  return {
+    clone,
+    run: async (tag, config = {}) => {
+      const { results } = await runCodexStep(at, {
+        runner: "code-mode",
+        template,
+        payload: { tag },
+        variables: { PEEZY_CODEX_REPO: clone, HOME: at.cwd },
+        request: { flow: { name: "fork", version: 1, root: at.cwd, config: { ...CONFIG, ...config } } },
+      });
+      return results.at(-1);
+    },
+  };
+}
+
+test("a rebase that is to be kept waits in the checkout, and blocks the next run with what it is about", async () => {
+  const { clone, run } = await fork();
+  const stopped = await run("rust-v2.0.0", { on_conflict: "keep" });
+  const conflict = { commit: { subject: "core.rs" }, files: [{ path: "core.rs" }] };
+  expect(stopped).toMatchObject({ status: "needs_intervention", artifacts: { conflict } });
+  expect(await git(clone, "diff", "--name-only", "--diff-filter=U")).toBe("core.rs");
+  expect(await run("rust-v1.0.0")).toMatchObject({ status: "blocked", artifacts: { conflict } });
+});
+
+test("the patch branch itself may be checked out: it moves, and a check that fails leaves it where it was", async () => {
+  const { clone, run } = await fork();
+  const before = await git(clone, "rev-parse", "patches");
+  const failed = await run("rust-v1.0.0", { checks: ["echo spoiled > other.rs; echo why; exit 3"] });
+  expect(failed).toMatchObject({
+    status: "failed",
+    artifacts: { checks: [{ exitCode: 3, output: "why\n" }] },
+  });
+  expect(await git(clone, "rev-parse", "HEAD", "patches")).toBe(`${before}\n${before}`);
+  expect(await git(clone, "status", "--porcelain", "--branch")).toBe("## patches");
+
+  const changed = await run("rust-v1.0.0");
+  expect(changed).toMatchObject({ status: "changed", artifacts: { before } });
+  expect(changed?.artifacts).not.toHaveProperty("pushed");
+  expect(await git(clone, "rev-parse", "patches~1")).toBe(changed?.artifacts?.["base"]);
+  expect(await git(clone, "status", "--porcelain", "--branch")).toBe("## patches");
+  expect(await run("rust-v1.0.0")).toMatchObject({ status: "skipped" });
+  // What was rebased without being pushed is pushed by a run that shall push, and only then.
+  expect(await run("rust-v1.0.0", { push: true })).toMatchObject({ status: "changed" });
+  expect(await run("rust-v1.0.0", { push: true })).toMatchObject({ status: "skipped" });
+});
+
+test.each([
+  ["there is no patch branch", { patch_branch: "none" }, "blocked", "no branch none"],
+  ["there is no upstream", { upstream_remote: "none" }, "blocked", "git remote add none"],
+  ["the configuration lacks a name", { upstream_remote: "" }, "failed", "config.upstream_remote"],
+])("%s: it says so", async (_what, config, status, words) => {
+  const { run } = await fork();
+  expect(await run("rust-v1.0.0", config)).toMatchObject({
+    status,
+    message: expect.stringContaining(words) as string,
+  });
+});
+
+test("a plain release starts the bindings only; one that names the fork starts both", async () => {
+  const workspace = await temporaryFolder();
+  await cp(FLOWS, join(workspace, "flows"), { recursive: true });
+  const { packages, faults } = await loadCatalog(workspace);
+  expect(faults).toEqual([]);
+  const started = (payload: object): string[] =>
+    packages
+      .flatMap(({ flow, schemas }) =>
+        flow.steps
+          .filter(({ trigger }) => trigger?.type === "upstream.release")
+          .filter(({ name }) => {
+            const schema = schemas[name]?.schema;
+            return schema === undefined || schemaCompiler(schema).compile(schema)(payload);
+          })
+          .map(() => flow.name),
+      )
+      .sort();
+  const release = { repo: "openai/codex", tag: "rust-v0.169.0" };
+  expect(started(release)).toEqual(["openai-codex-bindings"]);
+  const forked = { ...release, fork: "peezy-tech/codex" };
+  expect(started(forked)).toEqual(["openai-codex-bindings", "peezy-codex-fork"]);
+  expect(started({ ...forked, fork: "somebody/codex" })).toEqual(["openai-codex-bindings"]);
+  for (const tag of ["v0.169.0", "rust-v1.0.0; true", "--upload-pack=x", "rust-v1.0"])
+    expect(started({ ...forked, tag })).not.toContain("peezy-codex-fork");
+});
