@@ -9,6 +9,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { UsageError } from "../cli/problem.ts";
+import { CODE_MODE_VARIABLES } from "../codex/code-mode/gate.ts";
 import { environmentText, lineChanges, unitName, unitText } from "./unit.ts";
 
 const SYSTEMCTL_TIMEOUT_MS = 15_000;
@@ -63,7 +64,8 @@ export function planInstall(given: InstallGiven): InstallPlan {
   const paths = installPaths(name, environment);
   const node = process.execPath;
   const program = programPath();
-  for (const text of [workspace, ...flags, token, url, environment["PATH"] ?? ""])
+  const codeMode = codeModeVariables(environment);
+  for (const text of [workspace, ...flags, token, url, environment["PATH"] ?? "", ...Object.values(codeMode)])
     if (/[\r\n\0]/.test(text))
       throw new UsageError("a line break cannot stand in a unit", "give a path or value without one");
   return {
@@ -77,9 +79,23 @@ export function planInstall(given: InstallGiven): InstallPlan {
       environmentFile: paths.environmentPath,
       path: environment["PATH"] ?? "/usr/bin:/bin",
     }),
-    environmentText: environmentText({ CODEX_FLOW_URL: url, CODEX_FLOW_TOKEN: token }),
+    environmentText: environmentText({
+      CODEX_FLOW_URL: url,
+      CODEX_FLOW_TOKEN: token,
+      ...codeMode,
+    }),
     command: [node, program, "runner", "start", ...flags],
   };
+}
+
+/** The unit's agent has none of the caller's environment, but what he allowed here he means to allow there. */
+function codeModeVariables(environment: Environment): Record<string, string> {
+  return Object.fromEntries(
+    CODE_MODE_VARIABLES.flatMap((name) => {
+      const value = environment[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
 }
 
 export function installPaths(

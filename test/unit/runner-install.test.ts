@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "no
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
+import { planInstall } from "../../runner-agent/install/install.ts";
 import { environmentText, lineChanges, unitText } from "../../runner-agent/install/unit.ts";
 import { fakeSystemd, type FakeSystemd } from "../support/fake-systemd.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
@@ -49,6 +50,13 @@ async function installation(workspace?: string): Promise<Installation> {
     },
   };
 }
+
+test("code mode that is allowed where the agent is installed from is allowed to the installed agent", () => {
+  const given = { workspace: "/w", flags: [], url: "https://edge.example", token: TOKEN };
+  const on = planInstall({ ...given, environment: { HOME: "/h", CODEX_FLOWS_MODE: "code-mode" } });
+  expect(on.environmentText).toContain('CODEX_FLOWS_MODE="code-mode"\n');
+  expect(planInstall({ ...given, environment: { HOME: "/h" } }).environmentText).not.toContain("CODEX_FLOWS");
+});
 
 test("the first call writes unit and token, and starts; the second changes nothing", async () => {
   const { install, systemd, unitPath, environmentPath } = await installation();

@@ -8,6 +8,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const ON = ["1", "true", "yes", "on"];
 
+/** The owner's word for it, as an installed agent has to be given it again. */
+export const CODE_MODE_VARIABLES = ["CODEX_FLOWS_MODE", "CODEX_FLOWS_ENABLE_CODE_MODE"] as const;
+
 export function isCodeModeOn(environment: Environment): boolean {
   return (
     environment["CODEX_FLOWS_MODE"] === "code-mode" ||
