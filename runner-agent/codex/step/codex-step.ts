@@ -32,7 +32,7 @@ import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
-import type { Sandbox } from "./prompt-template.ts";
+import type { Sandbox } from "../../../contract/codex-prompt.ts";
 import { isOfTheServer, stopFor, turnFailed, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
 import { ThreadSession, type TurnOutcome } from "./thread-session.ts";

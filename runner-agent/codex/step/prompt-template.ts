@@ -17,31 +17,11 @@
  * `{{path}}` is filled from the event, `{{config.path}}` from the flow's configuration; an object stands as JSON. A path
  * that leads nowhere is an error, unless it ends in `?`: an agent that is asked about "" does expensive nonsense.
  */
-import { Ajv, type ErrorObject } from "ajv";
-import Type, { type Static } from "typebox";
 import { parse as parseYaml } from "yaml";
+import { PromptFrontMatter, type Sandbox } from "../../../contract/codex-prompt.ts";
 import type { FlowEvent } from "../../../contract/flow-event.ts";
-
-export const SANDBOXES = ["read-only", "workspace-write", "danger-full-access"] as const;
-export type Sandbox = (typeof SANDBOXES)[number];
-
-const closed = { additionalProperties: false } as const;
-const Word = Type.String({ minLength: 1, maxLength: 128 });
-
-const FrontMatter = Type.Object(
-  {
-    model: Type.Optional(Word),
-    effort: Type.Optional(Word),
-    sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
-    approval_policy: Type.Optional(Type.Enum(["never", "on-request", "untrusted"])),
-    session: Type.Optional(Type.Enum(["new", "reuse", "auto"])),
-    session_key: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
-    on_conflict: Type.Optional(Type.Enum(["fork", "blocked"])),
-    network: Type.Optional(Type.Boolean()),
-    output: Type.Optional(Type.String({ minLength: 1, pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$" })),
-  },
-  closed,
-);
+import { PromptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
+import type { SchemaFault } from "../../../contract/validate.ts";
 
 /** What a step asks of Codex, with every default filled in. */
 export interface CodexSettings {
@@ -72,8 +52,6 @@ export class PromptTemplateError extends Error {
 const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
 const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)(\?)?\s*\}\}/g;
 const PROMPT_MAX_CHARS = 512 * 1024;
-
-const check = new Ajv({ allErrors: true }).compile<Static<typeof FrontMatter>>(FrontMatter);
 
 /** Reads a template and fills it. @throws PromptTemplateError */
 export function renderPrompt(
@@ -108,7 +86,7 @@ export function renderPrompt(
   };
 }
 
-function readFrontMatter(text: string): Static<typeof FrontMatter> {
+function readFrontMatter(text: string): PromptFrontMatter {
   let value: unknown;
   try {
     value = parseYaml(text) ?? {};
@@ -117,19 +95,19 @@ function readFrontMatter(text: string): Static<typeof FrontMatter> {
       `the front matter is not YAML: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error)}`,
     );
   }
-  if (check(value)) return value;
+  if (check(value)) return value as PromptFrontMatter;
   throw new PromptTemplateError((check.errors ?? []).map(faultText).join("; "));
 }
 
-function faultText(fault: ErrorObject): string {
+function faultText(fault: SchemaFault): string {
   const key = fault.instancePath.slice(1).replaceAll("/", ".");
   if (fault.keyword === "additionalProperties") {
-    const unknown = String((fault.params as { additionalProperty: unknown }).additionalProperty);
-    return `front matter: unknown key ${unknown}; known are ${Object.keys(FrontMatter.properties).join(", ")}`;
+    const unknown = String(fault.params["additionalProperty"]);
+    return `front matter: unknown key ${unknown}; known are ${Object.keys(PromptFrontMatter.properties).join(", ")}`;
   }
   const allowed =
     fault.keyword === "enum"
-      ? `: ${(fault.params as { allowedValues: unknown[] }).allowedValues.join(", ")}`
+      ? `: ${(fault.params["allowedValues"] as unknown[]).join(", ")}`
       : "";
   return `front matter: ${key || "it"} ${fault.message ?? fault.keyword}${allowed}`;
 }
