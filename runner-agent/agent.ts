@@ -93,6 +93,9 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       },
       pool,
       checkout,
+      prepare: (kind) => {
+        if (kind === "codex") codex.prepare();
+      },
     });
     const stopListening = onSignals(runner, log);
     try {

@@ -40,7 +40,11 @@ export async function buildContract(): Promise<void> {
     { allErrors: true },
   );
   // Of the runner alone: the Worker's bundle has no use for them.
-  await writeValidators(`${folder}/codex-validators`, { FinalAnswer, PromptFrontMatter }, { allErrors: true });
+  await writeValidators(
+    `${folder}/codex-validators`,
+    { FinalAnswer, PromptFrontMatter },
+    { allErrors: true },
+  );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.
   await writeValidators(
     `${folder}/frame-validators`,

@@ -17,6 +17,8 @@ import type { CodexHost } from "./step/codex-step.ts";
 const PASSED = BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR");
 
 export interface CodexOnBox extends CodexHost {
+  /** A step is about to come: starts the app-server, and looks what the box is fit for. */
+  warm(): void;
   stop(): Promise<void>;
 }
 
@@ -52,8 +54,19 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     });
   });
   const fitness = new WeakMap<AppServer, Promise<BoxFitness>>();
+  const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
+    const known = fitness.get(server) ?? boxFitness(server);
+    fitness.set(server, known);
+    return known;
+  };
   let sessions: Sessions | undefined;
   return {
+    warm: () => {
+      servers.warm((server) => {
+        // Whoever needs to know asks again.
+        fitnessOf(server).catch(() => undefined);
+      });
+    },
     servers,
     get sessions() {
       return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
@@ -65,9 +78,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       return { TMPDIR: made().temporary };
     },
     fit: async (server, sandbox) => {
-      const known = fitness.get(server) ?? boxFitness(server);
-      fitness.set(server, known);
-      const { login, sandbox: unavailable } = await known;
+      const { login, sandbox: unavailable } = await fitnessOf(server);
       const fault = login ?? (sandbox === "danger-full-access" ? undefined : unavailable);
       if (fault !== undefined) throw fault;
     },

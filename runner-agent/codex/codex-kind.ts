@@ -1,6 +1,7 @@
 /**
- * The runner kind `codex` for an agent: everything about Codex is loaded by the first such step, since most boxes'
- * agents wait for months without one, and at rest each megabyte counts.
+ * The runner kind `codex` for an agent: everything about Codex is loaded when the first such step is offered, since most
+ * boxes' agents wait for months without one, and at rest each megabyte counts. From the offer to the step's start there
+ * are some milliseconds, and Codex takes as many to start: so it starts with the offer, and its own code before the rest.
  */
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../steps/step.ts";
 import type { StepClocks } from "../steps/clocks.ts";
@@ -8,29 +9,31 @@ import type { CodexOnBox, CodexOnBoxOptions } from "./codex-host.ts";
 
 export interface CodexKind {
   start: StepStarter;
+  /** A step of this kind was offered, and is likely to start soon. */
+  prepare(): void;
   /** Ends the app-server, if there ever was one. */
   stop(): Promise<void>;
 }
 
 export function codexKind(options: CodexOnBoxOptions): CodexKind {
-  let loaded: Promise<{ box: CodexOnBox; start: StepStarter }> | undefined;
-  const load = async (): Promise<{ box: CodexOnBox; start: StepStarter }> => {
-    const [{ codexOnBox }, { codexStarter }] = await Promise.all([
-      import("./codex-host.ts"),
-      import("./step/codex-step.ts"),
-    ]);
-    const box = codexOnBox(options);
-    return { box, start: codexStarter(box) };
-  };
+  let box: Promise<CodexOnBox> | undefined;
+  let starter: Promise<StepStarter> | undefined;
+  const host = (): Promise<CodexOnBox> =>
+    (box ??= import("./codex-host.ts").then(({ codexOnBox }) => codexOnBox(options)));
+  const starts = (): Promise<StepStarter> =>
+    (starter ??= host().then(async (made) => {
+      const { codexStarter } = await import("./step/codex-step.ts");
+      return codexStarter(made);
+    }));
   return {
-    start: (request, events, clocks) =>
-      new LoadingStep(
-        (loaded ??= load()).then(({ start }) => start),
-        request,
-        events,
-        clocks,
-      ),
-    stop: async () => (await loaded)?.box.stop(),
+    prepare: () => {
+      void host().then((made) => {
+        made.warm();
+        return starts();
+      });
+    },
+    start: (request, events, clocks) => new LoadingStep(starts(), request, events, clocks),
+    stop: async () => (await box)?.stop(),
   };
 }
 

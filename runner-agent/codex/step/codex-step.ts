@@ -20,7 +20,12 @@ import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
 import type { ModelPrice } from "../../config/codex-config.ts";
 import type { Message } from "../../conversation.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
-import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
+import {
+  ATTEMPT_VARIABLE,
+  attemptProcesses,
+  endTree,
+  ENVIRONMENTS_VISIBLE,
+} from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../../steps/step.ts";
@@ -369,13 +374,17 @@ class CodexStep implements RunningStep {
   async #finish({ reason, error }: Stop): Promise<AttemptEnd> {
     for (const clock of [this.#wall, this.#silence]) clock.stop();
     clearTimeout(this.#budgetTimer);
-    await this.#session?.close();
-    this.#lease?.release();
+    const id = attemptId(this.#request.runId, this.#request.attempt);
+    // A turn that is complete has no command in its hands: what its commands have left is there to be seen, or nothing.
+    const clean = reason === "exited" && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
+    if (!clean) await this.#session?.clean();
+    this.#lease?.release(this.#session?.close());
     this.#items.flush();
-    const mark = `${ATTEMPT_VARIABLE}=${attemptId(this.#request.runId, this.#request.attempt)}`;
-    const tree = await endTree({ mark }, this.#clocks, (survivors) => {
-      this.#events.signalled(survivors);
-    });
+    const tree = clean
+      ? { empty: true, survivors: [] }
+      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${id}` }, this.#clocks, (survivors) => {
+          this.#events.signalled(survivors);
+        });
     // A later attempt goes on in this thread only if this one was cut off.
     if (reason === "exited") this.#host.sessions.forget([runKey(this.#request.runId)]);
     return {

@@ -87,9 +87,7 @@ function compiled(schema: object, file: string): CompiledCheck {
 
 function compile(schema: object, file: string): CompiledCheck {
   // Loaded by the first step that brings a schema: that takes as long as loading all else of Codex's.
-  const { Ajv2020 } = createRequire(import.meta.url)(
-    "ajv/dist/2020.js",
-  ) as typeof import("ajv/dist/2020.js");
+  const { Ajv2020 } = createRequire(import.meta.url)("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js");
   try {
     return new Ajv2020({ allErrors: true, strict: false }).compile(schema);
   } catch (error) {

@@ -106,9 +106,7 @@ function faultText(fault: SchemaFault): string {
     return `front matter: unknown key ${unknown}; known are ${Object.keys(PromptFrontMatter.properties).join(", ")}`;
   }
   const allowed =
-    fault.keyword === "enum"
-      ? `: ${(fault.params["allowedValues"] as unknown[]).join(", ")}`
-      : "";
+    fault.keyword === "enum" ? `: ${(fault.params["allowedValues"] as unknown[]).join(", ")}` : "";
   return `front matter: ${key || "it"} ${fault.message ?? fault.keyword}${allowed}`;
 }
 

@@ -163,7 +163,7 @@ export class ThreadSession {
     }
   }
 
-  /** Ends the active turn; its `turn()` resolves. Running commands stay: see `close`. */
+  /** Ends the active turn; its `turn()` resolves. Running commands stay: see `clean`. */
   async interrupt(): Promise<void> {
     const turn = this.#turn;
     // Codex has to say which turn it is, first.
@@ -180,12 +180,15 @@ export class ThreadSession {
     });
   }
 
-  /** Ends what commands have left behind, and gives the thread up for others. Never rejects. */
+  /** Has Codex end what commands have left behind. Never rejects. */
+  async clean(): Promise<void> {
+    await this.#try("thread/backgroundTerminals/clean", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+  }
+
+  /** Gives the thread up for others. Nothing is told from now on. Never rejects. */
   async close(): Promise<void> {
     this.#stopListening();
-    const thread = { threadId: this.threadId };
-    await this.#try("thread/backgroundTerminals/clean", thread, CLOSE_REQUEST_MS);
-    await this.#try("thread/unsubscribe", thread, CLOSE_REQUEST_MS);
+    await this.#try("thread/unsubscribe", { threadId: this.threadId }, CLOSE_REQUEST_MS);
   }
 
   /** What fails here fails since the server is going, hangs, or there is nothing to do. */
