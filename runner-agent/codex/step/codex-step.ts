@@ -18,7 +18,6 @@ import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
 import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
 import type { ModelPrice } from "../../config/codex-config.ts";
-import type { Message } from "../../conversation.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
 import {
   ATTEMPT_VARIABLE,
@@ -34,8 +33,9 @@ import { ItemCoalescer } from "../item-coalescer.ts";
 import { runKey, type Sessions } from "../sessions.ts";
 import type { ServerLease, SharedServer } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
-import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
+import { BudgetMeter, WARN_AT, type BudgetUnit } from "./budget-meter.ts";
 import { correction } from "./final-answer.ts";
+import { Inbox, type NextTurn } from "./inbox.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
 import type { Sandbox } from "../../../contract/codex-prompt.ts";
 import { isOfTheServer, stopFor, turnFailed, type Stop } from "./step-stop.ts";
@@ -58,9 +58,6 @@ export interface CodexHost {
   /** Whether steps with that sandbox can run here at all. @throws CodexError that says why not */
   fit(server: AppServer, sandbox: Sandbox): Promise<void>;
 }
-
-/** Messages that came when no turn took them, as one more turn. */
-const MESSAGE_BORDER = "\n\n";
 
 export function codexStarter(host: CodexHost): StepStarter {
   return (request, events, clocks) => {
@@ -99,10 +96,7 @@ class CodexStep implements RunningStep {
   #paused = false;
   #asking = 0;
   #asked = 0;
-  /** Messages that no turn has taken. */
-  #queued: string[] = [];
-  /** Messages that the active turn has taken and not yet shown: one that came behind its last look is for the next. */
-  #steered: string[] = [];
+  readonly #inbox = new Inbox(async (message) => (await this.#session?.steer(message)) ?? false);
 
   constructor(host: CodexHost, plan: StepPlan, request: StepRequest, events: StepEvents, clocks: StepClocks) {
     const { timeoutMs, silenceMs } = request.step;
@@ -155,6 +149,7 @@ class CodexStep implements RunningStep {
     let end: Stop;
     try {
       this.#variables = { ...this.#plan.variables, ...this.#host.admit(this.#plan.cwd) };
+      this.#meter.goesOnFrom(this.#host.sessions.useOf(runKey(this.#request.runId)));
       this.#lease = await this.#host.servers.lease();
       end = this.#stop ?? (await this.#work(this.#lease));
     } catch (error) {
@@ -190,6 +185,9 @@ class CodexStep implements RunningStep {
       told: (items) => {
         this.#told(items);
       },
+      shown: (id) => {
+        this.#inbox.shown(id);
+      },
     });
     this.#session = session;
     lease.handle(
@@ -200,7 +198,7 @@ class CodexStep implements RunningStep {
         ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
       }),
     );
-    this.#request.conversation?.onMessage((message) => this.#hear(session, message));
+    this.#request.conversation?.onMessage((message) => this.#inbox.hear(message));
     this.#request.conversation?.onBudget((budget) => {
       this.#meter.raise(budget);
       this.#watchSeconds();
@@ -211,25 +209,27 @@ class CodexStep implements RunningStep {
 
   async #turns(session: ThreadSession, prompt: string): Promise<Stop> {
     const { form } = this.#plan;
-    let text = prompt;
+    let next: NextTurn = { text: prompt, begun: () => undefined };
     let corrected = false;
     for (;;) {
-      const outcome = await this.#turn(session, text);
-      const over = this.#stop ?? this.#overBudget();
-      if (outcome.kind !== "completed") {
-        if (over !== undefined) return over;
-        if (outcome.kind === "failed") return turnFailed(outcome);
-        if (this.#spent) {
-          // Somebody has raised the budget while the turn was being interrupted for it.
-          this.#spent = false;
-          text = GO_ON;
-          continue;
-        }
-        return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
+      const outcome = await this.#turn(session, next);
+      if (this.#stop !== undefined && outcome.kind !== "completed") return this.#stop;
+      if (outcome.kind === "failed") return turnFailed(outcome);
+      const said = await this.#inbox.next();
+      // Looked at last: somebody may have raised it meanwhile.
+      const { exceeded } = this.#meter.state;
+      if (outcome.kind === "interrupted") {
+        if (exceeded !== undefined) return this.#overBudget(exceeded);
+        if (!this.#spent)
+          return {
+            reason: "reaped",
+            error: { code: "turn_interrupted", message: "the turn was interrupted" },
+          };
+        next = goOn(said);
+        continue;
       }
-      this.#queued.push(...this.#steered.splice(0));
-      if (this.#queued.length > 0 && over === undefined) {
-        text = this.#queued.splice(0).join(MESSAGE_BORDER);
+      if (said !== undefined && exceeded === undefined && this.#stop === undefined) {
+        next = said;
         continue;
       }
       const read = form.read(outcome.answer);
@@ -237,23 +237,26 @@ class CodexStep implements RunningStep {
         this.#result(read.result);
         return { reason: "exited" };
       }
-      if (over !== undefined) return over;
+      if (this.#stop !== undefined) return this.#stop;
+      if (exceeded !== undefined) return this.#overBudget(exceeded);
       if (corrected)
         return {
           reason: "reaped",
           error: { code: "invalid_result", message: `the final answer is no FLOW_RESULT: ${read.wrong}` },
         };
       corrected = true;
-      text = correction(read.wrong);
+      next = { text: correction(read.wrong), begun: () => undefined };
     }
   }
 
-  async #turn(session: ThreadSession, text: string): Promise<TurnOutcome> {
+  async #turn(session: ThreadSession, { text, begun }: NextTurn): Promise<TurnOutcome> {
+    this.#spent = false;
     this.#meter.turnStarted();
     this.#watchSeconds();
     try {
       return await session.turn({
         text,
+        begun,
         effort: this.#plan.settings.effort,
         outputSchema: this.#plan.form.schema,
       });
@@ -276,11 +279,9 @@ class CodexStep implements RunningStep {
     this.#restartSilence();
     for (const item of items) {
       this.#record.note(item);
-      if (item.type === "message" && item.state === "completed" && item.role === "user")
-        this.#steered = this.#steered.filter((text) => this.#redactor.text(text) !== item.text);
       if (item.type === "usage") this.#meter.reported(item);
       if (!(this.#paused && item.state === "delta")) this.#items.add(item);
-      if (item.type === "usage") this.#watchBudget();
+      if (item.type === "usage") this.#used();
     }
   }
 
@@ -304,13 +305,11 @@ class CodexStep implements RunningStep {
     return decision;
   }
 
-  async #hear(session: ThreadSession, { text }: Message): Promise<"steered" | "queued"> {
-    if (!(await session.steer(text))) {
-      this.#queued.push(text);
-      return "queued";
-    }
-    this.#steered.push(text);
-    return "steered";
+  /** Written down before anything else can happen: an attempt that is lost has used it all the same. */
+  #used(): void {
+    const { state, limits } = this.#meter;
+    if (Object.keys(limits).length > 0) this.#host.sessions.noteUse(runKey(this.#request.runId), state.used);
+    this.#watchBudget();
   }
 
   #watchBudget(): void {
@@ -338,9 +337,8 @@ class CodexStep implements RunningStep {
   }
 
   /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
-  #overBudget(): Stop | undefined {
-    const { exceeded, used } = this.#meter.state;
-    if (exceeded === undefined) return undefined;
+  #overBudget(exceeded: BudgetUnit): Stop {
+    const { used } = this.#meter.state;
     const limit = this.#meter.limits[exceeded] ?? 0;
     this.#result({
       status: "needs_intervention",
@@ -398,6 +396,13 @@ class CodexStep implements RunningStep {
 
 const INTERRUPTED =
   "The attempt at this task before was cut off. Look at what is there already and go on from it. The task was:";
+/** A turn was interrupted for a budget that has been raised meanwhile. */
+function goOn(said: NextTurn | undefined): NextTurn {
+  return said === undefined
+    ? { text: GO_ON, begun: () => undefined }
+    : { ...said, text: `${GO_ON}\n\n${said.text}` };
+}
+
 const GO_ON = "You were interrupted and may go on now, where you left off.";
 /** The longest time that a timer of Node takes. */
 const TIMER_MAX_MS = 2 ** 31 - 2;

@@ -4,6 +4,7 @@
  * show half a secret.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { Message } from "../../conversation.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
 import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
@@ -75,6 +76,8 @@ export interface TurnOptions {
   text: string;
   effort?: string | undefined;
   outputSchema?: unknown;
+  /** Codex has it. */
+  begun?: (() => void) | undefined;
 }
 
 /** After an interrupt, Codex has this long to say that the turn is over. */
@@ -90,6 +93,7 @@ export class ThreadSession {
   readonly #cwd: string;
   readonly #redactor: Redactor;
   readonly #told: (items: AgentItem[]) => void;
+  readonly #shown: (messageId: string) => void;
   readonly #stopListening: () => void;
   /** Of deltas, by the item they belong to. */
   readonly #streams = new Map<string, RedactionStream>();
@@ -101,26 +105,31 @@ export class ThreadSession {
   /** The server did not answer in time: it is asked nothing more. */
   #hung = false;
 
-  /** @param told what Codex has said, each time that it says something; redacted */
+  /**
+   * @param told what Codex has said, each time that it says something; redacted
+   * @param shown a message that steered a turn is part of it now
+   */
   constructor(given: {
     lease: ServerLease;
     threadId: string;
     cwd: string;
     redactor: Redactor;
     told: (items: AgentItem[]) => void;
+    shown: (messageId: string) => void;
   }) {
     this.threadId = given.threadId;
     this.#lease = given.lease;
     this.#cwd = given.cwd;
     this.#redactor = given.redactor;
     this.#told = given.told;
+    this.#shown = given.shown;
     this.#stopListening = given.lease.server.onNotification((notification) => {
       this.#heard(notification);
     }, given.threadId);
   }
 
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
-  async turn({ text, effort, outputSchema }: TurnOptions): Promise<TurnOutcome> {
+  async turn({ text, effort, outputSchema, begun }: TurnOptions): Promise<TurnOutcome> {
     const { server } = this.#lease;
     const turn = Promise.withResolvers<TurnOutcome>();
     this.#turn = turn;
@@ -135,6 +144,7 @@ export class ThreadSession {
     this.#turnId = started.id;
     this.turnIds.push(started.id);
     this.#begun.resolve(undefined);
+    begun?.();
     const gone = server.ended.then(({ error }) => {
       throw error ?? new AppServerExitedError("Codex's app-server is gone");
     });
@@ -146,14 +156,15 @@ export class ThreadSession {
     }
   }
 
-  /** Puts a text into the active turn. False when there is none that takes it. */
-  async steer(text: string): Promise<boolean> {
+  /** Puts a message into the active turn, which will show it. False when there is none that takes it. */
+  async steer({ id, text }: Pick<Message, "id" | "text">): Promise<boolean> {
     const expectedTurnId = this.#turnId;
     if (expectedTurnId === undefined) return false;
     try {
       await this.#lease.server.request("turn/steer", {
         threadId: this.threadId,
         expectedTurnId,
+        clientUserMessageId: id,
         input: [{ type: "text", text, text_elements: [] }],
       });
       return true;
@@ -217,6 +228,8 @@ export class ThreadSession {
     if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
       this.#answer = notification.params.item.text;
     this.#told(codexItems(notification, this.#cwd));
+    if (raw.method === "item/completed" && raw.params.item.type === "userMessage")
+      this.#shown(raw.params.item.clientId ?? "");
     if (notification.method === "turn/completed") this.#completed(notification.params.turn);
   }
 
