@@ -81,9 +81,7 @@ test("over the real Codex: said as the turn is ending, it is in a request of the
     await life.until(() =>
       moment === "result"
         ? life.results.length > 0
-        : life.items.some(
-            (item) => item.type === moment || (item.type === "message" && item.role === moment),
-          ),
+        : life.items.some((item) => item.type === moment || ("role" in item && item.role === moment)),
     );
     const text = `said at ${moment}`;
     let fate = "pending";
