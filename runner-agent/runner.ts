@@ -11,7 +11,7 @@ import type { RunnerKind } from "../contract/flow-manifest.ts";
 import type { FlowDigest } from "../contract/runner-link.ts";
 import { Attempt, type AttemptHost } from "./attempt.ts";
 import type { FlowCheckout } from "./checkout.ts";
-import type { JournaledAttempt } from "./journal/journal.ts";
+import type { JournaledAttempt } from "./journal/entries.ts";
 import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-link.ts";
 import { attemptId } from "../contract/ids.ts";
 import { reapAttempt } from "./steps/process-tree.ts";

@@ -33,7 +33,8 @@ import { ItemCoalescer } from "../item-coalescer.ts";
 import { runKey, type Sessions } from "../sessions.ts";
 import type { ServerLease, SharedServer } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
-import { BudgetMeter, WARN_AT, type BudgetUnit } from "./budget-meter.ts";
+import { BudgetMeter, type BudgetUnit } from "./budget-meter.ts";
+import { BudgetWatch } from "./budget-watch.ts";
 import { correction } from "./final-answer.ts";
 import { Inbox, type NextTurn } from "./inbox.ts";
 import { planStep, StepPlanError, type CodexRules, type StepPlan } from "./step-plan.ts";
@@ -82,17 +83,18 @@ class CodexStep implements RunningStep {
   readonly #items: ItemCoalescer;
   readonly #record = new WorkRecord();
   readonly #meter: BudgetMeter;
+  readonly #budget: BudgetWatch;
   readonly #wall: Countdown;
   readonly #silence: Countdown;
-  #budgetTimer: NodeJS.Timeout | undefined;
   /** The whole environment of the commands that the model runs. */
   #variables: Record<string, string> = {};
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
-  #warned = false;
   /** The turn was interrupted for the budget. */
   #spent = false;
+  /** The last turn came to its own end. */
+  #complete = false;
   #paused = false;
   #asking = 0;
   #asked = 0;
@@ -113,6 +115,15 @@ class CodexStep implements RunningStep {
       limits: request.budget,
       before: request.continues?.used,
       price: host.prices[plan.settings.model ?? ""],
+    });
+    this.#budget = new BudgetWatch(this.#meter, {
+      warn: (text) => {
+        this.#items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      },
+      spent: () => {
+        this.#spent = true;
+        void this.#session?.interrupt();
+      },
     });
     this.#wall = new Countdown(timeoutMs, () => {
       this.#halt("timeout", `the step ran longer than its timeout_ms of ${timeoutMs} ms`);
@@ -200,8 +211,7 @@ class CodexStep implements RunningStep {
     );
     this.#request.conversation?.onMessage((message) => this.#inbox.hear(message));
     this.#request.conversation?.onBudget((budget) => {
-      this.#meter.raise(budget);
-      this.#watchSeconds();
+      this.#budget.raise(budget);
     });
     const prompt = again ? `${INTERRUPTED}\n\n${this.#plan.prompt}` : this.#plan.prompt;
     return this.#stop ?? (await this.#turns(session, prompt));
@@ -213,7 +223,8 @@ class CodexStep implements RunningStep {
     let corrected = false;
     for (;;) {
       const outcome = await this.#turn(session, next);
-      if (this.#stop !== undefined && outcome.kind !== "completed") return this.#stop;
+      this.#complete = outcome.kind === "completed";
+      if (this.#stop !== undefined && !this.#complete) return this.#stop;
       if (outcome.kind === "failed") return turnFailed(outcome);
       const said = await this.#inbox.next();
       // Looked at last: somebody may have raised it meanwhile.
@@ -251,8 +262,7 @@ class CodexStep implements RunningStep {
 
   async #turn(session: ThreadSession, { text, begun }: NextTurn): Promise<TurnOutcome> {
     this.#spent = false;
-    this.#meter.turnStarted();
-    this.#watchSeconds();
+    this.#budget.turnStarted();
     try {
       return await session.turn({
         text,
@@ -261,8 +271,7 @@ class CodexStep implements RunningStep {
         outputSchema: this.#plan.form.schema,
       });
     } finally {
-      this.#meter.turnEnded();
-      clearTimeout(this.#budgetTimer);
+      this.#budget.turnEnded();
     }
   }
 
@@ -309,31 +318,7 @@ class CodexStep implements RunningStep {
   #used(): void {
     const { state, limits } = this.#meter;
     if (Object.keys(limits).length > 0) this.#host.sessions.noteUse(runKey(this.#request.runId), state.used);
-    this.#watchBudget();
-  }
-
-  #watchBudget(): void {
-    const { highest, exceeded } = this.#meter.state;
-    if (exceeded !== undefined) {
-      this.#spent = true;
-      void this.#session?.interrupt();
-    } else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
-      this.#warned = true;
-      const text = `${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`;
-      this.#items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
-    }
-  }
-
-  #watchSeconds(): void {
-    clearTimeout(this.#budgetTimer);
-    const { msLeft } = this.#meter;
-    if (msLeft !== undefined)
-      this.#budgetTimer = setTimeout(
-        () => {
-          this.#watchBudget();
-        },
-        Math.min(msLeft, TIMER_MAX_MS) + 1,
-      );
+    this.#budget.look();
   }
 
   /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
@@ -371,14 +356,13 @@ class CodexStep implements RunningStep {
 
   async #finish({ reason, error }: Stop): Promise<AttemptEnd> {
     for (const clock of [this.#wall, this.#silence]) clock.stop();
-    clearTimeout(this.#budgetTimer);
     const id = attemptId(this.#request.runId, this.#request.attempt);
     // A turn that is complete has no command in its hands: what its commands have left is there to be seen, or nothing.
-    const clean = reason === "exited" && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
-    if (!clean) await this.#session?.clean();
+    const proven = this.#complete && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
+    if (!proven) await this.#session?.clean();
     this.#lease?.release(this.#session?.close());
     this.#items.flush();
-    const tree = clean
+    const tree = proven
       ? { empty: true, survivors: [] }
       : await endTree({ mark: `${ATTEMPT_VARIABLE}=${id}` }, this.#clocks, (survivors) => {
           this.#events.signalled(survivors);
@@ -404,8 +388,6 @@ function goOn(said: NextTurn | undefined): NextTurn {
 }
 
 const GO_ON = "You were interrupted and may go on now, where you left off.";
-/** The longest time that a timer of Node takes. */
-const TIMER_MAX_MS = 2 ** 31 - 2;
 
 function rounded(value: number): number {
   return Math.round(value * 100) / 100;
