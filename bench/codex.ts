@@ -1,14 +1,18 @@
 /**
  * What the whole product adds to a turn of Codex: from an event's sending to the answer that its run is over, against a
- * bare app-server driven by hand, with the same model behind both (a fake one, which answers at once). Cold: the first
- * step of an agent, which starts the app-server. Warm: those behind it. The two take turns, so that a slow moment of the
- * machine hits both.
+ * bare app-server driven by hand, with the same model behind both (a fake one, which answers at once). Both ask for the
+ * same: a new thread in the same directory, read-only, nobody asked, one message, the answer in the same form.
+ *
+ * Cold: no app-server runs when the clock starts, on either side; both homes have been used before. The agent is there
+ * and idle, as people have it. Warm: the turns behind that, in the same server. The two sides take turns, so that a slow
+ * moment of the machine hits both.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { createEdgeClient, type EdgeClient } from "../client/http.ts";
 import { startAppServer, type AppServer } from "../runner-agent/codex/app-server.ts";
+import { answerForm } from "../runner-agent/codex/step/final-answer.ts";
 import { structured } from "../test/support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../test/support/fake-model/codex-home.ts";
 import { FakeModel } from "../test/support/fake-model/fake-model.ts";
@@ -19,6 +23,7 @@ import { edgeServer, type EdgeServer } from "./servers.ts";
 const WARM_TURNS = 15;
 const COLD_BAR_MS = 60;
 const WARM_BAR_MS = 30;
+const FORM = answerForm(undefined).schema as Record<string, never>;
 /** Codex's home may not lie where commands in a sandbox may write. */
 const PARENT = "/var/tmp";
 
@@ -45,7 +50,10 @@ export async function codex({ rounds }: BenchOptions): Promise<Figure[]> {
     const bare: Round[] = [];
     // The first round makes both homes, and counts for neither.
     for (let round = 0; round <= rounds; round += 1) {
-      const [of, by] = [await throughProduct(edge, round), await byHand(home)];
+      const [of, by] = [
+        await throughProduct(edge, round),
+        await byHand(home, join(edge.workspace, "flows/bench")),
+      ];
       if (round === 0) continue;
       product.push(of);
       bare.push(by);
@@ -87,19 +95,19 @@ async function dispatched(client: EdgeClient, id: string): Promise<void> {
     );
 }
 
-async function byHand(home: string): Promise<Round> {
+async function byHand(home: string, cwd: string): Promise<Round> {
   let server: AppServer | undefined;
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, CODEX_HOME: home, TMPDIR: "/tmp" };
   try {
     const coldMs = await timed(async () => {
       server = await startAppServer({ cwd: home, env, version: "bench" });
-      await oneTurn(server, home);
+      await oneTurn(server, cwd);
     });
     const warm: number[] = [];
     for (let n = 0; n < WARM_TURNS; n += 1)
       if (server !== undefined) {
         const running = server;
-        warm.push(await timed(() => oneTurn(running, home)));
+        warm.push(await timed(() => oneTurn(running, cwd)));
       }
     return { coldMs, warmMs: median(warm) };
   } finally {
@@ -112,9 +120,10 @@ async function oneTurn(server: AppServer, cwd: string): Promise<void> {
   const stop = server.onNotification(({ method }) => {
     if (method === "turn/completed") over.resolve(undefined);
   });
-  const { thread } = await server.request("thread/start", { cwd, sandbox: "read-only" });
+  const settings = { cwd, sandbox: "read-only", approvalPolicy: "never" } as const;
+  const { thread } = await server.request("thread/start", settings);
   const input = [{ type: "text" as const, text: "Do it.", text_elements: [] }];
-  await server.request("turn/start", { threadId: thread.id, input });
+  await server.request("turn/start", { threadId: thread.id, input, outputSchema: FORM });
   await over.promise;
   stop();
 }

@@ -114,7 +114,10 @@ export interface EdgeClient {
   cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
   /** What the run has asked leave for, oldest first, decided ones included. */
   listApprovals(runId: string): Promise<ApprovalView[]>;
-  /** The first answer wins; a later one is a 409 `approval_over` that says who was first. */
+  /**
+   * The first answer wins; a later one is a 409 `approval_over` that says who was first. What is `dangerous` is accepted
+   * only with `confirm`, or else a 409 `confirmation_required`.
+   */
   decideApproval(runId: string, approvalId: string, request: DecideRequest): Promise<ApprovalView>;
   /** To a running codex step: it steers the active turn, or begins the next one. */
   say(runId: string, request: MessageRequest): Promise<MessageView>;

@@ -10,6 +10,7 @@
  * V2. A decision is made once, at the edge; the runner is told on this socket and again on every later one, and
  *     ignores what it has already heard.
  * V3. With the attempt, all that it asked for is over.
+ * V4. What is dangerous is accepted by nobody by accident: whoever does says so a second time, whatever the interface.
  */
 import Type, { type Static } from "typebox";
 import { APPROVALS_KEPT_PER_RUN, APPROVALS_PENDING_MAX, APPROVAL_EXPIRES_AFTER_MS } from "./limits.ts";
@@ -35,7 +36,7 @@ export const ApprovalRequest = Type.Object(
     /** Why the step says that it needs this. */
     reason: Type.Optional(Type.String({ maxLength: 1024 })),
     decisions: Type.Array(Decision, { minItems: 1, maxItems: APPROVAL_DECISIONS.length }),
-    /** It leaves the sandbox: an interface should ask twice. */
+    /** It leaves the sandbox: it is accepted only with `confirm` (V4). */
     dangerous: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
@@ -80,6 +81,9 @@ export const DecideRequest = Type.Object(
     decision: Decision,
     by: Type.Optional(
       Type.String({ minLength: 1, maxLength: 128, description: "Who decides, for the record" }),
+    ),
+    confirm: Type.Optional(
+      Type.Boolean({ description: "True to accept what is marked dangerous: that it is meant" }),
     ),
   },
   { additionalProperties: false, $id: "DecideRequest" },
@@ -138,24 +142,35 @@ export function withdrawApproval(
   });
 }
 
+/** Somebody's answer. */
+export interface Decided {
+  /** Id of the approval. */
+  approval: string;
+  decision: ApprovalDecision;
+  by: string;
+  confirm?: boolean | undefined;
+}
+
 export type DecideOutcome =
   | { kind: "decided"; run: RunRecord; approval: ApprovalRecord }
   /** Somebody, or the clock, was first. */
   | { kind: "over"; approval: ApprovalRecord }
   | { kind: "not_offered"; approval: ApprovalRecord }
+  /** It is dangerous, and nobody has said that it is meant (V4). */
+  | { kind: "unconfirmed"; approval: ApprovalRecord }
   | { kind: "unknown" };
 
 export function decideApproval(
   run: RunRecord,
-  id: string,
-  decision: ApprovalDecision,
-  by: string,
+  { approval: id, decision, by, confirm = false }: Decided,
   now: number,
 ): DecideOutcome {
   const approval = run.approvals?.find((known) => known.request.id === id);
   if (approval === undefined) return { kind: "unknown" };
   if (approval.state !== "pending") return { kind: "over", approval };
   if (!approval.request.decisions.includes(decision)) return { kind: "not_offered", approval };
+  if (approval.request.dangerous === true && isAcceptance(decision) && !confirm)
+    return { kind: "unconfirmed", approval };
   const decided = decidedBy(approval, decision, by, now);
   return {
     kind: "decided",
@@ -164,6 +179,10 @@ export function decideApproval(
       approvals: eachPending(run, (known) => (known.request.id === id ? decided : known)),
     }),
   };
+}
+
+function isAcceptance(decision: ApprovalDecision): boolean {
+  return decision === "accept" || decision === "accept_for_session";
 }
 
 function decidedBy(

@@ -264,7 +264,8 @@ export const HTTP_ROUTES: HttpRoute[] = [
   {
     method: "post",
     path: "/runs/{id}/approvals/{approval}",
-    summary: "Decide an approval. The first answer wins; a later one gets 409 and who was first",
+    summary:
+      "Decide an approval. The first answer wins; a later one gets 409 and who was first. What is dangerous is accepted only with confirm",
     scopes: ["runs:write"],
     body: DecideRequest,
     success: { status: 200, schema: Type.Object({ approval: ApprovalView }) },

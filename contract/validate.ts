@@ -17,7 +17,7 @@ import type { MessageRequest } from "./messages.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
 
 /** What ajv reports, as far as it is used here. */
-interface SchemaFault {
+export interface SchemaFault {
   instancePath: string;
   keyword: string;
   message?: string | undefined;

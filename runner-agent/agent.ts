@@ -6,7 +6,8 @@ import { FlowCheckout } from "./checkout.ts";
 import { codexKinds } from "./codex/codex-kind.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
-import { Journal, JournalInUseError, JournalUnwritableError } from "./journal/journal.ts";
+import { Journal } from "./journal/journal.ts";
+import { JournalInUseError, JournalUnwritableError } from "./journal/tables.ts";
 import { agentLog } from "./log.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { stepStarter } from "./steps/start-step.ts";
@@ -93,6 +94,9 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       },
       pool,
       checkout,
+      prepare: (kind) => {
+        if (kind === "codex" || kind === "code-mode") codex.prepare(kind);
+      },
     });
     const stopListening = onSignals(runner, log);
     try {

@@ -2,6 +2,7 @@
  * The flow packages of this box's workspace: what it can run, and whether that is still what was loaded. A package
  * may be edited or pulled at any time, so its digest is looked at again before each run.
  */
+import type { FlowStep } from "../contract/flow-manifest.ts";
 import type { FlowDigest } from "../contract/runner-link.ts";
 import { PackageWatch } from "../catalog/digest.ts";
 import { discoverPackages } from "../catalog/discover.ts";
@@ -53,6 +54,12 @@ export class FlowCheckout {
       version: flow.version,
       digest: flow.digest,
     }));
+  }
+
+  /** As it was loaded; whether that still is what stands on the disk says `find`. */
+  step(flow: string, step: string): FlowStep | undefined {
+    const known = this.#packages.find((candidate) => candidate.flow.name === flow);
+    return known?.flow.steps.find(({ name }) => name === step);
   }
 
   /** The package of a flow with exactly this digest, as it stands on the disk now; or the digest that is there. */

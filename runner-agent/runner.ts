@@ -7,10 +7,11 @@
  * A3. At a start, what a previous life left running is ended and proven gone before anything new is taken.
  * A4. While its journal cannot be written it takes nothing new, and says why; what runs goes on.
  */
+import type { RunnerKind } from "../contract/flow-manifest.ts";
 import type { FlowDigest } from "../contract/runner-link.ts";
 import { Attempt, type AttemptHost } from "./attempt.ts";
 import type { FlowCheckout } from "./checkout.ts";
-import type { JournaledAttempt } from "./journal/journal.ts";
+import type { JournaledAttempt } from "./journal/entries.ts";
 import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-link.ts";
 import { attemptId } from "../contract/ids.ts";
 import { reapAttempt } from "./steps/process-tree.ts";
@@ -26,6 +27,8 @@ export interface RunnerOptions {
   identity: RunnerIdentity;
   pool: string;
   checkout: FlowCheckout;
+  /** A step of this kind is about to start. */
+  prepare(kind: RunnerKind): void;
 }
 
 /** Why the agent stopped by itself. */
@@ -157,6 +160,8 @@ export class Runner {
       return;
     }
     this.#considered.add(id);
+    const step = checkout.step(offer.flow.name, offer.step);
+    if (step !== undefined) this.#options.prepare(step.runner);
     const looked = await checkout.find(offer.flow);
     this.#considered.delete(id);
     if ("found" in looked) {

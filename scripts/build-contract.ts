@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
+import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
@@ -36,6 +37,12 @@ export async function buildContract(): Promise<void> {
   await writeValidators(
     `${folder}/validators`,
     { FlowEventInput, ReplayRequest, CancelRequest, AgentItem, DecideRequest, MessageRequest, BudgetRequest },
+    { allErrors: true },
+  );
+  // Of the runner alone: the Worker's bundle has no use for them.
+  await writeValidators(
+    `${folder}/codex-validators`,
+    { FinalAnswer, PromptFrontMatter, ScriptFrontMatter },
     { allErrors: true },
   );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.

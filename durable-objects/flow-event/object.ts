@@ -7,7 +7,7 @@
  * outside is performed after it (invariant 6), and whoever watches is told. Nothing else writes a run.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ApprovalDecision } from "../../contract/approvals.ts";
+import type { Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
@@ -188,10 +188,7 @@ export class FlowEventObject extends DurableObject<Env> {
     return this.#steer(n, (run, now) => cancel(run, by, now));
   }
 
-  decide(
-    n: number,
-    given: { approval: string; decision: ApprovalDecision; by: string },
-  ): Promise<DecideAnswer | undefined> {
+  decide(n: number, given: Decided): Promise<DecideAnswer | undefined> {
     return this.#steer(n, (run, now) => decide(run, given, now));
   }
 

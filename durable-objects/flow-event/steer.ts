@@ -2,12 +2,7 @@
  * What people may do to a run: cancel it, decide an approval, say something, raise its budget. Functions of the record
  * and of what is asked; the object commits what comes back, then answers.
  */
-import {
-  approvalView,
-  decideApproval,
-  type ApprovalDecision,
-  type ApprovalView,
-} from "../../contract/approvals.ts";
+import { approvalView, decideApproval, type ApprovalView, type Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, unlimitedUnits, type BudgetUse } from "../../contract/budget.ts";
 import { addMessage, messageView, type MessageView } from "../../contract/messages.ts";
 import { requestCancel } from "../../contract/run-lifecycle.ts";
@@ -37,14 +32,10 @@ export type DecideAnswer =
   | { kind: "decided"; approval: ApprovalView }
   /** Somebody, or the clock, was first. */
   | { kind: "over"; approval: ApprovalView }
-  | { kind: "not_offered"; approval: ApprovalView };
+  | { kind: "not_offered" | "unconfirmed"; approval: ApprovalView };
 
-export function decide(
-  run: RunRecord,
-  given: { approval: string; decision: ApprovalDecision; by: string },
-  now: number,
-): Steered<DecideAnswer> {
-  const outcome = decideApproval(run, given.approval, given.decision, given.by, now);
+export function decide(run: RunRecord, given: Decided, now: number): Steered<DecideAnswer> {
+  const outcome = decideApproval(run, given, now);
   if (outcome.kind === "unknown") return { answer: () => ({ kind: "unknown_approval" }) };
   const { kind, approval } = outcome;
   const answer = (): DecideAnswer => ({ kind, approval: approvalView(run.id, approval) });

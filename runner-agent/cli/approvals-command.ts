@@ -96,7 +96,9 @@ async function decide(
   const { client } = await invocation.connect();
   const decision: ApprovalDecision = options.forSession === true ? "accept_for_session" : verb;
   const id = named ?? (await theOnlyOne(client, run, verb));
-  const approval = await client.decideApproval(run, id, { decision, by: whoSays(options) });
+  // Who names it has looked at it; what nobody has named is not dangerous, see below.
+  const confirm = verb === "accept" && named !== undefined ? { confirm: true } : {};
+  const approval = await client.decideApproval(run, id, { decision, by: whoSays(options), ...confirm });
   const { renderDecided } = await import("./render/approvals.ts");
   await invocation.output.show({ approval }, (style) => renderDecided(style, approval));
   return EXIT.ok;

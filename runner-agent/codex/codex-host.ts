@@ -3,6 +3,7 @@
  * rules. Nothing of it is made before the first codex step asks: a box without such steps needs no Codex. Owns the
  * app-server; `stop` ends it.
  */
+import type { Sandbox } from "../../contract/codex-prompt.ts";
 import { join } from "node:path";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
@@ -11,7 +12,6 @@ import { boxFitness, type BoxFitness } from "./box-fitness.ts";
 import { CodexHome } from "./home.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
-import type { Sandbox } from "./step/prompt-template.ts";
 import type { CodexRules } from "./step/step-plan.ts";
 
 /** What of the agent's environment Codex itself needs; CODEX_HOME is its own. */
@@ -39,6 +39,8 @@ export interface CodexHost {
 }
 
 export interface CodexOnBox extends CodexHost {
+  /** A step is about to come: starts the app-server, and looks what the box is fit for. */
+  warm(): void;
   stop(): Promise<void>;
 }
 
@@ -74,8 +76,19 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     });
   });
   const fitness = new WeakMap<AppServer, Promise<BoxFitness>>();
+  const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
+    const known = fitness.get(server) ?? boxFitness(server);
+    fitness.set(server, known);
+    return known;
+  };
   let sessions: Sessions | undefined;
   return {
+    warm: () => {
+      servers.warm((server) => {
+        // Whoever needs to know asks again.
+        fitnessOf(server).catch(() => undefined);
+      });
+    },
     servers,
     get sessions() {
       return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
@@ -88,9 +101,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     keep: (name, text) => made().keep(name, text),
     fit: async (server, { sandbox, model }) => {
-      const known = fitness.get(server) ?? boxFitness(server);
-      fitness.set(server, known);
-      const { login, sandbox: unavailable } = await known;
+      const { login, sandbox: unavailable } = await fitnessOf(server);
       const fault =
         (model ? login : undefined) ?? (sandbox === "danger-full-access" ? undefined : unavailable);
       if (fault !== undefined) throw fault;

@@ -1,15 +1,19 @@
 /**
- * The runner kinds `codex` and `code-mode` for an agent: everything about Codex is loaded by the first such step, since
- * most boxes' agents wait for months without one, and at rest each megabyte counts.
+ * The runner kinds `codex` and `code-mode` for an agent: everything about Codex is loaded when the first such step is
+ * offered, since most boxes' agents wait for months without one, and at rest each megabyte counts. From the offer to the
+ * step's start there are some milliseconds, and Codex takes as many to start: so it starts with the offer, and its own code
+ * before the rest.
  */
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../steps/step.ts";
 import type { StepClocks } from "../steps/clocks.ts";
 import { refusedStep } from "../steps/refused-step.ts";
 import type { CodexOnBox, CodexOnBoxOptions } from "./codex-host.ts";
-import { codeModeFault } from "./code-mode/gate.ts";
+import { codeModeFault, isCodeModeOn } from "./code-mode/gate.ts";
 
 export interface CodexKinds {
   starters: Record<"codex" | "code-mode", StepStarter>;
+  /** A step of this kind was offered, and is likely to start soon. */
+  prepare(kind: "codex" | "code-mode"): void;
   /** Ends the app-server, if there ever was one. */
   stop(): Promise<void>;
 }
@@ -19,7 +23,8 @@ export function codexKinds(options: CodexOnBoxOptions): CodexKinds {
   const box = (): Promise<CodexOnBox> =>
     (onBox ??= import("./codex-host.ts").then(({ codexOnBox }) => codexOnBox(options)));
   const codex = once(async () => {
-    const [host, { codexStarter }] = await Promise.all([box(), import("./step/codex-step.ts")]);
+    const host = await box();
+    const { codexStarter } = await import("./step/codex-step.ts");
     return codexStarter(host);
   });
   const codeMode = once(async () => {
@@ -35,6 +40,13 @@ export function codexKinds(options: CodexOnBoxOptions): CodexKinds {
           ? new LoadingStep(codeMode(), request, events, clocks)
           : refusedStep(fault);
       },
+    },
+    prepare: (kind) => {
+      if (kind === "code-mode" && !isCodeModeOn(options.environment)) return;
+      void box().then((host) => {
+        host.warm();
+        return kind === "codex" ? codex() : codeMode();
+      });
     },
     stop: async () => (await onBox)?.stop(),
   };

@@ -3,10 +3,11 @@
  * file beside the runner's CODEX_HOME, written whole and atomically; one agent has it (the journal's lock says so).
  *
  * A key is the real path of the directory, with the step's own key where it has one; or a run, whose next attempt goes
- * on where the last one was cut off.
+ * on where the last one was cut off, and counts on from what that had used.
  */
 import { mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import type { BudgetUse } from "../../contract/budget.ts";
 
 /** Sessions that are remembered; the ones that were used longest ago go first. */
 const SESSIONS_MAX = 1_000;
@@ -15,6 +16,8 @@ interface Session {
   threadId: string;
   /** Epoch ms of its last use. */
   usedAt: number;
+  /** Of a run: what its attempts have used of its budget. */
+  budgetUsed?: BudgetUse;
 }
 
 export class Sessions {
@@ -31,8 +34,22 @@ export class Sessions {
   }
 
   remember(keys: string[], threadId: string): void {
-    for (const key of keys) this.#sessions.set(key, { threadId, usedAt: Date.now() });
+    for (const key of keys)
+      this.#sessions.set(key, { ...this.#sessions.get(key), threadId, usedAt: Date.now() });
     this.#write();
+  }
+
+  /** What a run has used of its budget so far, in all its attempts; of one whose thread is known. */
+  noteUse(key: string, budgetUsed: BudgetUse): void {
+    const session = this.#sessions.get(key);
+    if (session === undefined) return;
+    this.#sessions.set(key, { ...session, budgetUsed });
+    this.#write();
+  }
+
+  /** Undefined: nothing, or it is a box that has had no attempt of it. */
+  useOf(key: string): BudgetUse | undefined {
+    return this.#sessions.get(key)?.budgetUsed;
   }
 
   forget(keys: string[]): void {

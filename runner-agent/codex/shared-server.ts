@@ -45,20 +45,24 @@ export interface ServerLease {
   handle(threadId: string, handlers: ThreadHandlers): void;
   /** It does not answer in time: those who have it keep it, the next step gets another. */
   retire(): void;
-  /** Once. */
-  release(): void;
+  /** Once. Its threads are free when `left` is over; who claims one before that waits for it. */
+  release(left?: Promise<void>): void;
 }
 
 interface Running {
   server: AppServer;
   handlers: Map<string, ThreadHandlers>;
   users: number;
+  /** Last requests of those who are leaving. */
+  leaving: Set<Promise<void>>;
   /** Nobody new gets it. */
   retired: boolean;
 }
 
 interface Writer {
   runId: string;
+  /** Its step is over, and only the thread's own end is waited for. */
+  leaving: boolean;
   gone: PromiseWithResolvers<undefined>;
 }
 
@@ -77,6 +81,15 @@ export class SharedServer {
     this.#idleStopMs = idleStopMs;
   }
 
+  /** A step is about to ask: begins what its `lease` would wait for. What fails here fails there. */
+  warm(ready: (server: AppServer) => void): void {
+    const waits = this.#living().then((running) => {
+      ready(running.server);
+      if (running.users === 0) this.#rest(running);
+    });
+    waits.catch(() => undefined);
+  }
+
   /** @throws CodexError when there is none and none can be started */
   async lease(): Promise<ServerLease> {
     clearTimeout(this.#idle);
@@ -91,10 +104,10 @@ export class SharedServer {
         for (;;) {
           const writer = this.#writers.get(threadId);
           if (writer === undefined) break;
-          if (writer.runId !== runId) return writer.runId;
+          if (writer.runId !== runId && !writer.leaving) return writer.runId;
           await writer.gone.promise;
         }
-        this.#writers.set(threadId, { runId, gone: Promise.withResolvers() });
+        this.#writers.set(threadId, { runId, leaving: false, gone: Promise.withResolvers() });
         threads.push(threadId);
         return undefined;
       },
@@ -104,13 +117,16 @@ export class SharedServer {
       retire: () => {
         this.#retire(running);
       },
-      release: () => {
+      release: (left = Promise.resolve()) => {
         for (const threadId of threads) {
-          running.handlers.delete(threadId);
-          this.#writers.get(threadId)?.gone.resolve(undefined);
-          this.#writers.delete(threadId);
+          const writer = this.#writers.get(threadId);
+          if (writer !== undefined) writer.leaving = true;
         }
-        this.#left(running);
+        running.leaving.add(left);
+        void left.finally(() => {
+          running.leaving.delete(left);
+          this.#freed(running, threads);
+        });
       },
     };
   }
@@ -126,6 +142,8 @@ export class SharedServer {
   async #living(): Promise<Running> {
     const current = this.#current ?? this.#begin();
     const running = await current;
+    // Some milliseconds, which show whether it still answers.
+    await Promise.all(running.leaving);
     if (!running.retired && running.server.error === undefined) return running;
     // Dead, but its processes are still being looked after.
     this.#retire(running);
@@ -143,7 +161,7 @@ export class SharedServer {
 
   async #begun(): Promise<Running> {
     const server = await this.#start();
-    const running: Running = { server, handlers: new Map(), users: 0, retired: false };
+    const running: Running = { server, handlers: new Map(), users: 0, leaving: new Set(), retired: false };
     for (const method of HANDLED) route(running, method);
     this.#all.add(running);
     void server.ended.then(() => {
@@ -161,14 +179,23 @@ export class SharedServer {
     if (running.users === 0) void running.server.stop();
   }
 
-  #left(running: Running): void {
+  #freed(running: Running, threads: string[]): void {
+    for (const threadId of threads) {
+      running.handlers.delete(threadId);
+      this.#writers.get(threadId)?.gone.resolve(undefined);
+      this.#writers.delete(threadId);
+    }
     running.users -= 1;
     if (running.users > 0) return;
     if (running.retired) void running.server.stop();
-    else
-      this.#idle = setTimeout(() => {
-        this.#retire(running);
-      }, this.#idleStopMs).unref();
+    else this.#rest(running);
+  }
+
+  #rest(running: Running): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      this.#retire(running);
+    }, this.#idleStopMs).unref();
   }
 }
 

@@ -4,7 +4,7 @@
  * have been sent already. First what is acknowledged or finished, since new numbers count from there; then attempts;
  * then entries as they came.
  */
-import type { JournaledAttempt, JournalRow } from "./journal.ts";
+import type { JournaledAttempt, JournalRow } from "./entries.ts";
 
 interface HeldEntry {
   of: JournaledAttempt;

@@ -16,92 +16,23 @@
  *
  * It needs room for the output of the attempts that run or are not handed over: at most OUTPUT_MAX_BYTES for each.
  */
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
-import type { OutputChunk, OutputStream } from "../../contract/runner-link.ts";
+import type { OutputStream } from "../../contract/runner-link.ts";
 import { diskFault } from "./disk-fault.ts";
+import { entryOf, type JournaledAttempt, type JournalEntry, type JournalRow } from "./entries.ts";
 import { HeldWrites } from "./held-writes.ts";
-
-/** An attempt that this box has claimed and not yet handed over completely. */
-export interface JournaledAttempt {
-  runId: string;
-  attempt: number;
-  lease: string;
-}
-
-/** One numbered thing to send. */
-export type JournalEntry =
-  | { kind: "output"; chunk: OutputChunk }
-  | { kind: "result"; seq: number; result: FlowResult }
-  | { kind: "approval"; seq: number; request: ApprovalRequest }
-  | { kind: "approval_withdrawn"; seq: number; id: string }
-  | { kind: "end"; seq: number; end: AttemptEnd };
-
-/** An entry as it stands in its table. The body is bytes: a text would be read back only up to its first NUL. */
-export interface JournalRow {
-  seq: number;
-  kind: JournalEntry["kind"];
-  stream: OutputStream | null;
-  /** Of output: when it was read, epoch ms. */
-  at: number | null;
-  body: Uint8Array;
-}
+import { JournalTables } from "./tables.ts";
 
 /** First wait before the disk is tried again; it doubles with each. */
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
-/** Another agent has the journal open. */
-export class JournalInUseError extends Error {
-  constructor(path: string) {
-    super(
-      `the journal ${path} is in use by another runner agent: stop that one, or give this one its own --journal`,
-    );
-    this.name = "JournalInUseError";
-  }
-}
-
-/** The disk takes nothing at the start, when there is nothing yet that would have to go on. */
-export class JournalUnwritableError extends Error {
-  constructor(path: string, why: string) {
-    super(
-      `the journal ${path} cannot be written (${why}): free space on its disk, or give another --journal`,
-    );
-    this.name = "JournalUnwritableError";
-  }
-}
-
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS attempt (
-    run_id TEXT, attempt INTEGER, lease TEXT NOT NULL, acked_seq INTEGER NOT NULL,
-    PRIMARY KEY (run_id, attempt)) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS entry (
-    run_id TEXT, attempt INTEGER, seq INTEGER, kind TEXT NOT NULL, stream TEXT, at INTEGER, body BLOB NOT NULL,
-    PRIMARY KEY (run_id, attempt, seq)) WITHOUT ROWID;
-`;
-
 export class Journal {
   readonly path: string;
-  readonly #db: DatabaseSync;
-  readonly #statements: Record<
-    | "append"
-    | "pending"
-    | "owed"
-    | "ack"
-    | "deleteAcked"
-    | "begin"
-    | "finish"
-    | "finishEntries"
-    | "last"
-    | "lastSeq",
-    StatementSync
-  >;
+  readonly #tables: JournalTables;
   readonly #held = new HeldWrites();
   #trouble: string | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -111,44 +42,7 @@ export class Journal {
   /** Opens or creates the journal at `path`. Throws JournalInUseError and JournalUnwritableError. */
   constructor(path: string) {
     this.path = path;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#db = new DatabaseSync(path);
-    try {
-      // The lock is the operating system's and dies with its process, however that dies (J4).
-      this.#db.exec(
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
-      );
-      this.#db.exec(SCHEMA);
-    } catch (error) {
-      this.#db.close();
-      if (error instanceof Error && /locked|busy/i.test(error.message)) throw new JournalInUseError(path);
-      throw this.#unwritable(error);
-    }
-    const prepare = (sql: string): StatementSync => this.#db.prepare(sql);
-    this.#statements = {
-      append: prepare(
-        `INSERT INTO entry SELECT a.run_id, a.attempt, 1 + MAX(a.acked_seq, COALESCE(
-           (SELECT MAX(e.seq) FROM entry e WHERE e.run_id = a.run_id AND e.attempt = a.attempt), 0)),
-           ?, ?, ?, ? FROM attempt a WHERE a.run_id = ? AND a.attempt = ?`,
-      ),
-      pending: prepare(
-        "SELECT seq, kind, stream, at, body FROM entry WHERE run_id = ? AND attempt = ? AND seq > ? ORDER BY seq LIMIT ?",
-      ),
-      owed: prepare(
-        "SELECT SUM(LENGTH(body)) AS bytes FROM entry WHERE run_id = ? AND attempt = ? AND seq > ?",
-      ),
-      ack: prepare("UPDATE attempt SET acked_seq = MAX(acked_seq, ?) WHERE run_id = ? AND attempt = ?"),
-      deleteAcked: prepare("DELETE FROM entry WHERE run_id = ? AND attempt = ? AND seq <= ?"),
-      begin: prepare("INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, 0)"),
-      finish: prepare("DELETE FROM attempt WHERE run_id = ? AND attempt = ?"),
-      finishEntries: prepare("DELETE FROM entry WHERE run_id = ? AND attempt = ?"),
-      last: prepare("SELECT kind, seq FROM entry WHERE run_id = ? AND attempt = ? ORDER BY seq DESC LIMIT 1"),
-      lastSeq: prepare(
-        `SELECT MAX(a.acked_seq, COALESCE(
-           (SELECT MAX(e.seq) FROM entry e WHERE e.run_id = a.run_id AND e.attempt = a.attempt), 0)) AS seq
-         FROM attempt a WHERE a.run_id = ? AND a.attempt = ?`,
-      ),
-    };
+    this.#tables = new JournalTables(path);
   }
 
   /** Why nothing can be written now; undefined as long as all is (J5). */
@@ -193,20 +87,7 @@ export class Journal {
 
   #retry(waitedMs: number): void {
     try {
-      this.#held.writeTo({
-        acked: (of, seq) => {
-          this.#writeAck(of, seq);
-        },
-        finished: (of) => {
-          this.#writeFinish(of);
-        },
-        begun: (of) => {
-          this.#writeBegin(of);
-        },
-        entry: (of, row) => {
-          this.#writeEntry(of, row);
-        },
-      });
+      this.#held.writeTo(this.#tables);
     } catch (error) {
       if (diskFault(error) === undefined) throw error;
       this.#retryIn(Math.min(waitedMs * 2, RETRY_MAX_MS));
@@ -217,29 +98,16 @@ export class Journal {
     this.#watcher();
   }
 
-  #unwritable(error: unknown): unknown {
-    const fault = diskFault(error);
-    return fault === undefined ? error : new JournalUnwritableError(this.path, fault);
-  }
-
-  /** A setting that stays with this journal, made on first use. */
+  /** A setting that stays with this journal, made on first use. Throws JournalUnwritableError. */
   setting(name: string, make: () => string): string {
-    const row = this.#db.prepare("SELECT value FROM setting WHERE name = ?").get(name);
-    if (row !== undefined) return String(row["value"]);
-    const value = make();
-    try {
-      this.#db.prepare("INSERT INTO setting VALUES (?, ?)").run(name, value);
-    } catch (error) {
-      throw this.#unwritable(error);
-    }
-    return value;
+    return this.#tables.setting(name, make);
   }
 
   /** Writes an attempt down; its step starts when that is `written` (J1). */
   begin(of: JournaledAttempt): void {
     this.#write(
       () => {
-        this.#writeBegin(of);
+        this.#tables.begun(of);
       },
       () => {
         this.#held.begin(of);
@@ -247,20 +115,9 @@ export class Journal {
     );
   }
 
-  #writeBegin({ runId, attempt, lease }: JournaledAttempt): void {
-    this.#statements.begin.run(runId, attempt, lease);
-  }
-
   /** Attempts that are not handed over completely: at a start, those of a previous life. */
   attempts(): JournaledAttempt[] {
-    return this.#db
-      .prepare("SELECT run_id, attempt, lease FROM attempt ORDER BY run_id, attempt")
-      .all()
-      .map((row) => ({
-        runId: String(row["run_id"]),
-        attempt: Number(row["attempt"]),
-        lease: String(row["lease"]),
-      }));
+    return this.#tables.attempts();
   }
 
   appendOutput(of: JournaledAttempt, stream: OutputStream, text: string, at: number): void {
@@ -293,7 +150,7 @@ export class Journal {
     const row = { kind, stream, at, body: Buffer.from(body) };
     this.#write(
       () => {
-        this.#writeEntry(of, row);
+        this.#tables.entry(of, row);
       },
       () => {
         const seq = this.#nextSeq(of);
@@ -302,17 +159,12 @@ export class Journal {
     );
   }
 
-  /** Inserts nothing for an attempt that was handed over already: nothing of it is wanted any more. */
-  #writeEntry({ runId, attempt }: JournaledAttempt, row: Omit<JournalRow, "seq">): void {
-    this.#statements.append.run(row.kind, row.stream, row.at, row.body, runId, attempt);
-  }
-
   /** The number that the next entry gets when it is written; undefined when the attempt was handed over. */
   #nextSeq(of: JournaledAttempt): number | undefined {
-    const onDisk = this.#statements.lastSeq.get(of.runId, of.attempt)?.["seq"];
+    const onDisk = this.#tables.lastSeq(of);
     const acked = this.#held.ackedSeq(of);
     if (onDisk === undefined || !Number.isFinite(acked)) return undefined;
-    return 1 + Math.max(Number(onDisk), acked, this.#held.entries(of).at(-1)?.seq ?? 0);
+    return 1 + Math.max(onDisk, acked, this.#held.entries(of).at(-1)?.seq ?? 0);
   }
 
   /** Entries behind a sequence number, oldest first: no more than `limit`, and up to `maxBytes` of them, or one. */
@@ -333,22 +185,21 @@ export class Journal {
   }
 
   *#rowsBehind(of: JournaledAttempt, afterSeq: number, limit: number): Generator<JournalRow> {
-    for (const row of this.#statements.pending.iterate(of.runId, of.attempt, afterSeq, limit))
-      yield rowOf(row);
+    yield* this.#tables.rowsBehind(of, afterSeq, limit);
     for (const row of this.#held.entries(of)) if (row.seq > afterSeq) yield row;
   }
 
   /** Bytes of an attempt that the edge has not acknowledged. */
   owedBytes(of: JournaledAttempt): number {
-    const { bytes } = this.#statements.owed.get(of.runId, of.attempt, this.#held.ackedSeq(of)) ?? {};
-    return this.#held.entries(of).reduce((sum, row) => sum + row.body.length, Number(bytes ?? 0));
+    const onDisk = this.#tables.owedBytes(of, this.#held.ackedSeq(of));
+    return this.#held.entries(of).reduce((sum, row) => sum + row.body.length, onDisk);
   }
 
   /** The edge has committed everything up to `seq` (J3). */
   ack(of: JournaledAttempt, seq: number): void {
     this.#write(
       () => {
-        this.#writeAck(of, seq);
+        this.#tables.acked(of, seq);
       },
       () => {
         this.#held.ack(of, seq);
@@ -356,23 +207,17 @@ export class Journal {
     );
   }
 
-  #writeAck({ runId, attempt }: JournaledAttempt, seq: number): void {
-    this.#statements.ack.run(seq, runId, attempt);
-    this.#statements.deleteAcked.run(runId, attempt, seq);
-  }
-
   /** Sequence number of an attempt's end, once there is one that is not acknowledged. Nothing follows it. */
   endSeq(of: JournaledAttempt): number | undefined {
-    const held = this.#held.entries(of).at(-1);
-    const last = held ?? this.#statements.last.get(of.runId, of.attempt);
-    return last?.["kind"] === "end" ? Number(last["seq"]) : undefined;
+    const last = this.#held.entries(of).at(-1) ?? this.#tables.last(of);
+    return last?.kind === "end" ? last.seq : undefined;
   }
 
   /** Nothing of this attempt is owed any more. */
   finish(of: JournaledAttempt): void {
     this.#write(
       () => {
-        this.#writeFinish(of);
+        this.#tables.finished(of);
       },
       () => {
         this.#held.finish(of);
@@ -380,39 +225,8 @@ export class Journal {
     );
   }
 
-  #writeFinish({ runId, attempt }: JournaledAttempt): void {
-    this.#statements.finishEntries.run(runId, attempt);
-    this.#statements.finish.run(runId, attempt);
-  }
-
   close(): void {
     clearTimeout(this.#retryTimer);
-    this.#db.close();
-  }
-}
-
-function rowOf(row: Record<string, SQLOutputValue>): JournalRow {
-  return {
-    seq: Number(row["seq"]),
-    kind: row["kind"] as JournalRow["kind"],
-    stream: row["stream"] as OutputStream | null,
-    at: row["at"] === null ? null : Number(row["at"]),
-    body: row["body"] as Uint8Array,
-  };
-}
-
-function entryOf({ seq, kind, stream, at, body }: JournalRow): JournalEntry {
-  const text = Buffer.from(body).toString();
-  switch (kind) {
-    case "output":
-      return { kind, chunk: { seq, stream: stream ?? "system", text, at: at ?? 0 } };
-    case "result":
-      return { kind, seq, result: JSON.parse(text) as FlowResult };
-    case "approval":
-      return { kind, seq, request: JSON.parse(text) as ApprovalRequest };
-    case "approval_withdrawn":
-      return { kind, seq, id: JSON.parse(text) as string };
-    case "end":
-      return { kind, seq, end: JSON.parse(text) as AttemptEnd };
+    this.#tables.close();
   }
 }

@@ -11,7 +11,8 @@
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import type { OutputChunk, RunDown, RunUp, StepContext } from "../../contract/runner-link.ts";
 import type { Conversation } from "../conversation.ts";
-import type { JournaledAttempt, Journal, JournalEntry } from "../journal/journal.ts";
+import type { JournaledAttempt, JournalEntry } from "../journal/entries.ts";
+import type { Journal } from "../journal/journal.ts";
 import { LinkSocket } from "./link-socket.ts";
 import { outputDelayMs } from "./pace.ts";
 

@@ -48,8 +48,14 @@ async function ask(link: RunLink, request: Partial<ApprovalRequest> = {}): Promi
   await link.acked(link.seq);
 }
 
-function decide(runId: string, decision: string, by?: string, id = "ap1"): Promise<Response> {
-  return call("POST", `/runs/${runId}/approvals/${id}`, { body: { decision, ...(by && { by }) } });
+function decide(
+  runId: string,
+  decision: string,
+  by?: string,
+  id = "ap1",
+  confirm?: boolean,
+): Promise<Response> {
+  return call("POST", `/runs/${runId}/approvals/${id}`, { body: { decision, ...(by && { by }), confirm } });
 }
 
 async function approvals(runId: string): Promise<ApprovalView[]> {
@@ -84,6 +90,23 @@ describe("an approval", () => {
         code: "approval_over",
         message: expect.stringContaining(first?.decidedBy ?? "") as string,
       });
+  });
+
+  test("that is dangerous is not accepted before somebody says that it is meant; declined it is at once", async () => {
+    const { runId, link } = await running();
+    for (const id of ["ap1", "ap2"]) await ask(link, { id, dangerous: true });
+    for (const decision of ["accept", "accept_for_session"])
+      for (const confirm of [undefined, false])
+        expect(await expectError(decide(runId, decision, "Ada", "ap1", confirm), 409)).toMatchObject({
+          code: "confirmation_required",
+          message: expect.stringContaining('"confirm": true') as string,
+          details: [{ path: "/confirm" }],
+        });
+    expect(await approvals(runId)).toMatchObject([{ state: "pending" }, { state: "pending" }]);
+    await expectJson(decide(runId, "decline", "Ada", "ap2"), 200);
+    await expectJson(decide(runId, "accept", "Ada", "ap1", true), 200);
+    expect(await link.next("decided")).toMatchObject({ id: "ap2", decision: "decline" });
+    expect(await link.next("decided")).toMatchObject({ id: "ap1", decision: "accept" });
   });
 
   test("decided while the runner was away is the first thing that it hears on its next socket", async () => {

@@ -60,7 +60,8 @@ describe("an answer", () => {
     });
     const { code, out } = await codexFlow(["approvals", ...words], access(edge));
     expect([code, out]).toEqual([EXIT.ok, `a1-1  ${decision} by ${by}  git push origin main\n`]);
-    expect(posted(edge)).toEqual([[`/runs/${RUN}/approvals/a1-1`, { decision, by }]]);
+    const confirm = words[0] === "accept" ? { confirm: true } : {};
+    expect(posted(edge)).toEqual([[`/runs/${RUN}/approvals/a1-1`, { decision, by, ...confirm }]]);
   });
 
   test("that comes too late says who was first: 6", async () => {
@@ -89,7 +90,10 @@ describe("an answer", () => {
       expect.stringMatching(/leaves the sandbox: git push.*\nfix: .*approvals accept run_\S+ a1-1/),
     ]);
     expect([...posted(several), ...posted(dangerous)]).toEqual([]);
-    expect((await codexFlow(["approvals", "decline", RUN], access(dangerous))).code).toBe(EXIT.ok);
+    expect((await codexFlow(["approvals", "accept", RUN, "a1-1"], access(dangerous))).code).toBe(EXIT.ok);
+    expect(posted(dangerous)).toMatchObject([[expect.anything(), { decision: "accept", confirm: true }]]);
+    const other = await startFakeEdge({ approvals: [approvalFixture({ dangerous: true })] });
+    expect((await codexFlow(["approvals", "decline", RUN], access(other))).code).toBe(EXIT.ok);
   });
 
   test("to nothing: 5", async () => {

@@ -245,6 +245,45 @@ describe("a budget", () => {
   });
 });
 
+describe("a budget, when more than one thing happens", () => {
+  const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
+
+  test("raised while its turn is being interrupted for it: the run goes on in the same thread", async () => {
+    const at = await codexBox([
+      { answers: [withUsage(command("true"), usage), held(DONE)] },
+      { prompt: "You were interrupted", answers: [DONE] },
+    ]);
+    const life = await startCodexStep(at, { template: PROMPT, request: { budget: { tokens: 400 } } });
+    // The report that spends it: Codex is asked to interrupt in the same breath, and has not answered yet.
+    await life.until(() => life.items.some((item) => item.type === "usage"));
+    life.watchers.raise({ tokens: 5_000 });
+    expect((await life.step.ended).reason).toBe("exited");
+    expect(life.results).toMatchObject([{ status: "completed" }]);
+    expect(life.results[0]?.artifacts?.["turnIds"]).toHaveLength(2);
+    expect(new Set(at.model.requests.map(({ threadId }) => threadId)).size).toBe(1);
+  });
+
+  test("of which a lost attempt has used a part: the next attempt counts on from there", async () => {
+    const at = await codexBox([
+      { prompt: "was cut off", answers: [withUsage(DONE, usage)] },
+      { answers: [withUsage(command("true"), usage), command("sleep 60")] },
+    ]);
+    const budget = { tokens: 1_500 };
+    const life = await startCodexStep(at, { template: PROMPT, request: { budget } });
+    await life.until(() => life.items.some((item) => item.type === "usage"));
+    for (const pid of processesWith("environ", `CODEX_HOME=${at.home}`))
+      if (processesWith("cmdline", "app-server").includes(pid)) process.kill(Number(pid), "SIGKILL");
+    expect((await life.step.ended).reason).toBe("abandoned");
+    const again = await runCodexStep(at, {
+      template: PROMPT,
+      request: { runId: life.runId, attempt: 2, budget },
+    });
+    expect(again.results).toMatchObject([
+      { status: "completed", artifacts: { budget: { used: { tokens: 1_000 } } } },
+    ]);
+  });
+});
+
 describe("an end", () => {
   test("by a cancel leaves nothing of what commands have started, in sessions of their own either", async () => {
     const script = "setsid sleep 300 & setsid nohup sleep 300 >/dev/null 2>&1 & echo begun; sleep 300";

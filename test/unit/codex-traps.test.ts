@@ -5,7 +5,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { startAppServer } from "../../runner-agent/codex/app-server.ts";
+import { codexEnvironment } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import { codeMode, command, held, message, structured, together } from "../support/fake-model/answers.ts";
 import { CODE_MODE_MODEL } from "../support/fake-model/codex-home.ts";
@@ -70,6 +72,19 @@ test("trap 2: a checkout is trusted as soon as it may be written to, and brings 
   expect(config).not.toContain(`"trusted"`);
 });
 
+test("trap 2, hooks: those of a checkout that nobody trusts are not run, not even where steps may write", async () => {
+  const at = await codexBox([{ answers: [command("true"), DONE, DONE] }]);
+  const ran = join(at.cwd, "hook-ran");
+  const hook = { hooks: [{ type: "command", command: `touch ${ran}` }] };
+  await mkdir(join(at.cwd, ".codex"));
+  const events = { SessionStart: [hook], PreToolUse: [hook], Stop: [hook] };
+  await writeFile(join(at.cwd, ".codex", "hooks.json"), JSON.stringify({ hooks: events }));
+  await runCodexStep(at, { template: AUTO });
+  const second = await runCodexStep(await startedAnew(at), { template: AUTO });
+  expect(second.results).toMatchObject([{ status: "completed" }]);
+  expect(existsSync(ran)).toBe(false);
+});
+
 test("trap 3: turn/start in a running turn steers it: two steps of one directory never share a turn", async () => {
   const at = await codexBox([{ answers: [DONE] }, { prompt: "Wait", answers: [held(DONE)] }]);
   await runCodexStep(at, { template: AUTO });
@@ -85,6 +100,20 @@ test("trap 3: turn/start in a running turn steers it: two steps of one directory
   expect(JSON.stringify(at.model.requests.slice(1).map(({ input }) => input.at(-1)))).not.toContain("Do it.");
 });
 
+test("trap 3, another server: a thread that it has live is not written to, and the step says so", async () => {
+  const at = await codexBox([{ answers: [DONE] }]);
+  const first = await runCodexStep(at, { template: AUTO });
+  await at.box.stop();
+  const other = await startAppServer({ cwd: at.cwd, env: codexEnvironment(at.home), version: "0.0.0" });
+  onTestFinished(async () => {
+    await other.stop();
+  });
+  const threadId = String(threadOf(first));
+  await other.request("thread/resume", { threadId, cwd: at.cwd, sandbox: "read-only" });
+  const { end } = await runCodexStep(at, { template: AUTO });
+  expect(end).toMatchObject({ reason: "refused", error: { code: "thread_busy" } });
+});
+
 test("trap 4: turn/interrupt leaves the running command alive, also one that has left its session", async () => {
   const at = await codexBox([
     {
@@ -98,6 +127,18 @@ test("trap 4: turn/interrupt leaves the running command alive, also one that has
   await until(() => (processesWith("environ", mark).length >= 4 ? true : undefined));
   life.step.cancel("canceled");
   expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+  expect(processesWith("environ", mark)).toEqual([]);
+});
+
+test("trap 4, killed: what commands have started outlives the app-server, and is ended all the same", async () => {
+  const at = await codexBox([{ answers: [command("(setsid sleep 300 &) ; sleep 300")] }]);
+  const life = await startCodexStep(at, { template: AUTO });
+  const mark = `CODEX_FLOW_RUN_ID=${life.runId}`;
+  await until(() => (processesWith("environ", mark).length >= 2 ? true : undefined));
+  const servers = processesWith("cmdline", "app-server");
+  for (const pid of processesWith("environ", `CODEX_HOME=${at.home}`))
+    if (servers.includes(pid)) process.kill(Number(pid), "SIGKILL");
+  expect(await life.step.ended).toMatchObject({ reason: "abandoned", tree: { empty: true, survivors: [] } });
   expect(processesWith("environ", mark)).toEqual([]);
 });
 

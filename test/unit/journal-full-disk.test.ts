@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, expect, onTestFinished, test } from "vitest";
-import { Journal, type JournaledAttempt, type JournalEntry } from "../../runner-agent/journal/journal.ts";
+import type { JournaledAttempt, JournalEntry } from "../../runner-agent/journal/entries.ts";
+import { Journal } from "../../runner-agent/journal/journal.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { END } from "../support/run-link-life.ts";

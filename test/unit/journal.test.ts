@@ -7,12 +7,9 @@ import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
-import {
-  Journal,
-  JournalInUseError,
-  type JournaledAttempt,
-  type JournalEntry,
-} from "../../runner-agent/journal/journal.ts";
+import type { JournaledAttempt, JournalEntry } from "../../runner-agent/journal/entries.ts";
+import { Journal } from "../../runner-agent/journal/journal.ts";
+import { JournalInUseError } from "../../runner-agent/journal/tables.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 
 const FIRST: JournaledAttempt = { runId: "run_0123456789abcdef_1", attempt: 1, lease: "lease_1" };

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import { OUTPUT_CHUNK_MAX_BYTES, OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
-import type { JournalEntry } from "../../runner-agent/journal/journal.ts";
+import type { JournalEntry } from "../../runner-agent/journal/entries.ts";
 import { frames } from "../../runner-agent/link/run-link.ts";
 import { numbersOn, startFakeRunEdge, type FakeRunEdge } from "../support/fake-run-edge.ts";
 import { arrived, ATTEMPT, claimedLink, END, startLink } from "../support/run-link-life.ts";

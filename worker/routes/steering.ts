@@ -24,8 +24,8 @@ export const steeringRoutes = new Hono<AppContext>()
     await authorize(context.req.raw.headers, context.env, ["runs:write"]);
     const { object, n, id } = located(context);
     const approval = context.req.param("approval");
-    const { decision, by = "api" } = await body(context, checkDecideRequest);
-    const answer = await object.decide(n, { approval, decision, by });
+    const { decision, by = "api", confirm } = await body(context, checkDecideRequest);
+    const answer = await object.decide(n, { approval, decision, by, confirm });
     switch (answer?.kind) {
       case "decided":
         return context.json({ approval: answer.approval });
@@ -39,6 +39,12 @@ export const steeringRoutes = new Hono<AppContext>()
           "decision_not_offered",
           `approval ${approval} can be answered with ${answer.approval.decisions.join(", ")}`,
           [{ path: "/decision", message: "is not offered" }],
+        );
+      case "unconfirmed":
+        throw new ConflictError(
+          "confirmation_required",
+          `approval ${approval} leaves the sandbox: ${answer.approval.title}; to accept it all the same, send "confirm": true with the decision`,
+          [{ path: "/confirm", message: "must be true to accept what is dangerous" }],
         );
       case "unknown_approval":
         throw new NotFoundError("approval_not_found", `run ${id} has asked for no approval ${approval}`, [

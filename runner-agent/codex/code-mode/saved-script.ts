@@ -11,10 +11,10 @@
 //
 // It is a module without imports: no Node, no files, no network but through `tools`. Beside what code mode itself defines
 // (`tools`, `text`, `exit`, …) it has `flow` and `result(value)`, as with the ancestor.
-import Type from "typebox";
+import { ScriptFrontMatter } from "../../../contract/codex-prompt.ts";
+import { ScriptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
 import type { StepRequest } from "../../steps/step.ts";
 import { FrontMatterError, frontMatterReader } from "../step/front-matter.ts";
-import { APPROVAL_POLICIES, SANDBOXES } from "../step/prompt-template.ts";
 import {
   checkSandbox,
   nameOf,
@@ -26,15 +26,7 @@ import {
 } from "../step/step-plan.ts";
 import type { ThreadSettings } from "../step/thread-session.ts";
 
-const FrontMatter = Type.Object(
-  {
-    sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
-    approval_policy: Type.Optional(Type.Enum([...APPROVAL_POLICIES])),
-    network: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
-);
-const readFrontMatter = frontMatterReader(FrontMatter);
+const readFrontMatter = frontMatterReader(ScriptFrontMatter, check);
 
 const OPENED = /^\s*\/\*---/;
 const FENCE = /^\s*\/\*---[ \t]*\r?\n([\s\S]*?)^---\*\//m;

@@ -21,7 +21,7 @@ export interface BudgetState {
 }
 
 export class BudgetMeter {
-  readonly #before: BudgetUse;
+  #before: BudgetUse;
   readonly #price: ModelPrice | undefined;
   readonly #now: () => number;
   #limits: Budget;
@@ -43,6 +43,11 @@ export class BudgetMeter {
     this.#before = given.before ?? {};
     this.#price = given.price;
     this.#now = given.now ?? (() => performance.now());
+  }
+
+  /** An attempt of this run has used so much before this one, what the runs before have used included. */
+  goesOnFrom(used: BudgetUse | undefined): void {
+    if (used !== undefined) this.#before = used;
   }
 
   raise(limits: Budget): void {

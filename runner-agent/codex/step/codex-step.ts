@@ -12,21 +12,20 @@
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
-import type { Message } from "../../conversation.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import type { CodexHost } from "../codex-host.ts";
 import type { ServerLease } from "../shared-server.ts";
-import { BudgetMeter, WARN_AT } from "./budget-meter.ts";
+import { runKey } from "../sessions.ts";
+import { BudgetMeter, type BudgetUnit } from "./budget-meter.ts";
+import { BudgetWatch } from "./budget-watch.ts";
 import { correction } from "./final-answer.ts";
+import { Inbox, type NextTurn } from "./inbox.ts";
 import { StepLife, type StepWork } from "./step-life.ts";
 import { planStep, StepPlanError, type StepPlan } from "./step-plan.ts";
 import { turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
 import type { ThreadSession, TurnOutcome } from "./thread-session.ts";
-
-/** Messages that came when no turn took them, as one more turn. */
-const MESSAGE_BORDER = "\n\n";
 
 export function codexStarter(host: CodexHost): StepStarter {
   return (request, events, clocks) => {
@@ -47,14 +46,10 @@ class CodexWork implements StepWork {
   readonly #life: StepLife;
   readonly #plan: StepPlan;
   readonly #meter: BudgetMeter;
-  #budgetTimer: NodeJS.Timeout | undefined;
-  #warned = false;
+  readonly #budget: BudgetWatch;
+  readonly #inbox: Inbox;
   /** The turn was interrupted for the budget. */
   #spent = false;
-  /** Messages that no turn has taken. */
-  #queued: string[] = [];
-  /** Messages that the active turn has taken and not yet shown: one that came behind its last look is for the next. */
-  #steered: string[] = [];
 
   constructor(life: StepLife, plan: StepPlan) {
     const { budget, continues } = life.request;
@@ -65,24 +60,32 @@ class CodexWork implements StepWork {
       before: continues?.used,
       price: life.host.prices[plan.settings.model ?? ""],
     });
+    this.#budget = new BudgetWatch(this.#meter, {
+      warn: (text) => {
+        life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      },
+      spent: () => {
+        this.#spent = true;
+        void life.session?.interrupt();
+      },
+    });
+    this.#inbox = new Inbox(async (message) => (await life.session?.steer(message)) ?? false);
   }
 
   heard(item: AgentItem): void {
-    if (item.type === "message" && item.state === "completed" && item.role === "user")
-      this.#steered = this.#steered.filter((text) => this.#life.redactor.text(text) !== item.text);
     if (item.type !== "usage") return;
     this.#meter.reported(item);
-    this.#watchBudget();
+    this.#used();
   }
 
-  ended(stop: Stop): Stop {
-    clearTimeout(this.#budgetTimer);
-    return stop;
+  shown(messageId: string): void {
+    this.#inbox.shown(messageId);
   }
 
   async work(lease: ServerLease): Promise<Stop> {
     const { host, request, variables } = this.#life;
     const { settings, prompt } = this.#plan;
+    this.#meter.goesOnFrom(host.sessions.useOf(runKey(request.runId)));
     const fit = host.fit(lease.server, { sandbox: settings.sandbox, model: true });
     // Awaited below; until then nobody listens.
     fit.catch(() => undefined);
@@ -100,35 +103,32 @@ class CodexWork implements StepWork {
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
     const { threadId, again } = opened;
     const session = this.#life.enter(threadId, settings);
-    request.conversation?.onMessage((message) => this.#hear(session, message));
+    request.conversation?.onMessage((message) => this.#inbox.hear(message));
     request.conversation?.onBudget((budget) => {
-      this.#meter.raise(budget);
-      this.#watchSeconds();
+      this.#budget.raise(budget);
     });
     return this.#life.stop ?? (await this.#turns(session, again ? `${INTERRUPTED}\n\n${prompt}` : prompt));
   }
 
   async #turns(session: ThreadSession, prompt: string): Promise<Stop> {
     const { form } = this.#plan;
-    let text = prompt;
+    let next: NextTurn = { text: prompt, begun: () => undefined };
     let corrected = false;
     for (;;) {
-      const outcome = await this.#turn(session, text);
-      const over = this.#life.stop ?? this.#overBudget();
-      if (outcome.kind !== "completed") {
-        if (over !== undefined) return over;
-        if (outcome.kind === "failed") return turnFailed(outcome);
-        if (this.#spent) {
-          // Somebody has raised the budget while the turn was being interrupted for it.
-          this.#spent = false;
-          text = GO_ON;
-          continue;
-        }
-        return turnInterrupted();
+      const outcome = await this.#turn(session, next);
+      if (this.#life.stop !== undefined && outcome.kind !== "completed") return this.#life.stop;
+      if (outcome.kind === "failed") return turnFailed(outcome);
+      const said = await this.#inbox.next();
+      // Looked at last: somebody may have raised it meanwhile.
+      const { exceeded } = this.#meter.state;
+      if (outcome.kind === "interrupted") {
+        if (exceeded !== undefined) return this.#overBudget(exceeded);
+        if (!this.#spent) return turnInterrupted();
+        next = goOn(said);
+        continue;
       }
-      this.#queued.push(...this.#steered.splice(0));
-      if (this.#queued.length > 0 && over === undefined) {
-        text = this.#queued.splice(0).join(MESSAGE_BORDER);
+      if (said !== undefined && exceeded === undefined && this.#life.stop === undefined) {
+        next = said;
         continue;
       }
       const read = form.read(outcome.answer);
@@ -136,29 +136,30 @@ class CodexWork implements StepWork {
         this.#result(read.result);
         return { reason: "exited" };
       }
-      if (over !== undefined) return over;
+      if (this.#life.stop !== undefined) return this.#life.stop;
+      if (exceeded !== undefined) return this.#overBudget(exceeded);
       if (corrected)
         return {
           reason: "reaped",
           error: { code: "invalid_result", message: `the final answer is no FLOW_RESULT: ${read.wrong}` },
         };
       corrected = true;
-      text = correction(read.wrong);
+      next = { text: correction(read.wrong), begun: () => undefined };
     }
   }
 
-  async #turn(session: ThreadSession, text: string): Promise<TurnOutcome> {
-    this.#meter.turnStarted();
-    this.#watchSeconds();
+  async #turn(session: ThreadSession, { text, begun }: NextTurn): Promise<TurnOutcome> {
+    this.#spent = false;
+    this.#budget.turnStarted();
     try {
       return await session.turn({
         text,
+        begun,
         effort: this.#plan.settings.effort,
         outputSchema: this.#plan.form.schema,
       });
     } finally {
-      this.#meter.turnEnded();
-      clearTimeout(this.#budgetTimer);
+      this.#budget.turnEnded();
     }
   }
 
@@ -171,43 +172,17 @@ class CodexWork implements StepWork {
     return { reason: "exited" };
   }
 
-  async #hear(session: ThreadSession, { text }: Message): Promise<"steered" | "queued"> {
-    if (!(await session.steer(text))) {
-      this.#queued.push(text);
-      return "queued";
-    }
-    this.#steered.push(text);
-    return "steered";
-  }
-
-  #watchBudget(): void {
-    const { highest, exceeded } = this.#meter.state;
-    if (exceeded !== undefined) {
-      this.#spent = true;
-      void this.#life.session?.interrupt();
-    } else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
-      this.#warned = true;
-      const text = `${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`;
-      this.#life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
-    }
-  }
-
-  #watchSeconds(): void {
-    clearTimeout(this.#budgetTimer);
-    const { msLeft } = this.#meter;
-    if (msLeft !== undefined)
-      this.#budgetTimer = setTimeout(
-        () => {
-          this.#watchBudget();
-        },
-        Math.min(msLeft, TIMER_MAX_MS) + 1,
-      );
+  /** Written down before anything else can happen: an attempt that is lost has used it all the same. */
+  #used(): void {
+    const { state, limits } = this.#meter;
+    const { host, request } = this.#life;
+    if (Object.keys(limits).length > 0) host.sessions.noteUse(runKey(request.runId), state.used);
+    this.#budget.look();
   }
 
   /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
-  #overBudget(): Stop | undefined {
-    const { exceeded, used } = this.#meter.state;
-    if (exceeded === undefined) return undefined;
+  #overBudget(exceeded: BudgetUnit): Stop {
+    const { used } = this.#meter.state;
     const limit = this.#meter.limits[exceeded] ?? 0;
     this.#result({
       status: "needs_intervention",
@@ -238,8 +213,13 @@ class CodexWork implements StepWork {
 const INTERRUPTED =
   "The attempt at this task before was cut off. Look at what is there already and go on from it. The task was:";
 const GO_ON = "You were interrupted and may go on now, where you left off.";
-/** The longest time that a timer of Node takes. */
-const TIMER_MAX_MS = 2 ** 31 - 2;
+
+/** A turn was interrupted for a budget that has been raised meanwhile. */
+function goOn(said: NextTurn | undefined): NextTurn {
+  return said === undefined
+    ? { text: GO_ON, begun: () => undefined }
+    : { ...said, text: `${GO_ON}\n\n${said.text}` };
+}
 
 function rounded(value: number): number {
   return Math.round(value * 100) / 100;

@@ -3,8 +3,10 @@
  * Codex itself does not look whether the model has kept to it.
  */
 import { readFileSync } from "node:fs";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { createRequire } from "node:module";
 import { checkResult, RESULT_STATUSES, type FlowResult } from "../../../contract/flow-result.ts";
+import { FinalAnswer } from "../../../contract/generated/codex-validators.js";
+import type { CompiledCheck } from "../../../contract/validate.ts";
 
 export interface AnswerForm {
   /** JSON Schema as providers demand it for structured output: closed objects, every member required. */
@@ -31,7 +33,7 @@ export function answerForm(outputFile: string | undefined): AnswerForm {
       ...(output === undefined ? {} : { output }),
     },
   };
-  const check = compile(schema, outputFile);
+  const check = outputFile === undefined ? FinalAnswer : compiled(schema, outputFile);
   return {
     schema,
     read(text) {
@@ -71,12 +73,26 @@ function readSchema(file: string): Record<string, unknown> {
   throw new OutputSchemaError(`output schema ${file} is no JSON object`);
 }
 
-function compile(schema: object, file: string | undefined): ReturnType<Ajv2020["compile"]> {
+/** Compiling one takes longer than Codex takes for a thread; the schemas of a box's steps are few. */
+const COMPILED_MAX = 64;
+const known = new Map<string, CompiledCheck>();
+
+function compiled(schema: object, file: string): CompiledCheck {
+  const text = JSON.stringify(schema);
+  const check = known.get(text) ?? compile(schema, file);
+  if (known.size >= COMPILED_MAX) known.clear();
+  known.set(text, check);
+  return check;
+}
+
+function compile(schema: object, file: string): CompiledCheck {
+  // Loaded by the first step that brings a schema: that takes as long as loading all else of Codex's.
+  const { Ajv2020 } = createRequire(import.meta.url)("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js");
   try {
     return new Ajv2020({ allErrors: true, strict: false }).compile(schema);
   } catch (error) {
     throw new OutputSchemaError(
-      `output schema ${file ?? ""}: ${error instanceof Error ? error.message : String(error)}`,
+      `output schema ${file}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
 }

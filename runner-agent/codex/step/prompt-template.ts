@@ -17,32 +17,10 @@
  * `{{path}}` is filled from the event, `{{config.path}}` from the flow's configuration; an object stands as JSON. A path
  * that leads nowhere is an error, unless it ends in `?`: an agent that is asked about "" does expensive nonsense.
  */
-import Type from "typebox";
+import { PromptFrontMatter, type ApprovalPolicy, type Sandbox } from "../../../contract/codex-prompt.ts";
 import type { FlowEvent } from "../../../contract/flow-event.ts";
+import { PromptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
 import { frontMatterReader } from "./front-matter.ts";
-
-export const SANDBOXES = ["read-only", "workspace-write", "danger-full-access"] as const;
-export type Sandbox = (typeof SANDBOXES)[number];
-export const APPROVAL_POLICIES = ["never", "on-request", "untrusted"] as const;
-export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
-
-const closed = { additionalProperties: false } as const;
-const Word = Type.String({ minLength: 1, maxLength: 128 });
-
-const FrontMatter = Type.Object(
-  {
-    model: Type.Optional(Word),
-    effort: Type.Optional(Word),
-    sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
-    approval_policy: Type.Optional(Type.Enum([...APPROVAL_POLICIES])),
-    session: Type.Optional(Type.Enum(["new", "reuse", "auto"])),
-    session_key: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
-    on_conflict: Type.Optional(Type.Enum(["fork", "blocked"])),
-    network: Type.Optional(Type.Boolean()),
-    output: Type.Optional(Type.String({ minLength: 1, pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$" })),
-  },
-  closed,
-);
 
 /** What a step asks of Codex, with every default filled in. */
 export interface CodexSettings {
@@ -74,7 +52,7 @@ const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
 const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)(\?)?\s*\}\}/g;
 const PROMPT_MAX_CHARS = 512 * 1024;
 
-const readFrontMatter = frontMatterReader(FrontMatter);
+const readFrontMatter = frontMatterReader(PromptFrontMatter, check);
 
 /** Reads a template and fills it. @throws PromptTemplateError, FrontMatterError */
 export function renderPrompt(

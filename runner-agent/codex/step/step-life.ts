@@ -12,7 +12,12 @@ import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import { attemptId } from "../../../contract/ids.ts";
 import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
-import { ATTEMPT_VARIABLE, endTree } from "../../steps/process-tree.ts";
+import {
+  ATTEMPT_VARIABLE,
+  attemptProcesses,
+  endTree,
+  ENVIRONMENTS_VISIBLE,
+} from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
 import type { CodexHost } from "../codex-host.ts";
@@ -36,6 +41,8 @@ export interface StepWork {
   sift?(items: AgentItem[]): AgentItem[];
   /** Each item that is, before it is handed on. */
   heard?(item: AgentItem): void;
+  /** A message that steered a turn is part of it now. */
+  shown?(messageId: string): void;
   /** The thread is closed, its processes are gone: what is held back goes on now, and may still say what went wrong. */
   ended?(stop: Stop): Stop | Promise<Stop>;
 }
@@ -141,6 +148,9 @@ export class StepLife implements RunningStep {
       told: (items) => {
         this.#told(items);
       },
+      shown: (id) => {
+        this.#work.shown?.(id);
+      },
     });
     lease.handle(
       threadId,
@@ -210,13 +220,18 @@ export class StepLife implements RunningStep {
 
   async #finish(stop: Stop): Promise<AttemptEnd> {
     for (const clock of [this.#wall, this.#silence]) clock.stop();
-    await this.#session?.close();
-    this.#lease?.release();
+    const id = attemptId(this.request.runId, this.request.attempt);
+    // What the commands of a turn that is complete have left is there to be seen, or there is nothing.
+    const proven =
+      this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
+    if (!proven) await this.#session?.clean();
+    this.#lease?.release(this.#session?.close());
     this.items.flush();
-    const mark = `${ATTEMPT_VARIABLE}=${attemptId(this.request.runId, this.request.attempt)}`;
-    const tree = await endTree({ mark }, this.clocks, (survivors) => {
-      this.events.signalled(survivors);
-    });
+    const tree = proven
+      ? { empty: true, survivors: [] }
+      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${id}` }, this.clocks, (survivors) => {
+          this.events.signalled(survivors);
+        });
     const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
     // A later attempt goes on in this thread only if this one was cut off.
     if (reason === "exited") this.host.sessions.forget([runKey(this.request.runId)]);

@@ -2,13 +2,14 @@
  * What a codex step is going to do, from its package and the box's rules: everything that can be wrong before Codex is
  * asked, each with a code and a way to mend it. Reads files, starts nothing.
  */
+import type { Sandbox } from "../../../contract/codex-prompt.ts";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { StepRequest } from "../../steps/step.ts";
 import { stepVariables, workingDirectory } from "../../steps/step-input.ts";
 import { answerForm, OutputSchemaError, type AnswerForm } from "./final-answer.ts";
 import { FrontMatterError } from "./front-matter.ts";
-import { PromptTemplateError, renderPrompt, type CodexSettings, type Sandbox } from "./prompt-template.ts";
+import { PromptTemplateError, renderPrompt, type CodexSettings } from "./prompt-template.ts";
 
 /** What the box allows; a flow package cannot grant it to itself. */
 export interface CodexRules {

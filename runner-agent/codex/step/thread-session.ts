@@ -4,6 +4,7 @@
  * show half a secret.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { Message } from "../../conversation.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
 import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
@@ -82,6 +83,8 @@ export interface TurnOptions {
   text: string;
   effort?: string | undefined;
   outputSchema?: unknown;
+  /** Codex has it. */
+  begun?: (() => void) | undefined;
 }
 
 /** After an interrupt, Codex has this long to say that the turn is over. */
@@ -97,6 +100,7 @@ export class ThreadSession {
   readonly #cwd: string;
   readonly #redactor: Redactor;
   readonly #told: (items: AgentItem[]) => void;
+  readonly #shown: (messageId: string) => void;
   readonly #stopListening: () => void;
   /** Of deltas, by the item they belong to. */
   readonly #streams = new Map<string, RedactionStream>();
@@ -105,29 +109,35 @@ export class ThreadSession {
   /** Resolves when Codex has said which turn the active one is. */
   #begun = Promise.withResolvers<undefined>();
   #messages: string[] = [];
+  #complete = false;
   /** The server did not answer in time: it is asked nothing more. */
   #hung = false;
 
-  /** @param told what Codex has said, each time that it says something; redacted */
+  /**
+   * @param told what Codex has said, each time that it says something; redacted
+   * @param shown a message that steered a turn is part of it now
+   */
   constructor(given: {
     lease: ServerLease;
     threadId: string;
     cwd: string;
     redactor: Redactor;
     told: (items: AgentItem[]) => void;
+    shown: (messageId: string) => void;
   }) {
     this.threadId = given.threadId;
     this.#lease = given.lease;
     this.#cwd = given.cwd;
     this.#redactor = given.redactor;
     this.#told = given.told;
+    this.#shown = given.shown;
     this.#stopListening = given.lease.server.onNotification((notification) => {
       this.#heard(notification);
     }, given.threadId);
   }
 
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
-  async turn({ text, effort, outputSchema }: TurnOptions): Promise<TurnOutcome> {
+  async turn({ text, effort, outputSchema, begun }: TurnOptions): Promise<TurnOutcome> {
     return await this.#untilOver(async () => {
       const { turn } = await this.#lease.server.request("turn/start", {
         threadId: this.threadId,
@@ -136,6 +146,7 @@ export class ThreadSession {
         ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
       });
       this.#begin(turn.id);
+      begun?.();
     });
   }
 
@@ -155,6 +166,7 @@ export class ThreadSession {
     this.#turn = turn;
     this.#begun = Promise.withResolvers();
     this.#messages = [];
+    this.#complete = false;
     const gone = this.#lease.server.ended.then(({ error }) => {
       throw error ?? new AppServerExitedError("Codex's app-server is gone");
     });
@@ -173,14 +185,15 @@ export class ThreadSession {
     this.#begun.resolve(undefined);
   }
 
-  /** Puts a text into the active turn. False when there is none that takes it. */
-  async steer(text: string): Promise<boolean> {
+  /** Puts a message into the active turn, which will show it. False when there is none that takes it. */
+  async steer({ id, text }: Pick<Message, "id" | "text">): Promise<boolean> {
     const expectedTurnId = this.#turnId;
     if (expectedTurnId === undefined) return false;
     try {
       await this.#lease.server.request("turn/steer", {
         threadId: this.threadId,
         expectedTurnId,
+        clientUserMessageId: id,
         input: [{ type: "text", text, text_elements: [] }],
       });
       return true;
@@ -190,7 +203,7 @@ export class ThreadSession {
     }
   }
 
-  /** Ends the active turn; its `turn()` resolves. Running commands stay: see `close`. */
+  /** Ends the active turn; its `turn()` resolves. Running commands stay: see `clean`. */
   async interrupt(): Promise<void> {
     const turn = this.#turn;
     // Codex has to say which turn it is, first.
@@ -207,12 +220,20 @@ export class ThreadSession {
     });
   }
 
-  /** Ends what commands have left behind, and gives the thread up for others. Never rejects. */
+  /** The last turn came to its own end: it has no command in its hands. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** Has Codex end what commands have left behind. Never rejects. */
+  async clean(): Promise<void> {
+    await this.#try("thread/backgroundTerminals/clean", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+  }
+
+  /** Gives the thread up for others. Nothing is told from now on. Never rejects. */
   async close(): Promise<void> {
     this.#stopListening();
-    const thread = { threadId: this.threadId };
-    await this.#try("thread/backgroundTerminals/clean", thread, CLOSE_REQUEST_MS);
-    await this.#try("thread/unsubscribe", thread, CLOSE_REQUEST_MS);
+    await this.#try("thread/unsubscribe", { threadId: this.threadId }, CLOSE_REQUEST_MS);
   }
 
   /** What fails here fails since the server is going, hangs, or there is nothing to do. */
@@ -244,6 +265,8 @@ export class ThreadSession {
     if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
       this.#messages.push(notification.params.item.text);
     this.#told(codexItems(notification, this.#cwd));
+    if (raw.method === "item/completed" && raw.params.item.type === "userMessage")
+      this.#shown(raw.params.item.clientId ?? "");
     if (notification.method === "turn/completed") this.#completed(notification.params.turn);
   }
 
@@ -252,6 +275,7 @@ export class ThreadSession {
     const { status, error } = turn;
     if (status === "completed") {
       const messages = this.#messages;
+      this.#complete = true;
       this.#turn?.resolve({ kind: "completed", answer: messages.at(-1) ?? "", messages });
     } else if (status === "interrupted") this.#turn?.resolve({ kind: "interrupted" });
     else

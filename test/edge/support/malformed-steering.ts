@@ -31,6 +31,13 @@ export const MALFORMED_STEERING: readonly MalformedRequest[] = [
       ["/decision"],
     ],
     ["nobody", { path: decide, body: { decision: "accept", by: "" } }, 422, "invalid", ["/by"]],
+    [
+      "a confirmation that is no yes or no",
+      { path: decide, body: { decision: "accept", confirm: "yes" } },
+      422,
+      "invalid",
+      ["/confirm"],
+    ],
     ["more than that", { path: decide, body: { decision: "accept", x: 1 } }, 422, "invalid", ["/x"]],
     [
       "an approval that nobody asked for",
