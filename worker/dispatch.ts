@@ -73,8 +73,7 @@ export async function dispatchEvent(
   event: FlowEvent,
   { lineage, origin, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
 ): Promise<DispatchOutcome> {
-  const key = await eventKey(event.id);
-  const identity = await sha256Hex(eventIdentity(event));
+  const [key, identity] = await Promise.all([eventKey(event.id), sha256Hex(eventIdentity(event))]);
   const object = env.EVENTS.getByName(key);
   if (matches.length === 0) {
     const recognize = async (): Promise<DispatchOutcome | undefined> => {

@@ -5,7 +5,7 @@
 import { ForbiddenError, UnauthorizedError } from "../../contract/errors.ts";
 import type { Scope } from "../../contract/http.ts";
 import type { Env } from "../env.ts";
-import { matchesAny, secretList } from "./secrets.ts";
+import { isOneOf, secretDigests, sha256 } from "./secrets.ts";
 
 const GRANTS = {
   ADMIN_TOKENS: ["events:write", "runs:read", "runs:write", "runner", "admin"],
@@ -42,12 +42,9 @@ export async function authorize(headers: Headers, env: Env, scopes: readonly Sco
 
 async function scopesOf(token: string, env: Env): Promise<Set<Scope>> {
   const granted = new Set<Scope>();
-  const verdicts = await Promise.all(
-    Object.entries(GRANTS).map(async ([setting, scopes]) => ({
-      scopes,
-      fits: await matchesAny(token, secretList(env[setting as keyof typeof GRANTS])),
-    })),
-  );
-  for (const { scopes, fits } of verdicts) if (fits) for (const scope of scopes) granted.add(scope);
+  const digest = await sha256(token);
+  for (const [setting, scopes] of Object.entries(GRANTS))
+    if (isOneOf(digest, await secretDigests(env[setting as keyof typeof GRANTS])))
+      for (const scope of scopes) granted.add(scope);
   return granted;
 }

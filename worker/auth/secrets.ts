@@ -12,15 +12,31 @@ const encoder = new TextEncoder();
 
 /** True when `given` equals one of `known`. Compares digests, which have one length. */
 export async function matchesAny(given: string, known: string[]): Promise<boolean> {
-  const digest = await sha256(given);
-  const candidates = await Promise.all(known.map(sha256));
+  return isOneOf(await sha256(given), await Promise.all(known.map(sha256)));
+}
+
+/** The same for digests. */
+export function isOneOf(digest: ArrayBuffer, candidates: readonly ArrayBuffer[]): boolean {
   return candidates.reduce(
     (found, candidate) => crypto.subtle.timingSafeEqual(digest, candidate) || found,
     false,
   );
 }
 
-async function sha256(text: string): Promise<ArrayBuffer> {
+/** By setting: they stay the same as long as this isolate lives, and each request asks for all of them. */
+const digests = new Map<string, ArrayBuffer[]>();
+
+/** Digests of the secrets of a setting. */
+export async function secretDigests(setting: string | undefined): Promise<ArrayBuffer[]> {
+  const key = setting ?? "";
+  const known = digests.get(key);
+  if (known !== undefined) return known;
+  const made = await Promise.all(secretList(key).map(sha256));
+  digests.set(key, made);
+  return made;
+}
+
+export async function sha256(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", encoder.encode(text));
 }
 
