@@ -11,7 +11,7 @@ export type Job =
   | { kind: "create"; place: ChatPlace; message: ChatMessage; nonce: string; forum?: { name: string } }
   | { kind: "edit"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
   | { kind: "delete"; at: Pick<Posted, "channel" | "id"> }
-  | { kind: "answer"; reply: ReplyTo; message: ChatMessage }
+  | { kind: "answer"; key: string; reply: ReplyTo; message: ChatMessage }
   /** Looks whether a creation of unknown outcome is there: an edit of what would be its id that changes nothing. */
   | { kind: "probe"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
   | { kind: "open_thread"; thread: ThreadRow; parent: ChatPlace; starter?: string }
@@ -20,18 +20,22 @@ export type Job =
 
 export type JobKind = Job["kind"];
 
-/** A request as data. `path` may hold a bot's token only where `url` puts it. */
-export interface PlatformRequest {
-  method: "GET" | "POST" | "PATCH" | "DELETE";
-  /** Below the base address, without it and without a token. */
-  path: string;
-  body?: object;
+/** What waits for each other. */
+export interface Lane {
   /** Requests of one lane never overlap. */
-  lane: string;
+  name: string;
   /** What shares a rate limit: the route without ids… */
   route: string;
-  /** …and the channel, chat or webhook. */
+  /** …and the channel, chat or interaction. */
   major: string;
+}
+
+/** A request as data. */
+export interface PlatformRequest {
+  method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** Below the base address, without it and without the bot's token. */
+  path: string;
+  body?: object;
   /** Goes without the bot's token. */
   anonymous?: boolean;
 }
@@ -96,10 +100,10 @@ export interface Platform {
   readonly threadsBeginWithMessage: boolean;
   /** Cards are made anew at this age; undefined: never. */
   readonly repostAfterMs: number | undefined;
-  /** The host that alone may get the token. */
-  readonly baseUrl: string;
+  /** The one address that may get the token. */
   url(request: PlatformRequest): string;
   headers(request: PlatformRequest): Record<string, string>;
+  lane(job: Job): Lane;
   request(job: Job): PlatformRequest;
   outcome(job: Job, answer: PlatformAnswer, now: number): Outcome;
   /** Of the body that a message is drawn as. */

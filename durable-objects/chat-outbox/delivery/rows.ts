@@ -285,8 +285,8 @@ function json(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value);
 }
 
-function parsed<T>(value: string | number | null | undefined): T | undefined {
-  return typeof value === "string" ? (JSON.parse(value) as T) : undefined;
+function parsed(value: string | number | null | undefined): unknown {
+  return typeof value === "string" ? JSON.parse(value) : undefined;
 }
 
 function text(value: string | number | null | undefined): string {
@@ -311,7 +311,7 @@ function messageOf(row: Sql): MessageRow {
     urgent: row["urgent"] === 1,
     nonce: text(row["nonce"]),
     createdAt: Number(row["created_ms"]),
-    ...optional("wanted", parsed<ChatMessage>(row["wanted"])),
+    ...optional("wanted", parsed(row["wanted"]) as ChatMessage | undefined),
     ...optional(
       "posted",
       typeof row["message"] === "string"
@@ -320,10 +320,10 @@ function messageOf(row: Sql): MessageRow {
     ),
     ...optional("touchedAt", number(row["touched_ms"])),
     ...optional("shown", typeof row["shown"] === "string" ? row["shown"] : undefined),
-    ...optional("stale", parsed<Pick<Posted, "channel" | "id">>(row["stale"])),
-    ...optional("reply", parsed<ReplyTo>(row["reply"])),
+    ...optional("stale", parsed(row["stale"]) as Pick<Posted, "channel" | "id"> | undefined),
+    ...optional("reply", parsed(row["reply"]) as ReplyTo | undefined),
     ...optional("triedAt", number(row["tried_ms"])),
-    ...optional("problem", parsed<NonNullable<MessageRow["problem"]>>(row["problem"])),
+    ...optional("problem", parsed(row["problem"]) as NonNullable<MessageRow["problem"]> | undefined),
   };
 }
 
