@@ -2,7 +2,7 @@
  * Discord on loopback, for tests of whatever speaks to it by REST and gets its interactions by HTTP. It checks what it
  * gets, limits it, keeps it, and can misbehave. A test ends with `expect(fake.faults).toEqual([])`.
  *
- *   const fake = await FakeDiscord.start({ limits: NO_LIMITS });     // or part of the limits, a race, a seed …
+ *   const fake = await FakeDiscord.start({ limits: NO_LIMITS });     // or part of the limits, a race, a seed, heldClock …
  *   fake.apiUrl, fake.publicKey, fake.botToken, fake.app.id          // what the Worker has to be told
  *   fake.guild, fake.text, fake.forum, fake.alice                    // a world to begin with
  *   fake.addUser({…}), addRole(name), addChannel(TEXT | FORUM | DM, name), deny(channel, "send")

@@ -41,6 +41,8 @@ export interface Options {
   botToken?: string;
   /** 0 takes any. */
   port?: number;
+  /** The fake's clock stands still but for `advance`: limits that do not hang on the speed of the machine. */
+  heldClock?: boolean;
 }
 
 export interface ResolvedOptions extends Required<Omit<Options, "limits" | "seed">> {
@@ -89,6 +91,7 @@ export function resolveOptions(given: Options): ResolvedOptions {
     seed: undefined,
     botToken: "MTIzNDU2Nzg5.fake.bot-token",
     port: 0,
+    heldClock: false,
     ...given,
     limits: {
       ...LIMITS,

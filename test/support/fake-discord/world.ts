@@ -133,6 +133,7 @@ export class World {
   application: Record<string, unknown> = {};
   /** The bot's token does not count any more. */
   tokenRevoked = false;
+  readonly #startedAtMs = Date.now();
   #aheadMs = 0;
   #counter = 0n;
 
@@ -145,7 +146,7 @@ export class World {
   }
 
   nowMs(): number {
-    return Date.now() + this.#aheadMs;
+    return (this.options.heldClock ? this.#startedAtMs : Date.now()) + this.#aheadMs;
   }
 
   advance(ms: number): void {
