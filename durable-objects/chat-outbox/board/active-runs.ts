@@ -60,17 +60,14 @@ export class ActiveRuns {
     return this.#dueOf(active, this.#crowds(now), now);
   }
 
-  /** Those that may be looked at now, the longest due first, with others under way no more than `atOnce`. */
-  toLookAt(now: number, atOnce: number): Active[] {
-    const all = [...this.#runs.values()];
-    const free = atOnce - all.filter(({ look }) => look !== undefined).length;
-    if (free <= 0) return [];
+  /** Those that are due and not being looked at, the longest due first. */
+  toLookAt(now: number, most: number): Active[] {
     const crowds = this.#crowds(now);
-    return all
+    return [...this.#runs.values()]
       .map((active) => ({ active, due: this.#dueOf(active, crowds, now) ?? Infinity }))
       .filter(({ due }) => due <= now)
       .sort((a, b) => a.due - b.due)
-      .slice(0, free)
+      .slice(0, Math.max(0, most))
       .map(({ active }) => active);
   }
 

@@ -5,22 +5,8 @@
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
 import type { ChatPlace } from "../../../contract/chat/place.ts";
 
-/** Where something goes: a place, or the thread that stands behind an anchor. */
+/** A place, or the thread of an anchor, wherever that is or will be. */
 export type Target = ChatPlace | { thread: string };
-
-/** What the board needs of the delivery. All of it only writes rows, in whatever transaction it is called in. */
-export interface BoardDelivery {
-  /** A snapshot that is edited in place; the last one wins. */
-  card(anchor: string, target: Target, message: ChatMessage, options?: { urgent?: boolean }): void;
-  /** A new message, once a key. */
-  post(key: string, target: Target, deliveryClass: DeliveryClass, message: ChatMessage): void;
-  /** Edits what was posted under a key. */
-  rewrite(key: string, message: ChatMessage): void;
-  thread(anchor: string, place: ChatPlace, name: string, firstMessage?: ChatMessage): void;
-  closeThread(anchor: string): void;
-  /** The anchor whose thread this is. */
-  anchorOf(place: ChatPlace): string | undefined;
-}
 
 export type BoardEffect =
   | { kind: "thread"; anchor: string; place: ChatPlace; name: string; first: ChatMessage }
@@ -28,26 +14,6 @@ export type BoardEffect =
   | { kind: "post"; key: string; target: Target; class: DeliveryClass; message: ChatMessage }
   | { kind: "rewrite"; key: string; message: ChatMessage }
   | { kind: "close_thread"; anchor: string };
-
-export function perform(delivery: BoardDelivery, effect: BoardEffect): void {
-  switch (effect.kind) {
-    case "thread":
-      delivery.thread(effect.anchor, effect.place, effect.name, effect.first);
-      break;
-    case "card":
-      delivery.card(effect.anchor, effect.target, effect.message, { urgent: effect.urgent });
-      break;
-    case "post":
-      delivery.post(effect.key, effect.target, effect.class, effect.message);
-      break;
-    case "rewrite":
-      delivery.rewrite(effect.key, effect.message);
-      break;
-    case "close_thread":
-      delivery.closeThread(effect.anchor);
-      break;
-  }
-}
 
 /** What a run is called towards the delivery: `card|run_…|discord:1`. No part of it has the separator. */
 export const anchorOfCard = (runId: string, place: string): string => `card|${runId}|${place}`;

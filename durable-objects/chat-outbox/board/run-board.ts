@@ -16,13 +16,13 @@ import {
   type ChatPlace,
 } from "../../../contract/chat/place.ts";
 import { parseRunId } from "../../../contract/ids.ts";
-import type { ChatPlatform } from "../../../contract/chat/place.ts";
-import type { Env } from "../../../worker/env.ts";
 import { retentionMs } from "../../day-ledger/naming.ts";
 import type { ChannelFollows, RunNotice, RunNoticeAnswer } from "../calls.ts";
 import { outboxName } from "../naming.ts";
+import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
-import { anchorOfThread, perform, runOfAnchor, type BoardDelivery } from "./effects.ts";
+import { anchorOfThread, runOfAnchor } from "./effects.ts";
+import { perform } from "./perform.ts";
 import { lookAt, type Looked } from "./looking.ts";
 import { firstCursor, planLook } from "./plan.ts";
 import { crowdedMessage } from "./posts.ts";
@@ -50,23 +50,14 @@ const TIDY_AT_ONCE = 50;
 const RUNS_OF_CHANNEL = 25;
 const HOUR_MS = 3_600_000;
 
-export interface RunBoardOptions {
-  storage: DurableObjectStorage;
-  delivery: BoardDelivery;
-  env: Env;
-  platform: ChatPlatform;
-  now: () => number;
-  /** Asks for a tick at that time (epoch ms) or before. */
-  wakeBy: (due: number) => void;
-}
-
-export class RunBoard {
-  readonly #options: RunBoardOptions;
+export class RunBoard implements Board {
+  readonly #options: BoardOptions;
   readonly #storage: BoardStorage;
   readonly #active: ActiveRuns;
   readonly #follows: Map<string, ChannelFollows>;
+  #ticking: Promise<void> | undefined;
 
-  constructor(options: RunBoardOptions) {
+  constructor(options: BoardOptions) {
     this.#options = options;
     this.#storage = new BoardStorage(options.storage);
     this.#follows = this.#storage.readFollows();
@@ -138,12 +129,22 @@ export class RunBoard {
     return dues.length === 0 ? undefined : Math.min(...dues);
   }
 
-  /** Looks at whatever is due, and tidies what is over. What fails stays due, later. */
-  async tick(now: number): Promise<void> {
+  /**
+   * Looks at whatever is due, and tidies what is over; resolves when nothing is due any more. What fails stays due,
+   * later. A call during another one waits for the same end: what has become due meanwhile is taken along.
+   */
+  tick(now: number): Promise<void> {
+    this.#ticking ??= this.#run(now).finally(() => {
+      this.#ticking = undefined;
+    });
+    return this.#ticking;
+  }
+
+  async #run(now: number): Promise<void> {
     this.#tidy(now);
     const underWay = new Set<Promise<void>>();
     for (;;) {
-      for (const active of this.#active.toLookAt(this.#options.now(), LOOKS_AT_ONCE)) {
+      for (const active of this.#active.toLookAt(this.#options.now(), LOOKS_AT_ONCE - underWay.size)) {
         const look = this.#look(active).finally(() => underWay.delete(look));
         underWay.add(look);
       }
