@@ -26,19 +26,18 @@ import type { DeliveryRows, MessageRow } from "./rows.ts";
 /** A place, or the thread of an anchor, wherever that will be. */
 export type Target = ChatPlace | { thread: string };
 
+/** What is needed of a platform to know what will be said. */
+type Speech = Pick<Platform, "hashOf" | "pages" | "threadName" | "threadsBeginWithMessage" | "interactions">;
+
 /** Discord takes 25 characters. */
 const NONCE_CHARS = 25;
 
 export class Delivery {
   readonly #rows: DeliveryRows;
-  readonly #platform: Pick<Platform, "hashOf" | "pages" | "threadName" | "threadsBeginWithMessage">;
+  readonly #platform: Speech;
   readonly #now: () => number;
 
-  constructor(
-    rows: DeliveryRows,
-    platform: Pick<Platform, "hashOf" | "pages" | "threadName" | "threadsBeginWithMessage">,
-    now: () => number = Date.now,
-  ) {
+  constructor(rows: DeliveryRows, platform: Speech, now: () => number = Date.now) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
@@ -90,8 +89,10 @@ export class Delivery {
       const last = this.#rows.message(postKey(key, index + 1)) === undefined;
       // Of more pages than were posted, the last one shows what it can; pages too many say that they are over.
       const page = last && pages.length > index + 1 ? message : (pages[index] ?? SUPERSEDED);
-      const { problem: _problem, ...rest } = row;
-      this.#rows.putMessage({ ...rest, wanted: page, pending: true });
+      if (row.pending || row.shown !== this.#platform.hashOf(page)) {
+        const { problem: _problem, ...rest } = row;
+        this.#rows.putMessage({ ...rest, wanted: page, pending: true });
+      }
     }
   }
 
@@ -124,9 +125,13 @@ export class Delivery {
   reply({ key, applicationId, interactionToken, at, message, place }: LateReply): boolean {
     const rowKey = `reply:${key}`;
     if (this.#rows.message(rowKey) !== undefined) return false;
-    const target = place ?? { thread: "" };
+    const row = this.#newRow(rowKey, place ?? { thread: "" }, "event", message);
+    if (!this.#platform.interactions) {
+      if (place !== undefined) this.#rows.putMessage(row);
+      return place !== undefined;
+    }
     this.#rows.putMessage({
-      ...this.#newRow(rowKey, target, "event", message),
+      ...row,
       reply: {
         applicationId,
         token: interactionToken,
@@ -171,7 +176,7 @@ const SUPERSEDED: ChatMessage = { tone: "neutral", title: "…" };
 
 /** Key of the row that holds a post, or a later page of it. */
 export function postKey(key: string, page = 0): string {
-  return page === 0 ? `post:${key}` : `post:${key}#${page + 1}`;
+  return page === 0 ? `post:${key}` : `page ${page + 1}:${key}`;
 }
 
 /** Key of the row of a thread's first message. */

@@ -98,6 +98,8 @@ export interface Platform {
   readonly nonces: boolean;
   /** A thread hangs on a message in its channel. */
   readonly threadsBeginWithMessage: boolean;
+  /** Presses and commands have tokens that an answer is sent by. */
+  readonly interactions: boolean;
   /** Cards are made anew at this age; undefined: never. */
   readonly repostAfterMs: number | undefined;
   /** The one address that may get the token. */

@@ -89,11 +89,25 @@ export const CARDS_KEPT_MS = 35 * 86_400_000;
 /** Rows at most; of more, the oldest that are done go first. */
 export const ROWS_KEPT_MAX = 20_000;
 
+/** Refused messages that a status names. */
+const REFUSED_SHOWN = 20;
+
+export interface Waiting {
+  pending: ReadonlyMap<string, MessageRow>;
+  threads: ReadonlyMap<string, ThreadRow>;
+  /** Anchors of threads that were written since the last look. */
+  changedThreads: string[];
+}
+
+function isUnsettled({ state, wanted }: ThreadRow): boolean {
+  return state === "none" || (state === "open" && wanted === "closed");
+}
+
 export class DeliveryRows {
   readonly #sql: SqlStorage;
   readonly #schema: SqlSchema;
   readonly #pending = new Map<string, MessageRow>();
-  readonly #threads = new Map<string, ThreadRow>();
+  readonly #unsettled = new Map<string, ThreadRow>();
   readonly #touched = new Set<string>();
   readonly #touchedThreads = new Set<string>();
   #nextSeq = 1;
@@ -106,9 +120,11 @@ export class DeliveryRows {
       const message = messageOf(row);
       this.#pending.set(message.key, message);
     }
-    for (const row of this.#sql.exec<Sql>("SELECT * FROM thread")) {
+    for (const row of this.#sql.exec<Sql>(
+      "SELECT * FROM thread WHERE state = 'none' OR (state = 'open' AND wanted = 'closed')",
+    )) {
       const thread = threadOf(row);
-      this.#threads.set(thread.anchor, thread);
+      this.#unsettled.set(thread.anchor, thread);
     }
     const { seq } = this.#sql.exec<{ seq: number | null }>("SELECT MAX(seq) AS seq FROM message").one();
     this.#nextSeq = (seq ?? 0) + 1;
@@ -191,21 +207,32 @@ export class DeliveryRows {
     );
   }
 
-  /** What waits, as it is stored now. Not to be called inside somebody's transaction. */
-  refresh(): { pending: ReadonlyMap<string, MessageRow>; threads: ReadonlyMap<string, ThreadRow> } {
+  /** What waits, as it is stored now: messages, threads that are not as they should be. Not inside a transaction of others. */
+  refresh(): Waiting {
+    const changedThreads = [...this.#touchedThreads];
     for (const key of this.#touched) {
       const row = this.message(key);
       if (row?.pending === true) this.#pending.set(key, row);
       else this.#pending.delete(key);
     }
-    for (const anchor of this.#touchedThreads) {
+    for (const anchor of changedThreads) {
       const row = this.thread(anchor);
-      if (row === undefined) this.#threads.delete(anchor);
-      else this.#threads.set(anchor, row);
+      if (row !== undefined && isUnsettled(row)) this.#unsettled.set(anchor, row);
+      else this.#unsettled.delete(anchor);
     }
     this.#touched.clear();
     this.#touchedThreads.clear();
-    return { pending: this.#pending, threads: this.#threads };
+    return { pending: this.#pending, threads: this.#unsettled, changedThreads };
+  }
+
+  /** Messages that the platform would not take for what they are. */
+  refused(): { target: string; problem: NonNullable<MessageRow["problem"]> }[] {
+    if (!this.#schema.exists) return [];
+    return this.#sql
+      .exec<Sql>("SELECT * FROM message WHERE problem IS NOT NULL ORDER BY seq DESC LIMIT ?", REFUSED_SHOWN)
+      .toArray()
+      .map(messageOf)
+      .flatMap(({ target, problem }) => (problem === undefined ? [] : [{ target, problem }]));
   }
 
   /** What a governor has to know after a restart: when each channel was last touched, and its newest message. */

@@ -23,6 +23,7 @@ export function discordPlatform({ token, url }: { token: string; url?: string | 
     pace: DISCORD_PACE,
     nonces: true,
     threadsBeginWithMessage: true,
+    interactions: true,
     repostAfterMs: REPOST_AFTER_MS,
     url: ({ path }) => `${base}${path}`,
     headers: ({ body, anonymous }) => ({

@@ -19,6 +19,7 @@ export function telegramPlatform({ token, url }: { token: string; url?: string |
     pace: TELEGRAM_PACE,
     nonces: false,
     threadsBeginWithMessage: false,
+    interactions: false,
     repostAfterMs: undefined,
     url: ({ path }) => `${base}/bot${token}${path}`,
     headers: () => ({ "content-type": "application/json" }),
