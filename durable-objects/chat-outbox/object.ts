@@ -10,6 +10,7 @@ import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/pl
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import type { Board } from "./board/board.ts";
+import { RunBoard } from "./board/run-board.ts";
 import type {
   ChannelFollows,
   ChatOutboxStatus,
@@ -43,10 +44,17 @@ export class ChatOutbox extends DurableObject<Env> {
     this.#alarm = new AlarmSchedule(ctx.storage);
     this.#delivery = new Delivery(rows, platform);
     this.#sender = new Sender({ rows, platform, fingerprint, now: Date.now });
-    // The one place where the board comes in: new RunBoard({ storage: ctx.storage, delivery: this.#delivery, env,
-    // platform: name, now: Date.now, wakeBy: (due) => ctx.waitUntil(this.#alarm.wakeBy(due)) }).
-    this.#board = NO_BOARD;
-    if (!rows.exists) return;
+    this.#board = new RunBoard({
+      storage: ctx.storage,
+      delivery: this.#delivery,
+      env,
+      platform: name,
+      now: Date.now,
+      wakeBy: (due) => {
+        ctx.waitUntil(this.#alarm.wakeBy(due));
+      },
+    });
+    if (!rows.exists && this.#board.due(Date.now()) === undefined) return;
     // A platform that lost the alarm would let messages wait for ever, and a new token may be what all wait for: look
     // at every construction.
     void ctx.blockConcurrencyWhile(async () => {
@@ -150,16 +158,3 @@ export class ChatOutbox extends DurableObject<Env> {
 function earlier(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
-
-/** Until there is a board: nobody watches any run. */
-const NO_BOARD: Board = {
-  runChanged: () => ({ shown: false }),
-  present: () => undefined,
-  follow: () => undefined,
-  runOfThread: () => undefined,
-  runsOfChannel: () => [],
-  setFollows: () => undefined,
-  due: () => undefined,
-  tick: async () => undefined,
-  status: () => ({ shownRuns: 0 }),
-};
