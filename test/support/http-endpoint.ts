@@ -10,11 +10,15 @@ export interface Posted {
   body: string;
 }
 
+export interface Reply {
+  status: number;
+  body?: unknown;
+  /** application/json when absent. */
+  type?: string;
+}
+
 /** Undefined: no answer, ever. */
-export type Answering = (
-  posted: Posted,
-) =>
-  { status: number; body?: unknown; type?: string } | undefined | Promise<{ status: number; body?: unknown }>;
+export type Answering = (posted: Posted) => Reply | undefined | Promise<Reply | undefined>;
 
 /** Its URL; it goes when the test is over. */
 export async function startEndpoint(answer: Answering): Promise<string> {
@@ -22,8 +26,7 @@ export async function startEndpoint(answer: Answering): Promise<string> {
     void (async () => {
       const answered = await answer({ headers: request.headers, body: await readAll(request) });
       if (answered === undefined) return;
-      const type = "type" in answered ? answered.type : undefined;
-      response.writeHead(answered.status, { "content-type": type ?? "application/json" });
+      response.writeHead(answered.status, { "content-type": answered.type ?? "application/json" });
       response.end(answered.body === undefined ? undefined : JSON.stringify(answered.body));
     })();
   });

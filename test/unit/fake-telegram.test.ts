@@ -1,5 +1,7 @@
 /** What the fake Telegram takes, refuses and limits: so that tests built on it can trust it. */
+import { execa } from "execa";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { projectPath } from "../../scripts/project.ts";
 import { FakeTelegram, NO_LIMITS, type Options } from "../support/fake-telegram/index.ts";
 import { startEndpoint } from "../support/http-endpoint.ts";
 
@@ -298,4 +300,20 @@ describe("updates", () => {
       "no button",
     );
   });
+});
+
+test("as a program it prints what a Worker has to be told", async () => {
+  const program = execa(process.execPath, [projectPath("test/support/fake-telegram/main.ts")], {
+    reject: false,
+  });
+  try {
+    for await (const line of program) {
+      const { url, token } = JSON.parse(line) as { url: string; token: string };
+      expect((await fetch(`${url}/bot${token}/getMe`, { method: "POST" })).status).toBe(200);
+      program.kill();
+    }
+  } finally {
+    program.kill();
+  }
+  expect((await program).exitCode).toBe(0);
 });

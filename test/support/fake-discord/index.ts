@@ -5,12 +5,15 @@
  *   const fake = await FakeDiscord.start({ limits: NO_LIMITS });     // or part of the limits, a race, a seed, heldClock …
  *   fake.apiUrl, fake.publicKey, fake.botToken, fake.app.id          // what the Worker has to be told
  *   fake.guild, fake.text, fake.forum, fake.alice                    // a world to begin with
- *   fake.addUser({…}), addRole(name), addChannel(TEXT | FORUM | DM, name), deny(channel, "send")
+ *   fake.addUser({ roles, permissions }), addRole(name), addChannel(TEXT | FORUM | DM, name), addWebhook(channel),
+ *   fake.deny(channel, "view" | "send" | "threads" | "manage"), fake.deleteChannel(channel)
  *   fake.requests, fake.faults, fake.limited, fake.invalidRequests   // what came, what was wrong, which 429s it got
- *   fake.messages(channelId), fake.message(id).history, .rings       // what stands there, every edit in order
+ *   fake.messages(channelId, seenBy?), fake.message(id)              // .history: every edit in order; .rings; .reactions
+ *   fake.channel(id), fake.threads(parentId), fake.commands(guildId?), fake.endpointUrl
  *   fake.say(channel, user, text, { mentionsApp?, replyTo? })        // a person writes
  *   fake.misbehave({ route?, when?, times?, with: 503 | "reset" | "hang" | "done_then_hang" | "blocked" | … })
- *   fake.ageMessage(id, ms), fake.advance(ms), fake.revokeToken()
+ *   fake.behave(), fake.dropHanging(), fake.revokeToken()
+ *   fake.ageMessage(id, ms), fake.advance(ms)                        // with heldClock: true nothing else moves the clock
  *   await fake.waitFor((fake) => fake.messages(id)[0])               // resolves with the first that is defined
  *
  *   const shown = await fake.interact(url, fake.command("run start", { prompt: "x" }, { by: fake.alice }));

@@ -13,7 +13,7 @@ export interface HiddenCap extends Limit {
 }
 
 export interface LimitOptions {
-  /** By route, as `POST /channels/{channel_id}/messages`. */
+  /** By route, as `POST /channels/{channel_id}/messages`; those that are not given keep Discord's. */
   routes: Record<string, Limit>;
   /** Of every other route. */
   other: Limit;
@@ -74,7 +74,7 @@ const ANY: Limit = { limit: 1_000_000, windowMs: 1_000 };
 
 /** For tests that are not about limits. */
 export const NO_LIMITS: LimitOptions = {
-  routes: {},
+  routes: Object.fromEntries(Object.keys(LIMITS.routes).map((route) => [route, ANY])),
   other: ANY,
   global: ANY,
   hidden: [],
@@ -96,7 +96,7 @@ export function resolveOptions(given: Options): ResolvedOptions {
     limits: {
       ...LIMITS,
       ...given.limits,
-      routes: given.limits === NO_LIMITS ? {} : { ...LIMITS.routes, ...given.limits?.routes },
+      routes: { ...LIMITS.routes, ...given.limits?.routes },
     },
   };
 }

@@ -8,7 +8,7 @@ import {
   type MessageBody,
   type MessageContext,
 } from "./message-rules.ts";
-import { SUPPRESS_NOTIFICATIONS, type Message, type World } from "./world.ts";
+import { LOADING, SUPPRESS_NOTIFICATIONS, type Message, type World } from "./world.ts";
 
 /** Which of our own rules refused a body, for the ledger of faults. */
 export class RuleError extends DiscordError {
@@ -62,13 +62,14 @@ export function post(
   });
 }
 
-/** Checks an edit and stores it. */
+/** Checks an edit and stores it; whatever an edit shows, the message is not loading any more. */
 export function edit(
   world: World,
   message: Message,
   body: MessageBody,
   report: (rule: string, message: string) => void,
 ): void {
-  checkMessage(body, { mayBeEphemeral: false, existing: message }, report);
-  world.editMessage(message, applied(body, message));
+  const existing = { ...message, flags: message.flags & ~LOADING };
+  checkMessage(body, { mayBeEphemeral: false, existing }, report);
+  world.editMessage(message, applied(body, existing));
 }

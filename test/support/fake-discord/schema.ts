@@ -8,7 +8,10 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.
 import { projectPath } from "../../../scripts/project.ts";
 import { invalidForm, type DiscordError } from "./errors.ts";
 
+type Schema = Record<string, unknown>;
+
 interface Spec {
+  components: { schemas: Record<string, Schema> };
   paths: Record<string, Record<string, { requestBody?: { content: Record<string, unknown> } }>>;
 }
 
@@ -64,19 +67,11 @@ function errorOf(path: string[], body: unknown): DiscordError | undefined {
   return invalidForm(deepest(validate.errors ?? []));
 }
 
-/**
- * The unions have no discriminator, so one wrong value brings an error of every branch. Those whose `type` does not
- * even fit are about another branch; of the rest, the deepest tell most.
- */
+/** Of what a union says, the deepest place tells most. */
 function deepest(errors: ErrorObject[]): Array<{ path: string[]; message: string; code: string }> {
   const depth = (error: ErrorObject): number => error.instancePath.split("/").length;
-  const ofType = (error: ErrorObject): boolean =>
-    error.instancePath.endsWith("/type") && error.keyword === "enum";
-  const foreign = new Set(errors.filter(ofType).map(({ schemaPath }) => schemaPath.split("/properties/")[0]));
-  const own = errors.filter(({ schemaPath }) => !foreign.has(schemaPath.split("/properties/")[0]));
-  const candidates = own.length > 0 ? own : errors;
-  const most = Math.max(...candidates.map(depth));
-  return candidates
+  const most = Math.max(...errors.map(depth));
+  return errors
     .filter((error) => depth(error) === most)
     .map((error) => ({
       path: error.instancePath.split("/").slice(1),
@@ -85,15 +80,40 @@ function deepest(errors: ErrorObject[]): Array<{ path: string[]; message: string
     }));
 }
 
+/** Closes every object schema, and has every union of components, options or answers decided by their `type`. */
 function close(schema: unknown): void {
   if (Array.isArray(schema)) {
     schema.forEach(close);
     return;
   }
   if (typeof schema !== "object" || schema === null) return;
-  const object = schema as Record<string, unknown>;
-  const isObject =
-    object["type"] === "object" || (Array.isArray(object["type"]) && object["type"].includes("object"));
+  const object = schema as Schema;
+  const { type } = object;
+  const isObject = type === "object" || (Array.isArray(type) && type.includes("object"));
   if (isObject && object["properties"] !== undefined) object["additionalProperties"] ??= false;
+  for (const union of ["oneOf", "anyOf"]) if (Array.isArray(object[union])) decideByType(object, union);
   for (const value of Object.values(object)) close(value);
+}
+
+/** As published, one wrong value brings an error of every branch. The verdict stays the same. */
+function decideByType(object: Schema, union: string): void {
+  const branches = (object[union] as Schema[]).map((branch) => ({ branch, types: typesOf(branch) }));
+  const all = branches.flatMap(({ types }) => types ?? []);
+  if (branches.some(({ types }) => types === undefined) || new Set(all).size < all.length) return;
+  delete object[union];
+  object["required"] = ["type"];
+  object["properties"] = { type: { enum: all } };
+  object["allOf"] = branches.map(({ branch, types }) => ({
+    if: { properties: { type: { enum: types } }, required: ["type"] },
+    then: branch,
+  }));
+}
+
+/** The values of `type` that lead to a branch; undefined when it does not hang on them. */
+function typesOf({ $ref }: Schema): unknown[] | undefined {
+  const name = typeof $ref === "string" ? $ref.split("/").at(-1) : undefined;
+  const schema = name === undefined ? undefined : spec.components.schemas[name];
+  const required = schema?.["required"] as string[] | undefined;
+  if (required?.includes("type") !== true) return undefined;
+  return (schema?.["properties"] as { type?: { enum?: unknown[] } } | undefined)?.type?.enum;
 }

@@ -18,6 +18,8 @@ import type { World } from "./world.ts";
 const BASE = "/api/v10";
 const USER_AGENT = /^DiscordBot \(\S+, \S+\)/;
 const EDIT = "PATCH /channels/{channel_id}/messages/{message_id}";
+/** Codes for a body that no state of things would make right. */
+const WRONG_FORM = new Set([40005, 50035, 50109]);
 const BODY_BYTES = 25 * 1024 * 1024;
 
 interface Answer extends Reply {
@@ -142,9 +144,9 @@ export class Rest {
       return { ...reply, headers: limited.headers };
     } catch (error) {
       if (!(error instanceof DiscordError)) throw error;
-      // 404s and lost rights happen to a right sender too: they are no faults of protocol.
+      // What is gone, archived or forbidden meets a right sender too: only a wrong form is a fault of protocol.
       if (error instanceof RuleError) report(error.rule, describe(error), false);
-      else if (error.status === 400 || error.status === 405) report("schema", describe(error), false);
+      else if (WRONG_FORM.has(error.code) || error.status === 405) report("schema", describe(error), false);
       return { status: error.status, body: error.toBody(), headers: limited?.headers ?? {} };
     }
   }

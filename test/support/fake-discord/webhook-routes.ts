@@ -9,7 +9,7 @@ import type { MessageBody } from "./message-rules.ts";
 import { checkMessage, edit, post } from "./posting.ts";
 import type { Call, Reply, Route } from "./requests.ts";
 import { messageView } from "./views.ts";
-import { EPHEMERAL, FORUM, LOADING, PUBLIC_THREAD, type Message, type Webhook, type World } from "./world.ts";
+import { EPHEMERAL, FORUM, PUBLIC_THREAD, type Message, type Webhook, type World } from "./world.ts";
 
 const ONE = "/webhooks/{webhook_id}/{webhook_token}";
 
@@ -111,9 +111,8 @@ function editByToken(call: Call): Reply {
   return { status: 200, body: messageView(world, message) };
 }
 
-/** A deferral shows its message: nothing of the thinking state remains but who sees it. */
+/** A deferral shows its message; nothing of the thinking state remains but who sees it. */
 function finish(call: Call, interaction: InteractionRecord, message: Message, body: MessageBody): void {
-  message.flags &= ~LOADING;
   edit(call.world, message, body, call.report);
   interaction.thinking = false;
 }
