@@ -12,6 +12,7 @@
 import { withdrawAll } from "./approvals.ts";
 import type { BudgetUse, Continuation } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
+import type { ChatOrigin } from "./chat/place.ts";
 import type { FlowEvent } from "./flow-event.ts";
 import type { Flow, FlowStep } from "./flow-manifest.ts";
 import type { FlowResult } from "./flow-result.ts";
@@ -53,6 +54,7 @@ export interface NewRun {
   step: FlowStep;
   origin: RunRecord["origin"];
   replayOf?: string | undefined;
+  chat?: ChatOrigin | undefined;
   continues?: Continuation | undefined;
   budgetAdded?: BudgetUse | undefined;
   depth: number;
@@ -89,6 +91,7 @@ export function newRun(given: NewRun): RunRecord {
         }),
     origin: given.origin,
     ...(given.replayOf === undefined ? {} : { replayOf: given.replayOf }),
+    ...(given.chat === undefined ? {} : { chat: given.chat }),
     ...(given.continues === undefined ? {} : { continues: given.continues }),
     ...(given.budgetAdded === undefined ? {} : { budgetAdded: given.budgetAdded }),
     depth: given.depth,

@@ -4,6 +4,7 @@
  */
 import type { ApprovalRecord } from "./approvals.ts";
 import type { BudgetUse, Continuation } from "./budget.ts";
+import type { ChatOrigin } from "./chat/place.ts";
 import type { FlowResult } from "./flow-result.ts";
 import type { RunnerKind, RunPolicy } from "./flow-manifest.ts";
 import type { MessageRecord } from "./messages.ts";
@@ -117,6 +118,8 @@ export interface RunRecord {
   concurrency?: { key: string; limit: number };
   origin: "event" | "replay" | "next" | "continuation";
   replayOf?: string;
+  /** The request from a chat that it came from. */
+  chat?: ChatOrigin;
   /** Depth of the event in its chain. */
   depth: number;
   status: ProcessStatus;

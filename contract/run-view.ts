@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from "typebox";
 import { ApprovalView, approvalView, pendingApprovals } from "./approvals.ts";
+import { userLabel } from "./chat/place.ts";
 import { Budget, raised } from "./budget.ts";
 import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
@@ -79,6 +80,9 @@ export const RunView = Type.Object(
     pool: Type.String(),
     origin: Type.String({ description: "event, replay or next" }),
     replayOf: Type.Optional(Type.String()),
+    requestedBy: Type.Optional(
+      Type.String({ description: "Of a run that was asked for in a chat: platform, id and name of who did" }),
+    ),
     depth: Type.Integer(),
     status: Type.Enum([...PROCESS_STATUSES]),
     resultStatus: Type.Optional(Type.Enum([...RESULT_STATUSES])),
@@ -187,6 +191,7 @@ export function runView(run: RunRecord): RunView {
     pool: run.pool,
     origin: run.origin,
     ...(run.replayOf === undefined ? {} : { replayOf: run.replayOf }),
+    ...(run.chat === undefined ? {} : { requestedBy: userLabel(run.chat.place.platform, run.chat.user) }),
     depth: run.depth,
     status: run.status,
     ...(run.result === undefined ? {} : { resultStatus: run.result.status, result: run.result }),

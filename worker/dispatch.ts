@@ -3,6 +3,7 @@
  * events that had matched nothing, and for the events that results ask for.
  */
 import { ConflictError } from "../contract/errors.ts";
+import type { ChatOrigin } from "../contract/chat/place.ts";
 import { eventIdentity, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
 import { eventKey } from "../contract/ids.ts";
 import { RUNS_PER_EVENT_MAX } from "../contract/limits.ts";
@@ -43,6 +44,8 @@ export function deployedStep(flowName: string, stepName: string): MatchedStep | 
 export interface Dispatch {
   lineage: Lineage;
   origin: "event" | "replay" | "next";
+  /** The request from a chat that it came from. */
+  chat?: ChatOrigin;
   /** Steps to start; absent: all that the event matches. */
   matches?: MatchedStep[];
   /** Receipt of an event that has been here before, epoch ms; absent: now. */
@@ -71,7 +74,7 @@ function isAwaited(event: FlowEvent): boolean {
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
-  { lineage, origin, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
+  { lineage, origin, chat, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
 ): Promise<DispatchOutcome> {
   const [key, identity] = await Promise.all([eventKey(event.id), sha256Hex(eventIdentity(event))]);
   const object = env.EVENTS.getByName(key);
@@ -88,7 +91,7 @@ export async function dispatchEvent(
     if (status !== "owned") return { status, conflict, eventId: event.id, matched: 0, runs: [] };
     return (await recognize()) ?? { status: "duplicate", conflict, eventId: event.id, matched: 0, runs: [] };
   }
-  const answer = await object.ingest({ key, event, identity, matches, lineage, origin, createdAt });
+  const answer = await object.ingest({ key, event, identity, matches, lineage, origin, chat, createdAt });
   if (answer.status === "full") throw tooManyRuns(event.id);
   return {
     status: answer.status,

@@ -1,4 +1,5 @@
 /** What the Worker is given: bindings, settings and secrets, as wrangler.toml names them. */
+import type { ChatOutbox } from "../durable-objects/chat-outbox/object.ts";
 import type { DayLedger } from "../durable-objects/day-ledger/object.ts";
 import type { ObjectNamespace } from "../durable-objects/kit/remote.ts";
 import type { FlowEventObject } from "../durable-objects/flow-event/object.ts";
@@ -9,6 +10,7 @@ export interface Env {
   EVENTS: ObjectNamespace<FlowEventObject>;
   POOLS: ObjectNamespace<RunnerPool>;
   LEDGERS: ObjectNamespace<DayLedger>;
+  CHAT_OUTBOXES: ObjectNamespace<ChatOutbox>;
   RUN_QUEUE: Queue<QueueMessage>;
   DEAD_QUEUE: Queue<QueueMessage>;
 
@@ -27,4 +29,20 @@ export interface Env {
   EVENT_SECRETS?: string;
   /** Secrets of Standard Webhooks senders (`whsec_…`); a list. */
   WEBHOOK_SECRETS?: string;
+
+  /** Where people reach this edge, `https://…`: what links in chats begin with; without it there are none. */
+  CODEX_FLOW_PUBLIC_URL?: string;
+  /** The Discord application: its id, its public key (hex), its bot's token. */
+  DISCORD_APPLICATION_ID?: string;
+  DISCORD_PUBLIC_KEY?: string;
+  DISCORD_BOT_TOKEN?: string;
+  /** `on`: messages in threads of runs that mention the bot are picked up by asking for them; channels may say otherwise. */
+  DISCORD_POLL_MESSAGES?: string;
+  /** Where Discord's REST interface is, up to and with its version; only tests change it. */
+  DISCORD_API_URL?: string;
+  TELEGRAM_BOT_TOKEN?: string;
+  /** Secrets of the webhook's header; a list. */
+  TELEGRAM_WEBHOOK_SECRETS?: string;
+  /** Where Telegram's Bot API is; only tests change it. */
+  TELEGRAM_API_URL?: string;
 }

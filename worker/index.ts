@@ -4,6 +4,7 @@ import { app } from "./app.ts";
 import type { Env } from "./env.ts";
 import type { QueueMessage } from "../contract/runner-link.ts";
 
+export { ChatOutbox } from "../durable-objects/chat-outbox/object.ts";
 export { DayLedger } from "../durable-objects/day-ledger/object.ts";
 export { FlowEventObject } from "../durable-objects/flow-event/object.ts";
 export { RunnerPool } from "../durable-objects/runner-pool/object.ts";

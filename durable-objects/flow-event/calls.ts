@@ -1,4 +1,5 @@
 /** What is said in the calls of an event object: plain data, both ways. */
+import type { ChatOrigin } from "../../contract/chat/place.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import type { Flow, FlowStep } from "../../contract/flow-manifest.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
@@ -17,6 +18,8 @@ export interface IngestRequest {
   matches: MatchedStep[];
   lineage: Lineage;
   origin: "event" | "replay" | "next";
+  /** The request from a chat that it came from. */
+  chat?: ChatOrigin | undefined;
   /** Receipt at the edge, epoch ms. */
   createdAt: number;
 }
@@ -41,3 +44,13 @@ export type AttemptPosition =
   | { kind: "running"; attempt: number; runnerId: string }
   /** The run is over, or backs off and will be sent when it is due. */
   | { kind: "nothing" };
+
+/** A run at a glance, for a card in a chat. */
+export interface RunGlance {
+  run: RunView;
+  eventType: string;
+  /** The end of its output in words, oldest line first. */
+  lines: string[];
+  /** Of an agent at work: its newest plan and the newest word of it. */
+  plan?: { done: number; total: number; current?: string };
+}

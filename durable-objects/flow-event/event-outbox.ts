@@ -7,6 +7,7 @@
 import { runSummary } from "../../contract/run-view.ts";
 import { waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import type { Env } from "../../worker/env.ts";
+import { outboxNames } from "../chat-outbox/naming.ts";
 import { dayOf, ledgerName } from "../day-ledger/naming.ts";
 import { Outbox, type Effect } from "../kit/outbox.ts";
 import { routeOf, type OwedEffect } from "./rules.ts";
@@ -23,6 +24,8 @@ export class EventOutbox {
   #draining = false;
   /** The ledger has been told of the event itself. Undefined: not by this instance, but a run's note may say so. */
   #listed: boolean | undefined;
+  /** Chat outboxes that show none of a run's cards, as they said: `<outbox> <n>`. They need not be told again. */
+  readonly #unwatched = new Set<string>();
   /** Revisions of runs that this instance has told everybody of. */
   readonly #told = new Map<number, number>();
 
@@ -46,6 +49,11 @@ export class EventOutbox {
     this.#owed = [];
     this.#listed = false;
     this.#told.clear();
+  }
+
+  /** A chat outbox looks at this run: it wants to know what becomes of it. */
+  watchedBy(outbox: string, n: number): void {
+    this.#unwatched.delete(`${outbox} ${n}`);
   }
 
   /** The ledger is told of the event once more, with the next of its runs. */
@@ -97,6 +105,7 @@ export class EventOutbox {
       ...this.#sendEffects(of("send"), of("chain")),
       ...this.#settleEffects(owed, runs),
       ...this.#projectEffects(stored, of("project")),
+      ...this.#chatEffects(stored, of("project")),
     ];
   }
 
@@ -153,5 +162,25 @@ export class EventOutbox {
         if (conflict) this.#storage.noteConflict(Date.now());
       },
     }));
+  }
+
+  /** Whoever shows a run in a chat hears that it has changed, and looks for himself. */
+  #chatEffects({ event }: StoredEvent, runs: RunRecord[]): Effect[] {
+    return outboxNames(this.#env).flatMap((outbox) =>
+      runs
+        .filter((run) => !this.#unwatched.has(`${outbox} ${run.n}`))
+        .map((run) => ({
+          key: `chat ${run.id}`,
+          perform: async () => {
+            const { shown } = await this.#env.CHAT_OUTBOXES.getByName(outbox).runChanged({
+              runId: run.id,
+              flow: run.flow.name,
+              eventType: event.type,
+              ...(run.chat === undefined ? {} : { origin: run.chat }),
+            });
+            if (!shown) this.#unwatched.add(`${outbox} ${run.n}`);
+          },
+        })),
+    );
   }
 }

@@ -15,7 +15,13 @@ import { retentionMs } from "../day-ledger/naming.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
-import { deadLetter, newRun, noteChained, type ChainedOutcome } from "../../contract/run-lifecycle.ts";
+import {
+  deadLetter,
+  newRun,
+  noteChained,
+  type ChainedOutcome,
+  type NewRun,
+} from "../../contract/run-lifecycle.ts";
 import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
 import { isTerminal, liveAttempt, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
@@ -30,8 +36,10 @@ import type {
   ReplayAnswer,
   OutputPage,
   AttemptPosition,
+  RunGlance,
 } from "./calls.ts";
 import { EventOutbox } from "./event-outbox.ts";
+import { glanceAt } from "./glance.ts";
 import { EventStorage, type StoredEvent } from "./storage.ts";
 import { RunSockets } from "./run-sockets.ts";
 import {
@@ -94,7 +102,7 @@ export class FlowEventObject extends DurableObject<Env> {
       runCount: 0,
       lineage: request.lineage,
     };
-    const runs = await this.#startRuns(event, request.matches, request.origin, now);
+    const runs = await this.#startRuns(event, request.matches, request.origin, now, { chat: request.chat });
     return { status: "accepted", conflict: false, runs: runs.map(runView) };
   }
 
@@ -129,7 +137,7 @@ export class FlowEventObject extends DurableObject<Env> {
     matches: MatchedStep[],
     origin: RunRecord["origin"],
     now: number,
-    more: Pick<RunRecord, "continues" | "budgetAdded"> = {},
+    more: Pick<NewRun, "continues" | "budgetAdded" | "chat"> = {},
   ): Promise<RunRecord[]> {
     const earlier = origin === "replay" ? this.#storage.readRuns() : [];
     const runs = matches.map(({ flow, step }, index) =>
@@ -168,6 +176,16 @@ export class FlowEventObject extends DurableObject<Env> {
   runView(n: number): RunView | undefined {
     const run = this.#storage.readRun(n);
     return run && this.#progressOf(run);
+  }
+
+  /** For a card in a chat. Who looks watches: from here on that outbox is told of every change. */
+  glance(n: number, outbox: string): RunGlance | undefined {
+    const run = this.#storage.readRun(n);
+    const event = this.#storage.readEvent()?.event;
+    if (run === undefined || event === undefined) return undefined;
+    this.#outbox.watchedBy(outbox, n);
+    this.#runSockets.askForOutput(run);
+    return glanceAt(this.#progressOf(run), event.type, this.#storage.readNewestOutput(n));
   }
 
   #progressOf(run: RunRecord): RunView {

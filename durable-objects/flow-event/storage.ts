@@ -41,6 +41,9 @@ export interface StoredEvent {
  */
 type PackedEvent = Omit<StoredEvent, "event"> & { packed: Uint8Array };
 
+/** Text that is read for a glance at a run. */
+const GLANCE_MAX_CHARS = 8 * 1024;
+
 /** Events from here on are packed. */
 const PACK_EVENT_FROM_CHARS = 256 * 1024;
 
@@ -181,6 +184,23 @@ export class EventStorage {
       }
     }
     return { chunks, more: false };
+  }
+
+  /** The newest chunks of a run, oldest first: whole frames, until about `maxChars` of text are there. */
+  readNewestOutput(n: number, maxChars = GLANCE_MAX_CHARS): OutputChunkView[] {
+    const chunks: OutputChunkView[] = [];
+    let chars = 0;
+    for (const [key, frame] of this.#storage.kv.list<StoredFrame>({
+      prefix: outputPrefix(n),
+      reverse: true,
+    })) {
+      if (chars >= maxChars) break;
+      const [, , attempt = 0, firstSeq = 0] = key.split("/").map(Number);
+      const older = unpack(frame, firstSeq, attempt);
+      chunks.unshift(...older);
+      chars += older.reduce((sum, { text }) => sum + text.length, 0);
+    }
+    return chunks;
   }
 
   /** Key of the frame that holds what follows the cursor: the last one that begins at or before it. */

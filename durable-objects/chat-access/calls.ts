@@ -1,0 +1,68 @@
+/** What is said in the calls of the chat access object: plain data, both ways. */
+import type { ChatGrant, ChatScope } from "../../contract/chat/scopes.ts";
+import type { ChatPlatform, ChatUser } from "../../contract/chat/place.ts";
+
+/** Somebody wants something. */
+export interface Attempt {
+  /** `interaction:<id>`, `update:<id>`: the same one is admitted once within the platform's replay window. */
+  key: string;
+  platform: ChatPlatform;
+  /** Discord: guild; Telegram: the bot's id, since its users have grants by user. */
+  tenant: string;
+  /** Key of the place (contract/chat/place). */
+  place: string;
+  user: ChatUser;
+  /** Discord: role ids at that moment. */
+  roles: string[];
+  /** The platform itself calls this user an administrator of the tenant. */
+  administrator: boolean;
+  /** Absent: it needs none (a ping, a help text), and is only kept from being replayed. */
+  scope?: ChatScope;
+  /** What, in a few words: `cancel`, `approve`, `/flow dispatch`. */
+  act: string;
+  /** Run, approval, event id. */
+  subject?: string;
+}
+
+export type Admission =
+  /** `row` takes what came of it: `conclude(row, outcome)`. */
+  | { verdict: "allowed"; row: number; scopes: ChatScope[] }
+  /** `unconfigured`: nobody of this tenant has any scope yet. */
+  | { verdict: "denied"; reason: "denied_role" | "missing_scope" | "unconfigured" }
+  | { verdict: "replayed" };
+
+/** A line of the append-only audit. */
+export interface AuditRow {
+  row: number;
+  at: number;
+  platform: string;
+  tenant: string;
+  place: string;
+  user: ChatUser;
+  roles: string[];
+  act: string;
+  subject?: string;
+  verdict: string;
+  /** What came of an admitted one, once it is known. */
+  outcome?: string;
+}
+
+/** A decision of the guard about a relayed session. */
+export interface GuardDecision {
+  platform: ChatPlatform;
+  place: string;
+  sessionKey?: string;
+  mode: string;
+  allowed: boolean;
+  reason: string;
+  /** Redacted and shortened by who asks. */
+  commandHint?: string;
+}
+
+/** Grants of a tenant: Discord roles as `role:<id>`, users as `user:<id>`. */
+export interface GrantRow {
+  subject: string;
+  grant: ChatGrant;
+  setBy: string;
+  at: number;
+}
