@@ -52,6 +52,9 @@ export const MESSAGE_MAX_CHARS = 8 * KIB;
 export const MESSAGES_PENDING_MAX = 32;
 export const MESSAGES_KEPT_PER_RUN = 64;
 
+/** A relay has this long to claim the session that it has begun; then that is over. */
+export const RELAY_CLAIM_MS = 2 * MINUTE_MS;
+
 /** The largest budget of a step, and the largest addition. */
 export const BUDGET_TOKENS_MAX = 1_000_000_000;
 export const BUDGET_SECONDS_MAX = 7 * 86_400;

@@ -14,6 +14,7 @@ import { BudgetRequest } from "../contract/budget.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
+import { ControlRequest, RelaySessionRequest } from "../contract/relay.ts";
 import { openApiDocument } from "../contract/openapi.ts";
 import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
 import { projectPath, writeIfChanged } from "./project.ts";
@@ -35,7 +36,17 @@ export async function buildContract(): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeValidators(
     `${folder}/validators`,
-    { FlowEventInput, ReplayRequest, CancelRequest, AgentItem, DecideRequest, MessageRequest, BudgetRequest },
+    {
+      FlowEventInput,
+      ReplayRequest,
+      CancelRequest,
+      AgentItem,
+      DecideRequest,
+      MessageRequest,
+      BudgetRequest,
+      RelaySessionRequest,
+      ControlRequest,
+    },
     { allErrors: true },
   );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.

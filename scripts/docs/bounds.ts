@@ -27,6 +27,7 @@ const MEANINGS: Record<BoundName, string> = {
   MESSAGE_MAX_CHARS: "One message to a running step",
   MESSAGES_PENDING_MAX: "Messages of one run that no runner has taken yet; more answer 409",
   MESSAGES_KEPT_PER_RUN: "Messages that a run's record keeps",
+  RELAY_CLAIM_MS: "A relay has this long to claim the session that it has begun",
   BUDGET_TOKENS_MAX: "Largest budget of tokens, and largest addition",
   BUDGET_SECONDS_MAX: "Largest budget of seconds, and largest addition",
   BUDGET_USD_MAX: "Largest budget in US dollars, and largest addition",
