@@ -20,6 +20,8 @@ import type { MessageRequest, MessageView } from "../contract/messages.ts";
 import type {
   ControlAnswer as ControlAnswerSchema,
   ControlRequest,
+  GuardAnswer,
+  GuardRequest,
   RelaySessionAnswer,
   RelaySessionRequest,
 } from "../contract/relay.ts";
@@ -36,13 +38,7 @@ export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
 export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;
 export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
-/** What the guard of a channel says. */
-export interface GuardAnswer {
-  allowed: boolean;
-  reason: string;
-  /** What turns it on. */
-  how?: string;
-}
+export type { GuardAnswer };
 export type ControlAnswer = Static<typeof ControlAnswerSchema>;
 export type { RunnerAction };
 export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView };
@@ -137,9 +133,7 @@ export interface EdgeClient {
   /** Begins a relayed session: the run that the caller is to carry. A guard that is closed is a 403 `guard_closed`. */
   beginRelay(request: RelaySessionRequest): Promise<RelaySessionAnswer>;
   /** Asks the guard of a channel, before anything is made for a session. */
-  askGuard(
-    request: Pick<RelaySessionRequest, "place" | "sessionKey" | "mode" | "commandHint">,
-  ): Promise<GuardAnswer>;
+  askGuard(request: GuardRequest): Promise<GuardAnswer>;
   /** Turns the guard of a channel on or off, or looks at it. */
   controlRelay(request: ControlRequest): Promise<ControlAnswer>;
   listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;

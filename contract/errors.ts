@@ -68,8 +68,8 @@ export class ForbiddenError extends FlowError {
 /** The guard of a channel does not let relayed sessions in. */
 export class GuardClosedError extends FlowError {
   readonly status = 403;
-  constructor(reason: string, how = "/codeflow on") {
-    super("guard_closed", `the guard of this channel is closed (${reason}): say ${how} in it`, [
+  constructor(reason: string, how = "say /codeflow on in it") {
+    super("guard_closed", `the guard of this channel lets no relay in (${reason}): ${how}`, [
       { path: "/place", message: reason },
     ]);
   }

@@ -8,7 +8,14 @@ import { BudgetRequest } from "./budget.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
-import { ControlAnswer, ControlRequest, RelaySessionAnswer, RelaySessionRequest } from "./relay.ts";
+import {
+  ControlAnswer,
+  ControlRequest,
+  GuardAnswer,
+  GuardRequest,
+  RelaySessionAnswer,
+  RelaySessionRequest,
+} from "./relay.ts";
 import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP, TAIL_DOWN } from "./runner-link.ts";
 import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
@@ -295,6 +302,14 @@ export const HTTP_ROUTES: HttpRoute[] = [
     scopes: ["runner", "runs:write"],
     body: RelaySessionRequest,
     success: { status: 202, schema: RelaySessionAnswer },
+  },
+  {
+    method: "post",
+    path: "/relay/guard",
+    summary: "Whether a session may be relayed to a channel; the answer is written down",
+    scopes: ["runner", "runs:write"],
+    body: GuardRequest,
+    success: { status: 200, schema: GuardAnswer },
   },
   {
     method: "post",

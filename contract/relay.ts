@@ -63,6 +63,23 @@ export const RelaySessionRequest = Type.Object(
 );
 export type RelaySessionRequest = Static<typeof RelaySessionRequest>;
 
+/** What the guard of a channel is asked before anything is made for a session. */
+export const GuardRequest = Type.Pick(RelaySessionRequest, ["place", "sessionKey", "mode", "commandHint"], {
+  ...closed,
+  $id: "GuardRequest",
+});
+export type GuardRequest = Static<typeof GuardRequest>;
+
+export const GuardAnswer = Type.Object(
+  {
+    allowed: Type.Boolean(),
+    reason: Type.String({ description: "on, not_set, off, other_session or unavailable" }),
+    how: Type.Optional(Type.String({ description: "What opens it" })),
+  },
+  { $id: "GuardAnswer" },
+);
+export type GuardAnswer = Static<typeof GuardAnswer>;
+
 export const RelaySessionAnswer = Type.Object(
   { runId: Type.String(), attempt: Type.Integer({ minimum: 1 }) },
   { $id: "RelaySessionAnswer" },

@@ -14,7 +14,7 @@ import { BudgetRequest } from "../contract/budget.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
-import { ControlRequest, RelaySessionRequest } from "../contract/relay.ts";
+import { ControlRequest, GuardRequest, RelaySessionRequest } from "../contract/relay.ts";
 import { openApiDocument } from "../contract/openapi.ts";
 import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
 import { projectPath, writeIfChanged } from "./project.ts";
@@ -45,6 +45,7 @@ export async function buildContract(): Promise<void> {
       MessageRequest,
       BudgetRequest,
       RelaySessionRequest,
+      GuardRequest,
       ControlRequest,
     },
     { allErrors: true },

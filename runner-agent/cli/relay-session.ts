@@ -168,12 +168,11 @@ async function settingsOf(invocation: Invocation, flags: RelayFlags): Promise<Re
 /** Before anything is cloned or made for it (R1). */
 async function precheck(settings: RelaySettings, mode: RelayMode, host: RelayHost): Promise<void> {
   const { place, sessionKey } = settings;
-  const answer = await host.edge.client.askGuard({
+  const { allowed, reason, how } = await host.edge.client.askGuard({
     place,
     mode,
     ...(sessionKey === undefined ? {} : { sessionKey }),
   });
-  const { allowed, reason, how } = answer;
   await auditGuard({ place, mode, allowed, reason, commandHint: mode }, host.environment);
   if (!allowed) throw new GuardClosedError(reason, how);
 }

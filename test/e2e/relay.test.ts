@@ -1,13 +1,13 @@
 /** Coding agents relayed through a real edge: the real Codex behind a fake model, programs in a terminal, and all that can fail. */
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LOST_AFTER_MS } from "../../contract/limits.ts";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
 import { codexProgram } from "../support/codex-exec.ts";
-import { command, message, patch } from "../support/fake-model/answers.ts";
+import { command, httpError, message, patch } from "../support/fake-model/answers.ts";
 import { writeCodexHome } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { codexFlow, Daemon, Edge } from "../support/program.ts";
@@ -33,6 +33,7 @@ beforeAll(async () => {
   for (const folder of ["tmp", "app", "workspace", "home"]) await mkdir(join(root, folder));
   execFileSync("git", ["init", "-q"], { cwd: join(root, "app") });
   model = await FakeModel.start([
+    { prompt: "broken", answers: [httpError(400, "broken")] },
     {
       answers: [
         command('echo "token $STORY_TOKEN"'),
@@ -53,25 +54,22 @@ beforeAll(async () => {
   await orphan.relay.kill();
 });
 
-function start(
-  flags: string[],
-  agent: string[],
-  more: { env?: Record<string, string>; tmp?: string } = {},
-): Daemon {
-  return new Daemon(
-    ["relay", "run", "--channel", OPEN, "-w", join(root, "app"), ...flags, "--", ...agent],
-    {
-      CODEX_FLOW_URL: edge.info.url,
-      CODEX_FLOW_TOKEN: edge.info.tokens.runner,
-      STORY_TOKEN: SECRET,
-      HOME: join(root, "home"),
-      XDG_STATE_HOME: join(root, "state"),
-      CODEX_HOME: codexHome,
-      TMPDIR: more.tmp ?? temporary,
-      ...more.env,
-    },
-    root,
-  );
+function launch(args: string[], env: Record<string, string> = {}): Daemon {
+  const all = {
+    CODEX_FLOW_URL: edge.info.url,
+    CODEX_FLOW_TOKEN: edge.info.tokens.runner,
+    STORY_TOKEN: SECRET,
+    HOME: join(root, "home"),
+    XDG_STATE_HOME: join(root, "state"),
+    CODEX_HOME: codexHome,
+    TMPDIR: temporary,
+  };
+  return new Daemon(args, { ...all, ...env }, root);
+}
+
+function start(flags: string[], agent: string[], more: { tmp?: string } = {}): Daemon {
+  const args = ["relay", "run", "--channel", OPEN, "-w", join(root, "app"), ...flags, "--", ...agent];
+  return launch(args, more.tmp === undefined ? {} : { TMPDIR: more.tmp });
 }
 
 /** A relay whose session has begun. */
@@ -234,16 +232,56 @@ test("behind a closed guard nothing is made, started or stored, and the box's au
   const relay = start(["--channel", CLOSED], ["sh", "-c", `touch ${trace}`], { tmp });
   expect(await relay.over()).toBe(125);
   expect(relay.output).toContain("/codeflow on");
+  const repository = `file://${join(root, "app")}/pull/7`;
+  const review = launch(["relay", "review", "--channel", CLOSED, repository], { TMPDIR: tmp });
+  expect(await review.over()).toBe(125);
+  expect(review.output).toContain("/codeflow on");
   expect(await readdir(tmp)).toEqual([]);
   expect(await readdir(root)).not.toContain("trace");
   expect((await edge.client().listRuns()).runs).toHaveLength(before);
   const audit = await readFile(join(root, "state", "codeflow", "guard-audit.jsonl"), "utf8");
   expect(JSON.parse(audit.trim().split("\n").at(-1) ?? "")).toMatchObject({
     place: `discord:${CLOSED}`,
-    mode: "run",
+    mode: "review",
     allowed: false,
-    commandHint: "sh -c",
   });
+  expect(audit).toContain('"commandHint":"sh -c"');
+  expect(audit).not.toContain("trace");
+});
+
+test("what somebody wrote to /codeflow is carried out; without a bot the host is told what to say", async () => {
+  const write = (text: string) =>
+    codexFlow(edge, "control", "--channel", "4003", "--session-key", "main", "--text", text);
+  const on = await write("/codeflow enable");
+  expect(on.code).toBe(3);
+  const [word, document = ""] = on.stdout.split("\n");
+  expect(word).toBe("NEED_LLM_ROUTE");
+  expect(JSON.parse(document)).toMatchObject({
+    message: expect.stringContaining("Codeflow is on here") as string,
+    buttons: [[{ callback_data: "/codeflow off" }]],
+  });
+  expect((await write("/codeflow off")).code).toBe(3);
+  expect((await write("hello")).code).toBe(2);
+  expect((await codexFlow(edge, "guard", "status", "--channel", "4003")).code).toBe(1);
+});
+
+test("several tasks run each in a worktree of its own; one that fails stops no other", async () => {
+  const repository = join(root, "app");
+  const commit = ["-c", "user.name=n", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"];
+  execFileSync("git", commit, { cwd: repository });
+  await writeFile(join(root, "tasks.txt"), '# tasks\napp | do one\n"app" | broken two\n');
+  const tasks = ["relay", "parallel", "--channel", OPEN, "--worktree", join(root, "tasks.txt")];
+  const parallel = launch(["--json", ...tasks], {
+    PATH: `${dirname(codexProgram())}:${process.env["PATH"] ?? ""}`,
+  });
+  expect(await parallel.over()).toBe(1);
+  const ended = [...parallel.output.matchAll(/"code": (\d+),\s+"message": "(.*)"/g)];
+  expect(ended.map(([, code, said]) => [code, said])).toEqual([
+    ["0", "two things are done"],
+    ["1", "the fake model says 400 broken"],
+  ]);
+  const kept = (await readdir(join(repository, ".codex", "worktrees"))).filter((name) => /_a1$/.test(name));
+  expect(kept).toHaveLength(1);
 });
 
 test("an earlier session is shown again from its folder, as a run of its own", async () => {

@@ -1,7 +1,9 @@
 /** A relayed session at the edge: a run that no pool hears of, carried by whoever began it, behind the guard of its channel. */
+import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { LOST_AFTER_MS, RELAY_CLAIM_MS } from "../../contract/limits.ts";
-import type { RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import type { GuardAnswer, RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
 import {
   call,
   eventOf,
@@ -180,5 +182,27 @@ describe("/codeflow from a box", () => {
     await begin(request({ place }));
     expect(await control("off")).toMatchObject({ guard: "off" });
     await expectError(call("POST", "/relay/sessions", { body: request({ place }) }), 403);
+  });
+
+  test("opened for one session, it lets no other in; and says what would", async () => {
+    const place = { platform: "telegram" as const, channel: "-1003", thread: "7" };
+    const ask = (more: object) =>
+      expectJson<GuardAnswer>(
+        call("POST", "/relay/guard", { body: { place, mode: "review", ...more }, token: TOKENS.runner }),
+        200,
+      );
+    expect(await ask({})).toMatchObject({ allowed: false, reason: "not_set" });
+    await control("on", { place, sessionKey: "main" });
+    expect(await ask({ sessionKey: "main" })).toEqual({ allowed: true, reason: "on" });
+    expect(await ask({ sessionKey: "other" })).toMatchObject({
+      allowed: false,
+      reason: "other_session",
+      how: expect.stringContaining("CODEFLOW_SESSION_KEY") as string,
+    });
+    const audit = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit({}, undefined, 2);
+    expect(audit).toMatchObject([
+      { act: "guard review", place: "telegram:-1003:7", verdict: "denied", outcome: "other_session" },
+      { act: "guard review", verdict: "allowed", subject: "main" },
+    ]);
   });
 });

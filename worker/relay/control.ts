@@ -1,45 +1,59 @@
 /** `/codeflow` from a box: what it does to the guard of a channel, and the answer that is posted there. */
-import { placeKey } from "../../contract/chat/place.ts";
 import type { ChatMessage } from "../../contract/chat/message.ts";
+import { placeKey } from "../../contract/chat/place.ts";
 import type { ControlAnswer, ControlRequest } from "../../contract/relay.ts";
-import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
-import { guardIsOn, switchGuard } from "../chat/guard.ts";
+import { lookAtGuard, switchGuard } from "../chat/guard.ts";
+import { askOutbox } from "../chat/outbox.ts";
 import type { Env } from "../env.ts";
 
 export async function control(env: Env, request: ControlRequest): Promise<ControlAnswer> {
-  const { place, action, by = "api" } = request;
-  if (action === "on" || action === "off") await switchGuard(env, place, action === "on", by);
-  const on = await guardIsOn(env, place);
-  const message = controlMessage(action, on, placeKey(place));
-  const answer = [message.title, ...(message.lines ?? [])].join("\n");
-  const posted = request.quiet === true ? false : await post(env, request, message);
-  return { guard: on ? "on" : "off", message: answer, posted };
+  const { id, place, action, sessionKey, by = "api", quiet = false } = request;
+  if (action === "on" || action === "off")
+    await switchGuard(env, place, { on: action === "on", by: `box: ${by}`, sessionKey });
+  const { allowed, reason } = await lookAtGuard(env, place, sessionKey);
+  const message = controlMessage(action, { allowed, reason, place: placeKey(place), sessionKey });
+  // Without a bot, or with one that takes nothing, whoever asked says it himself.
+  const posted = quiet
+    ? undefined
+    : await askOutbox(env, place.platform, async (outbox) => {
+        await outbox.post({ key: `control:${id}`, place, class: "event", message });
+        return true;
+      });
+  return {
+    guard: allowed ? "on" : "off",
+    message: [message.title, ...(message.lines ?? [])].join("\n"),
+    posted: posted === true,
+  };
+}
+
+interface GuardState {
+  allowed: boolean;
+  reason: string;
+  place: string;
+  sessionKey: string | undefined;
 }
 
 /** What the channel reads. */
-export function controlMessage(action: ControlRequest["action"], on: boolean, place: string): ChatMessage {
-  const state = `Codeflow is ${on ? "on" : "off"} here.`;
-  const consequence = on
-    ? "Coding agents that are relayed to this channel are shown in it. /codeflow off ends that."
-    : "No coding agent is relayed to this channel. /codeflow on allows it.";
-  const lines = action === "install" ? [INSTALL, consequence] : [consequence, `Channel ${place}`];
-  return { tone: on ? "good" : "neutral", title: state, lines, silent: true };
+function controlMessage(
+  action: ControlRequest["action"],
+  { allowed, reason, place, sessionKey }: GuardState,
+): ChatMessage {
+  const whose = sessionKey === undefined ? "" : ` for session ${sessionKey}`;
+  const lines = [
+    ...(action === "install" ? [INSTALL] : []),
+    allowed
+      ? "Coding agents that are relayed here are shown in this channel. /codeflow off ends that."
+      : "No coding agent is relayed to this channel. /codeflow on allows it.",
+    ...(reason === "other_session" ? ["It is on for another session."] : []),
+    `Channel ${place}`,
+  ];
+  return {
+    tone: allowed ? "good" : "neutral",
+    title: `Codeflow is ${allowed ? "on" : "off"} here${whose}.`,
+    lines,
+    silent: true,
+  };
 }
 
 const INSTALL =
-  "There is nothing to install: the guard is kept by the edge, which refuses a relay whose channel is off.";
-
-/** False where there is no bot of the platform, or its outbox does not take it: then whoever asked says it himself. */
-async function post(env: Env, { id, place }: ControlRequest, message: ChatMessage): Promise<boolean> {
-  const name = outboxName(env, place.platform);
-  if (name === undefined) return false;
-  try {
-    await env.CHAT_OUTBOXES.getByName(name).post({ key: `control:${id}`, place, class: "event", message });
-    return true;
-  } catch (error) {
-    console.error(
-      JSON.stringify({ message: "the answer to /codeflow was not posted", error: String(error) }),
-    );
-    return false;
-  }
-}
+  "There is nothing to install: the edge itself keeps the guard, and refuses a relay whose channel is off.";

@@ -10,7 +10,7 @@ import {
   type RelaySessionAnswer,
   type RelaySessionRequest,
 } from "../../contract/relay.ts";
-import { checkControlRequest, checkRelaySessionRequest } from "../../contract/validate.ts";
+import { checkControlRequest, checkGuardRequest, checkRelaySessionRequest } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
@@ -24,10 +24,13 @@ export const relayRoutes = new Hono<AppContext>()
     await authorize(context.req.raw.headers, context.env, ["runner", "runs:write"]);
     const request = await body(context, checkRelaySessionRequest);
     // R1: nothing of it is stored before the guard has answered.
-    const { place, sessionKey, mode, commandHint } = request;
-    const verdict = await guardAllows(context.env, { place, sessionKey, mode, commandHint });
-    if (!verdict.allowed) throw new GuardClosedError(verdict.reason, verdict.how);
+    const { allowed, reason, how } = await guardAllows(context.env, request);
+    if (!allowed) throw new GuardClosedError(reason, how);
     return context.json(await begin(context, request), 202);
+  })
+  .post("/relay/guard", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runner", "runs:write"]);
+    return context.json(await guardAllows(context.env, await body(context, checkGuardRequest)));
   })
   .post("/relay/control", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runs:write", "admin"]);

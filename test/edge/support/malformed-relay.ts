@@ -49,6 +49,24 @@ export const MALFORMED_RELAY: readonly MalformedRequest[] = [
     ],
   ),
   ...rows(
+    "post /relay/guard",
+    ["nothing", { body: {} }, 422, "invalid", ["/place", "/mode"]],
+    [
+      "a session that it was not asked about",
+      { body: { place: session.place, mode: "run", title: "x" } },
+      422,
+      "invalid",
+      ["/title"],
+    ],
+    [
+      "a token that may only read",
+      { body: { place: session.place, mode: "run" }, token: TOKENS.read },
+      403,
+      "forbidden",
+      ["authorization"],
+    ],
+  ),
+  ...rows(
     "post /relay/control",
     ["nothing", { body: {} }, 422, "invalid", ["/id", "/place", "/action"]],
     ["an action that is none", { body: { ...control, action: "maybe" } }, 422, "invalid", ["/action"]],
