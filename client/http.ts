@@ -17,6 +17,14 @@ import type {
 } from "../contract/http.ts";
 import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
 import type { MessageRequest, MessageView } from "../contract/messages.ts";
+import type {
+  ControlAnswer as ControlAnswerSchema,
+  ControlRequest,
+  GuardAnswer,
+  GuardRequest,
+  RelaySessionAnswer,
+  RelaySessionRequest,
+} from "../contract/relay.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
 import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
 import { EdgeAnswerError } from "./edge-errors.ts";
@@ -30,6 +38,8 @@ export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
 export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;
 export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
+export type { GuardAnswer };
+export type ControlAnswer = Static<typeof ControlAnswerSchema>;
 export type { RunnerAction };
 export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView };
 export type { EventView, OutputChunkView, RunSummary, RunView };
@@ -123,6 +133,12 @@ export interface EdgeClient {
   say(runId: string, request: MessageRequest): Promise<MessageView>;
   /** The run that goes on: the same one, or the one that continues it where its budget has ended it. */
   raiseBudget(runId: string, request: BudgetRequest): Promise<RunView>;
+  /** Begins a relayed session: the run that the caller is to carry. A guard that is closed is a 403 `guard_closed`. */
+  beginRelay(request: RelaySessionRequest): Promise<RelaySessionAnswer>;
+  /** Asks the guard of a channel, before anything is made for a session. */
+  askGuard(request: GuardRequest): Promise<GuardAnswer>;
+  /** Turns the guard of a channel on or off, or looks at it. */
+  controlRelay(request: ControlRequest): Promise<ControlAnswer>;
   listRunners(filter?: { pool?: string | undefined }): Promise<RunnersAnswer>;
   /** Pauses, resumes or drains the runner with this name or id; asked again, it does no more. */
   steerRunner(
@@ -223,6 +239,24 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     async raiseBudget(runId, request) {
       const answer = await ask({ method: "POST", path: ["runs", runId, "budget"], body: request }, ["run"]);
       return (answer as { run: RunView }).run;
+    },
+    async beginRelay(request) {
+      return (await ask({ method: "POST", path: ["relay", "sessions"], body: request }, [
+        "runId",
+        "attempt",
+      ])) as RelaySessionAnswer;
+    },
+    async askGuard(request) {
+      return (await ask({ method: "POST", path: ["relay", "guard"], body: request }, [
+        "allowed",
+        "reason",
+      ])) as GuardAnswer;
+    },
+    async controlRelay(request) {
+      return (await ask({ method: "POST", path: ["relay", "control"], body: request }, [
+        "guard",
+        "message",
+      ])) as ControlAnswer;
     },
     async listRunners(filter = {}) {
       const query = { ...filter };

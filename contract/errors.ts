@@ -65,6 +65,15 @@ export class ForbiddenError extends FlowError {
     super("forbidden", message, details);
   }
 }
+/** The guard of a channel does not let relayed sessions in. */
+export class GuardClosedError extends FlowError {
+  readonly status = 403;
+  constructor(reason: string, how = "say /codeflow on in it") {
+    super("guard_closed", `the guard of this channel lets no relay in (${reason}): ${how}`, [
+      { path: "/place", message: reason },
+    ]);
+  }
+}
 export class NotFoundError extends FlowError {
   readonly status = 404;
 }

@@ -13,6 +13,11 @@ import {
 
 export const RUNNER_KINDS = ["bun", "node", "codex", "code-mode"] as const;
 export type RunnerKind = (typeof RUNNER_KINDS)[number];
+/**
+ * Kind of a step as a run keeps it: what a package may ask for, and `relay`, a session that a relay has begun by itself
+ * (contract/relay.ts).
+ */
+export type StepKind = RunnerKind | "relay";
 export const RETRY_REASONS = ["lost", "timeout", "failed"] as const;
 export type RetryReason = (typeof RETRY_REASONS)[number];
 
@@ -141,6 +146,13 @@ export interface FlowStep extends RunPolicy {
   priority: number;
   trigger?: { type: string; schema?: string };
   concurrency?: { key: string; limit: number };
+}
+
+/** A step that can be given a run: of a package, or built in. */
+export interface StartableStep extends Omit<FlowStep, "runner"> {
+  runner: StepKind;
+  /** Whether what people say reaches it; absent: its kind says so. */
+  listens?: boolean;
 }
 
 /** A flow as the edge and the runner agent know it. `digest` names the exact files of the package. */

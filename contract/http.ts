@@ -8,6 +8,14 @@ import { BudgetRequest } from "./budget.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
+import {
+  ControlAnswer,
+  ControlRequest,
+  GuardAnswer,
+  GuardRequest,
+  RelaySessionAnswer,
+  RelaySessionRequest,
+} from "./relay.ts";
 import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP, TAIL_DOWN } from "./runner-link.ts";
 import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
 
@@ -288,6 +296,31 @@ export const HTTP_ROUTES: HttpRoute[] = [
     success: { status: 202, schema: Type.Object({ run: RunView }) },
   },
   {
+    method: "post",
+    path: "/relay/sessions",
+    summary:
+      "Begin a relayed session: a run that the caller carries itself, shown in a chat whose guard allows it. The same id again is the same run",
+    scopes: ["runner", "runs:write"],
+    body: RelaySessionRequest,
+    success: { status: 202, schema: RelaySessionAnswer },
+  },
+  {
+    method: "post",
+    path: "/relay/guard",
+    summary: "Whether a session may be relayed to a channel; the answer is written down",
+    scopes: ["runner", "runs:write"],
+    body: GuardRequest,
+    success: { status: 200, schema: GuardAnswer },
+  },
+  {
+    method: "post",
+    path: "/relay/control",
+    summary: "Turn a channel's guard on or off, or look at it, and have the answer posted there",
+    scopes: ["runs:write", "admin"],
+    body: ControlRequest,
+    success: { status: 200, schema: ControlAnswer },
+  },
+  {
     method: "get",
     path: "/runners",
     summary: "Runners, and why each waiting run waits",
@@ -337,8 +370,8 @@ export const HTTP_ROUTES: HttpRoute[] = [
   {
     method: "get",
     path: "/runs/{id}/attach",
-    summary: "WebSocket: run socket of a runner agent",
-    scopes: ["runner"],
+    summary: "WebSocket: run socket of a runner agent; with runs:write alone, of relayed sessions only",
+    scopes: ["runner", "runs:write"],
     frames: { up: RUN_UP, down: RUN_DOWN },
     success: { status: 101 },
   },

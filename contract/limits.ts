@@ -52,6 +52,9 @@ export const MESSAGE_MAX_CHARS = 8 * KIB;
 export const MESSAGES_PENDING_MAX = 32;
 export const MESSAGES_KEPT_PER_RUN = 64;
 
+/** A relay has this long to claim the session that it has begun; then that is over. */
+export const RELAY_CLAIM_MS = 2 * MINUTE_MS;
+
 /** The largest budget of a step, and the largest addition. */
 export const BUDGET_TOKENS_MAX = 1_000_000_000;
 export const BUDGET_SECONDS_MAX = 7 * 86_400;
@@ -118,6 +121,21 @@ export const RETENTION_MAX_DAYS = 365;
 
 /** How far a Standard Webhooks timestamp may be from the edge's clock (the specification's recommendation). */
 export const WEBHOOK_TOLERANCE_MS = 5 * MINUTE_MS;
+
+/** An interaction from Discord, which takes at most 6,000 characters of an option and 4,000 of a form's field. */
+export const INTERACTION_MAX_BYTES = 256 * KIB;
+/** How far a Discord signature's timestamp may be from the edge's clock. */
+export const INTERACTION_TOLERANCE_MS = 5 * MINUTE_MS;
+/** A prompt from a chat. */
+export const PROMPT_MAX_CHARS = 32 * KIB;
+/** The audit of what people did in chats, and of the guard: days, and rows, whichever ends first. */
+export const AUDIT_RETENTION_DAYS = 180;
+export const AUDIT_MAX_ROWS = 100_000;
+/** Roles and users of one server (one bot) that were given something. */
+export const GRANTS_PER_TENANT_MAX = 250;
+/** Of one channel: flows and types that it follows, and threads that have a guard of their own. */
+export const FOLLOWS_PER_CHANNEL_MAX = 50;
+export const GUARDS_PER_CHANNEL_MAX = 50;
 
 /** Protocol of the runner link: this one and the one before are spoken. */
 export const PROTOCOL_VERSION = 1;

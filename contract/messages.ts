@@ -5,7 +5,7 @@
  */
 import Type, { type Static } from "typebox";
 import { MESSAGE_MAX_CHARS, MESSAGES_KEPT_PER_RUN, MESSAGES_PENDING_MAX } from "./limits.ts";
-import type { RunnerKind } from "./flow-manifest.ts";
+import type { StepKind } from "./flow-manifest.ts";
 import { changed, isTerminal, type RunRecord } from "./run-record.ts";
 
 export const MessageRequest = Type.Object(
@@ -45,8 +45,8 @@ export const MessageView = Type.Object(
 );
 export type MessageView = Static<typeof MessageView>;
 
-/** Kinds of steps that listen. */
-const LISTENING: readonly RunnerKind[] = ["codex"];
+/** Kinds of steps that listen, where the step itself does not say. */
+const LISTENING: readonly StepKind[] = ["codex"];
 const DELIVERED_TEXT_CHARS = 256;
 
 export type MessageOutcome =
@@ -57,7 +57,7 @@ export type MessageOutcome =
 
 export function addMessage(run: RunRecord, given: { text: string; by: string; now: number }): MessageOutcome {
   if (isTerminal(run.status)) return { kind: "over" };
-  if (!LISTENING.includes(run.step.runner)) return { kind: "deaf" };
+  if (!(run.step.listens ?? LISTENING.includes(run.step.runner))) return { kind: "deaf" };
   if (pendingMessages(run).length >= MESSAGES_PENDING_MAX) return { kind: "full" };
   const said = run.messagesSaid ?? 0;
   const message: MessageRecord = {

@@ -18,7 +18,14 @@ import {
   WALL_MARGIN_MS,
 } from "./limits.ts";
 import { endAttempt, resendAfterMs, type EndOptions } from "./run-lifecycle.ts";
-import { changed, liveAttempt, withAttempt, type AttemptRecord, type RunRecord } from "./run-record.ts";
+import {
+  changed,
+  isPooled,
+  liveAttempt,
+  withAttempt,
+  type AttemptRecord,
+  type RunRecord,
+} from "./run-record.ts";
 
 /** A retry's backoff with its jitter. */
 const BACKOFF_LONGEST_MS = 1.25 * RETRY_BACKOFF_MAX_MS;
@@ -129,7 +136,9 @@ function wallDeadline(run: RunRecord, live: AttemptRecord): number {
 /** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
 export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
   if (run.status === "queued")
-    return withWaitFromNow(run, now) === run ? Math.min(queueDeadline(run), run.sendAt) : now;
+    return withWaitFromNow(run, now) === run
+      ? Math.min(queueDeadline(run), isPooled(run) ? run.sendAt : Infinity)
+      : now;
   const live = liveAttempt(run);
   if (live === undefined)
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;

@@ -14,7 +14,7 @@ import type { BudgetUse, Continuation } from "./budget.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { ChatOrigin } from "./chat/place.ts";
 import type { FlowEvent } from "./flow-event.ts";
-import type { Flow, FlowStep } from "./flow-manifest.ts";
+import type { Flow, StartableStep } from "./flow-manifest.ts";
 import type { FlowResult } from "./flow-result.ts";
 import { runId } from "./ids.ts";
 import { CHAIN_MAX_DEPTH, CHAIN_MAX_EVENTS, EVIDENCE_MAX_CHARS, RETRY_BACKOFF_MAX_MS } from "./limits.ts";
@@ -51,7 +51,7 @@ export interface NewRun {
   n: number;
   event: FlowEvent;
   flow: Pick<Flow, "name" | "version" | "digest">;
-  step: FlowStep;
+  step: StartableStep;
   origin: RunRecord["origin"];
   replayOf?: string | undefined;
   chat?: ChatOrigin | undefined;
@@ -70,7 +70,11 @@ export function newRun(given: NewRun): RunRecord {
     id: runId(given.eventKey, given.n),
     eventId: given.event.id,
     flow: { name: given.flow.name, version: given.flow.version, digest: given.flow.digest },
-    step: { name: step.name, runner: step.runner },
+    step: {
+      name: step.name,
+      runner: step.runner,
+      ...(step.listens === undefined ? {} : { listens: step.listens }),
+    },
     policy: {
       timeoutMs: step.timeoutMs,
       silenceMs: step.silenceMs,

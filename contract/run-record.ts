@@ -6,7 +6,7 @@ import type { ApprovalRecord } from "./approvals.ts";
 import type { BudgetUse, Continuation } from "./budget.ts";
 import type { ChatOrigin } from "./chat/place.ts";
 import type { FlowResult } from "./flow-result.ts";
-import type { RunnerKind, RunPolicy } from "./flow-manifest.ts";
+import type { RunPolicy, StepKind } from "./flow-manifest.ts";
 import type { MessageRecord } from "./messages.ts";
 
 export const PROCESS_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
@@ -110,7 +110,7 @@ export interface RunRecord {
   id: string;
   eventId: string;
   flow: { name: string; version: number; digest: string };
-  step: { name: string; runner: RunnerKind };
+  step: { name: string; runner: StepKind; listens?: boolean };
   policy: RunPolicy;
   pool: string;
   labels: string[];
@@ -155,6 +155,14 @@ export interface RunRecord {
 
 export function isTerminal(status: ProcessStatus): boolean {
   return status === "completed" || status === "failed" || status === "canceled";
+}
+
+/**
+ * Whether its attempts wait in a pool for whoever fits. A relayed session is claimed by the relay that began it, and no
+ * pool ever hears of it.
+ */
+export function isPooled(run: RunRecord): boolean {
+  return run.step.runner !== "relay";
 }
 
 /** The attempt that a runner may claim now, or the one that runs. */

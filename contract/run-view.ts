@@ -75,7 +75,7 @@ export const RunView = Type.Object(
     flowVersion: Type.Number(),
     flowDigest: Type.String(),
     stepName: Type.String(),
-    runner: Type.String({ description: "Kind of the step: bun, node, codex or code-mode" }),
+    runner: Type.String({ description: "Kind of the step: bun, node, codex, code-mode or relay" }),
     backend: Type.String(),
     pool: Type.String(),
     origin: Type.String({ description: "event, replay or next" }),

@@ -14,6 +14,7 @@ import { isResultTooLarge } from "./flow-result.ts";
 import { deeperThan } from "./json-depth.ts";
 import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES, RESULT_MAX_BYTES } from "./limits.ts";
 import type { MessageRequest } from "./messages.ts";
+import type { ControlRequest, GuardRequest, RelaySessionRequest } from "./relay.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
 
 /** What ajv reports, as far as it is used here. */
@@ -100,6 +101,16 @@ export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
 }
 export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
   return checked(compiled.BudgetRequest, value);
+}
+
+export function checkRelaySessionRequest(value: unknown): Checked<RelaySessionRequest> {
+  return checked(compiled.RelaySessionRequest, value);
+}
+export function checkGuardRequest(value: unknown): Checked<GuardRequest> {
+  return checked(compiled.GuardRequest, value);
+}
+export function checkControlRequest(value: unknown): Checked<ControlRequest> {
+  return checked(compiled.ControlRequest, value);
 }
 
 const controlChecks: Record<keyof typeof CONTROL_UP, CompiledCheck> = {

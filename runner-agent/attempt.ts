@@ -10,6 +10,7 @@ import type { AttemptEnd } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
+import type { StartableStep } from "../contract/flow-manifest.ts";
 import { Conversation } from "./conversation.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt } from "./journal/entries.ts";
@@ -25,6 +26,11 @@ import type { PreparedWorkspace, Workspaces } from "./workspace/workspaces.ts";
 /** Room that is left for the runner's own words when a step has used up its output. */
 const SYSTEM_OUTPUT_BYTES = 64 * 1024;
 
+/** What an attempt needs of a package: one of the checkout, or what a relay makes of a command. */
+export interface RunnablePackage extends Pick<LoadedPackage, "root" | "config"> {
+  flow: { name: string; version: number; steps: StartableStep[] };
+}
+
 /** What all attempts of an agent share. */
 export interface AttemptHost {
   edgeUrl: string;
@@ -38,9 +44,9 @@ export interface AttemptHost {
   environment: StepEnvironment;
   startStep: StartStep;
   executor: Executor;
-  workspaces: Workspaces;
+  workspaces: Pick<Workspaces, "prepare">;
   /** The package to run, or why this box cannot. */
-  findPackage(context: StepContext): Promise<{ found: LoadedPackage } | { here: string | undefined }>;
+  findPackage(context: StepContext): Promise<{ found: RunnablePackage } | { here: string | undefined }>;
 }
 
 /** Why an attempt left this box. */

@@ -16,6 +16,7 @@ import { ControlLink, type Offer, type RunnerIdentity } from "./link/control-lin
 import { attemptId } from "../contract/ids.ts";
 import { reapAttempt } from "./steps/process-tree.ts";
 import { keptLine } from "./workspace/kept.ts";
+import type { Workspaces } from "./workspace/workspaces.ts";
 
 /** How often the flow packages are looked at for a change. */
 const CHECKOUT_INTERVAL_MS = 5_000;
@@ -23,7 +24,7 @@ const CHECKOUT_INTERVAL_MS = 5_000;
 const FORCED_HANDOVER_MS = 3_000;
 
 export interface RunnerOptions {
-  host: Omit<AttemptHost, "findPackage">;
+  host: Omit<AttemptHost, "findPackage"> & { workspaces: Workspaces };
   identity: RunnerIdentity;
   pool: string;
   checkout: FlowCheckout;
@@ -38,7 +39,7 @@ export class RejectedError extends Error {
 
 export class Runner {
   readonly #options: RunnerOptions;
-  readonly #host: AttemptHost;
+  readonly #host: AttemptHost & { workspaces: Workspaces };
   /** By attempt id. */
   readonly #attempts = new Map<string, Attempt>();
   /** Offers whose package is being looked at; they count as taken (A1). */

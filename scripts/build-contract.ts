@@ -15,6 +15,7 @@ import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/c
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
+import { ControlRequest, GuardRequest, RelaySessionRequest } from "../contract/relay.ts";
 import { openApiDocument } from "../contract/openapi.ts";
 import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
 import { projectPath, writeIfChanged } from "./project.ts";
@@ -36,7 +37,18 @@ export async function buildContract(): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeValidators(
     `${folder}/validators`,
-    { FlowEventInput, ReplayRequest, CancelRequest, AgentItem, DecideRequest, MessageRequest, BudgetRequest },
+    {
+      FlowEventInput,
+      ReplayRequest,
+      CancelRequest,
+      AgentItem,
+      DecideRequest,
+      MessageRequest,
+      BudgetRequest,
+      RelaySessionRequest,
+      GuardRequest,
+      ControlRequest,
+    },
     { allErrors: true },
   );
   // Of the runner alone: the Worker's bundle has no use for them.

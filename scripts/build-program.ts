@@ -23,7 +23,7 @@ export async function buildProgram(): Promise<void> {
     platform: "node",
     target: "node22",
     // Bundled, packages load in half the time and memory; these hold binaries or build things themselves.
-    external: ["wrangler", "esbuild", "bun", "@openai/codex"],
+    external: ["wrangler", "esbuild", "bun", "@openai/codex", "@lydell/node-pty"],
     banner: { js: REQUIRE },
     sourcemap: "linked",
     logLevel: "warning",

@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
+import { relayRoutes } from "./relay/routes.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -37,6 +38,7 @@ app.route("/", metaRoutes);
 app.route("/", eventRoutes);
 app.route("/", runRoutes);
 app.route("/", steeringRoutes);
+app.route("/", relayRoutes);
 app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
 

@@ -21,6 +21,9 @@ export interface ChatUser {
   name: string;
 }
 
+/** Id of nobody: a run that is shown in a chat, and that none of its people asked for. Never mentioned. */
+export const NOBODY_ID = "0";
+
 /** The request from a chat that a run came from: it is shown there, and its requester is told how it ends. */
 export interface ChatOrigin {
   place: ChatPlace;

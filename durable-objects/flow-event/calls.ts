@@ -1,13 +1,13 @@
 /** What is said in the calls of an event object: plain data, both ways. */
 import type { ChatOrigin } from "../../contract/chat/place.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
-import type { Flow, FlowStep } from "../../contract/flow-manifest.ts";
+import type { Flow, StartableStep } from "../../contract/flow-manifest.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
 
 /** A step that an event starts. */
 export interface MatchedStep {
   flow: Pick<Flow, "name" | "version" | "digest">;
-  step: FlowStep;
+  step: StartableStep;
 }
 
 export interface IngestRequest {

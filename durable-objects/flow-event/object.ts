@@ -291,7 +291,12 @@ export class FlowEventObject extends DurableObject<Env> {
     const n = Number(url.searchParams.get("n"));
     const run = this.#storage.readRun(n);
     if (run === undefined) return new Response("no such run", { status: 404 });
-    if (url.pathname === "/attach") return this.#runSockets.accept(n);
+    if (url.pathname === "/attach") {
+      const kind = url.searchParams.get("kind") ?? run.step.runner;
+      return kind === run.step.runner
+        ? this.#runSockets.accept(n)
+        : new Response("not yours", { status: 403 });
+    }
     const opened = this.#tails.accept(
       this.#progressOf(run),
       n,

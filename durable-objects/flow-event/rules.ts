@@ -3,7 +3,13 @@
  * what a change owes the outside, what of a frame of output is new, when to wake.
  */
 import { LOST_AFTER_MS, OUTPUT_MAX_BYTES } from "../../contract/limits.ts";
-import { isTerminal, liveAttempt, waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
+import {
+  isPooled,
+  isTerminal,
+  liveAttempt,
+  waitingAttempt,
+  type RunRecord,
+} from "../../contract/run-record.ts";
 import type { EndOptions, OutputProgress } from "../../contract/run-lifecycle.ts";
 import { runSummary } from "../../contract/run-view.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
@@ -27,14 +33,21 @@ export function effectsOfChange(before: RunRecord | undefined, after: RunRecord,
   if (before?.rev === after.rev) return [];
   const { n } = after;
   const effects: OwedEffect[] = listed(before) === listed(after) ? [] : [{ kind: "project", n }];
+  if (isPooled(after)) effects.push(...poolEffects(before, after, now));
+  if (isTerminal(after.status) && before !== undefined && !isTerminal(before.status) && owesChain(after))
+    effects.push({ kind: "chain", n });
+  return effects;
+}
+
+function poolEffects(before: RunRecord | undefined, after: RunRecord, now: number): OwedEffect[] {
+  const { n } = after;
+  const effects: OwedEffect[] = [];
   const waits = waitingAttempt(after);
   if (waits !== undefined && waits !== (before && waitingAttempt(before)) && after.notBefore <= now)
     effects.push({ kind: "send", n });
   const taken = before && (liveAttempt(before)?.number ?? waitingAttempt(before));
   const takenNow = liveAttempt(after)?.number ?? waits;
   if (taken !== undefined && taken !== takenNow) effects.push({ kind: "settle", n, attempt: taken });
-  if (isTerminal(after.status) && before !== undefined && !isTerminal(before.status) && owesChain(after))
-    effects.push({ kind: "chain", n });
   return effects;
 }
 
@@ -50,6 +63,11 @@ export function isTold(run: RunRecord): boolean {
 
 /** What a run may still owe when an alarm finds it: all that a crash could have cut off. */
 export function effectsOfState(run: RunRecord, now: number): OwedEffect[] {
+  const effects = owedByState(run, now);
+  return isPooled(run) ? effects : effects.filter(({ kind }) => kind !== "send" && kind !== "settle");
+}
+
+function owedByState(run: RunRecord, now: number): OwedEffect[] {
   const { n } = run;
   const due = run.sendAt <= now;
   const effects: OwedEffect[] = [];

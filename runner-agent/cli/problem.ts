@@ -80,6 +80,7 @@ export function problemOf(error: unknown): Problem {
 
 function fixForAnswer(error: EdgeAnswerError): string {
   if (error.code.startsWith("approval_")) return APPROVALS_FIX;
+  if (error.code === "guard_closed") return GUARD_FIX;
   switch (exitCodeOfStatus(error.status)) {
     case EXIT.denied:
       return "use a token that is valid there and may do this: --token, CODEX_FLOW_TOKEN, or `codex-flow login`";
@@ -96,6 +97,7 @@ function fixForAnswer(error: EdgeAnswerError): string {
   }
 }
 
+const GUARD_FIX = "say /codeflow on in that channel, or run `codex-flow guard activate` for it";
 const APPROVALS_FIX = "see what still waits: `codex-flow approvals list`";
 
 /** The edge's own errors, said by this process. */
@@ -104,6 +106,8 @@ function fixForLocal(error: FlowError): string {
     case "flow_not_found":
     case "step_not_found":
       return "see what is here: `codex-flow flows list`, and why a package is not: `codex-flow flows check`";
+    case "guard_closed":
+      return GUARD_FIX;
     case "approval_over":
       return APPROVALS_FIX;
     case "state_corrupt":

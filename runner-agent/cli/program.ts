@@ -16,6 +16,8 @@ import { registerLogin } from "./login-command.ts";
 import { examples } from "./option-values.ts";
 import { createOutput } from "./output.ts";
 import { problemDocument, problemOf, renderProblem, UsageError } from "./problem.ts";
+import { registerControl } from "./control-command.ts";
+import { registerRelay } from "./relay-command.ts";
 import { registerRun } from "./run-command.ts";
 import { registerRunner } from "./runner-command.ts";
 import { registerRunners } from "./runners-command.ts";
@@ -89,6 +91,8 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerRun,
     registerLogin,
     registerRunner,
+    registerRelay,
+    registerControl,
     registerDev,
   ])
     register(program, act);

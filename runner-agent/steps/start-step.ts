@@ -2,14 +2,14 @@
  * Starts a step by its runner kind. What a kind needs stands in a file of its own, which exports a `StepStarter`; naming
  * it among the starters is all that adds one.
  */
-import type { RunnerKind } from "../../contract/flow-manifest.ts";
+import type { StepKind } from "../../contract/flow-manifest.ts";
 import { startBunStep } from "./bun.ts";
 import { DEFAULT_CLOCKS, type StepClocks } from "./clocks.ts";
 import { startNodeStep } from "./node.ts";
 import { refusedStep } from "./refused-step.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "./step.ts";
 
-export type StepStarters = Partial<Record<RunnerKind, StepStarter>>;
+export type StepStarters = Partial<Record<StepKind, StepStarter>>;
 
 /** Kinds that need nothing of the box but a program. */
 const SCRIPTS: StepStarters = { bun: startBunStep, node: startNodeStep };

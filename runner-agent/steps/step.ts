@@ -1,7 +1,7 @@
 /** One attempt of a step on this box, as whoever starts it and whoever executes it see it. */
 import type { Budget } from "../../contract/budget.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
-import type { FlowStep } from "../../contract/flow-manifest.ts";
+import type { StartableStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../../contract/runner-link.ts";
@@ -15,7 +15,7 @@ export interface StepRequest {
   attempt: number;
   /** `root`: the package's directory, absolute. */
   flow: { name: string; version: number; root: string; config?: Record<string, unknown> };
-  step: FlowStep;
+  step: StartableStep;
   /** The git worktree that was made for this attempt: its root, and the commit it was made from. */
   worktree?: { root: string; base: string } | undefined;
   event: FlowEvent;

@@ -36,7 +36,7 @@ export interface WorkspacesOptions {
 
 export interface WorkspaceRequest {
   attempt: string;
-  step: FlowStep;
+  step: Pick<FlowStep, "cwd" | "worktree">;
   event: FlowEvent;
   /** The flow package's folder. */
   flowRoot: string;

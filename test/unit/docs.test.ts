@@ -21,6 +21,9 @@ const CODE_PATTERNS = [
   /super\(\s*"([a-z_]+)",/g,
 ];
 
+/** Of runs that no pool holds. */
+const WAITS_OF_THE_WORKER = ["on_its_way", "relay_not_connected"];
+
 function codesIn(...patterns: string[]): string[] {
   const sources = globSync(patterns, { cwd: projectPath() }).map(read);
   const found = sources.flatMap((text) =>
@@ -64,7 +67,7 @@ describe("bounds (invariant 12)", () => {
 
 describe("codes that somebody may meet stand in operations.md", () => {
   test("why a run waits", () => {
-    const codes = [...codesIn("durable-objects/runner-pool/rules.ts"), "on_its_way"];
+    const codes = [...codesIn("durable-objects/runner-pool/rules.ts"), ...WAITS_OF_THE_WORKER];
     expect(codes).toContain("no_runner");
     expect(missingIn("Why a run waits", codes)).toEqual([]);
   });
@@ -87,7 +90,7 @@ describe("codes that somebody may meet stand in operations.md", () => {
 
   test("what a request is answered", () => {
     const codes = codesIn("contract/errors.ts", "worker/*.ts", "worker/**/*.ts").filter(
-      (code) => code !== "on_its_way",
+      (code) => !WAITS_OF_THE_WORKER.includes(code),
     );
     expect(codes).toContain("event_not_found");
     expect(missingIn("HTTP errors", codes)).toEqual([]);

@@ -21,8 +21,12 @@ export function bearerToken(headers: Headers): string | undefined {
   return match?.[1] ?? headers.get("x-api-key") ?? undefined;
 }
 
-/** Throws unless the request's token has one of the scopes. */
-export async function authorize(headers: Headers, env: Env, scopes: readonly Scope[]): Promise<void> {
+/** All scopes of the request's token. Throws unless one of `scopes` is among them. */
+export async function authorize(
+  headers: Headers,
+  env: Env,
+  scopes: readonly Scope[],
+): Promise<ReadonlySet<Scope>> {
   const token = bearerToken(headers);
   if (token === undefined)
     throw new UnauthorizedError("no credentials: send Authorization: Bearer <token>", [
@@ -38,6 +42,7 @@ export async function authorize(headers: Headers, env: Env, scopes: readonly Sco
       `this token lacks the scope ${scopes.join(" or ")}; it has ${[...granted].join(", ")}`,
       [{ path: "authorization", message: `lacks the scope ${scopes.join(" or ")}` }],
     );
+  return granted;
 }
 
 async function scopesOf(token: string, env: Env): Promise<Set<Scope>> {

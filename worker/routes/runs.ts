@@ -1,6 +1,6 @@
 /** Runs: list, look at, read, watch, stop; and the run socket of the runner that executes one. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, ConflictError } from "../../contract/errors.ts";
+import { BadRequestError, ConflictError, ForbiddenError } from "../../contract/errors.ts";
 import { eventKey } from "../../contract/ids.ts";
 import { REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
@@ -70,9 +70,11 @@ export const runRoutes = new Hono<AppContext>()
     return upgrade(context, object, `/tail?n=${n}&after=${after ?? ""}`, id);
   })
   .get("/runs/:id/attach", async (context) => {
-    await authorize(context.req.raw.headers, context.env, ["runner"]);
+    const scopes = await authorize(context.req.raw.headers, context.env, ["runner", "runs:write"]);
     const { object, n, id } = located(context);
-    return upgrade(context, object, `/attach?n=${n}`, id);
+    // Whoever may begin a relayed session may carry it, and no other run.
+    const kind = scopes.has("runner") ? "" : "&kind=relay";
+    return upgrade(context, object, `/attach?n=${n}${kind}`, id);
   })
   .post("/runs/:id/cancel", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runs:write"]);
@@ -97,6 +99,11 @@ async function upgrade(
     new Request(`https://event${path}`, { headers: { upgrade: "websocket" } }),
   );
   if (response.status === 404) throw unknownRun(id);
+  if (response.status === 403)
+    throw new ForbiddenError(
+      "this token lacks the scope runner: without it only relayed sessions can be carried",
+      [{ path: "authorization", message: "lacks the scope runner" }],
+    );
   return response;
 }
 
@@ -134,6 +141,8 @@ async function runsOfEvent(
 /** Why a run waits is known where it waits: its pool. */
 async function withWaitingReason(env: Env, run: RunView): Promise<RunView> {
   if (run.status !== "queued") return run;
+  if (run.runner === "relay")
+    return { ...run, waiting: { code: "relay_not_connected", message: "waits for the relay that began it" } };
   const waiting = await env.POOLS.getByName(run.pool).waitingReason(run.id);
   return { ...run, waiting: waiting ?? { code: "on_its_way", message: `on its way to pool ${run.pool}` } };
 }

@@ -7,6 +7,7 @@
 import { REQUEST_MAX_BYTES } from "../../../contract/limits.ts";
 import { TOKENS } from "./api.ts";
 import { MALFORMED_EVENTS, REFUSED_EVENT_ID } from "./malformed-events.ts";
+import { MALFORMED_RELAY } from "./malformed-relay.ts";
 import { rows, type MalformedRequest } from "./malformed-row.ts";
 import { MALFORMED_STEERING } from "./malformed-steering.ts";
 import { MALFORMED_RUN_REQUESTS } from "./malformed-run-requests.ts";
@@ -205,4 +206,5 @@ export const MALFORMED_REQUESTS: readonly MalformedRequest[] = [
   ),
   ...MALFORMED_RUN_REQUESTS,
   ...MALFORMED_STEERING,
+  ...MALFORMED_RELAY,
 ];

@@ -1,0 +1,169 @@
+/** `codex-flow relay`: a coding agent's session into a chat, through the edge. The work is done by relay/, imported only then. */
+import type { Command } from "commander";
+import type { PlaceFlags, RelayFlags } from "../relay/relay-settings.ts";
+import type { Act, Invocation } from "./invocation.ts";
+import { examples, wholeNumber } from "./option-values.ts";
+import { UsageError } from "./problem.ts";
+
+/** As relay/relay-settings.ts; not imported for a help text. */
+const SECONDS_MAX = 604_800;
+
+interface RelayOptions extends PlaceFlags {
+  w?: string;
+  t?: number;
+  h?: number;
+  n?: string;
+
+  P?: string;
+  silence?: number;
+  thread?: boolean;
+  skipReads?: boolean;
+  newSession?: boolean;
+  reuseSession?: boolean;
+  promptStdin?: boolean;
+  promptArgv?: boolean;
+}
+
+export function registerRelay(program: Command, act: Act): void {
+  const relay = program
+    .command("relay")
+    .description("Show a coding agent's session in a chat, through the edge, while it works on this machine")
+    .helpOption("--help", "show this help")
+    .addHelpText("after", "\nThe flags of a session: codex-flow relay run --help");
+  const run = relayOptions(relay.command("run", { isDefault: true }))
+    .description("Run a command and show what it does; -- stands before the command")
+    .argument("<command...>", "the agent: codex exec …, claude -p …, or any program")
+    .addHelpText("after", EXIT_CODES);
+  examples(run, [
+    [
+      "codex-flow relay --channel 1234 -w ~/app -- codex exec - < prompt.md",
+      "Codex, with its prompt on standard input",
+    ],
+    [
+      "codex-flow relay -P telegram --tg-chat -100123 -- claude -p 'fix the tests'",
+      "Claude Code, to Telegram",
+    ],
+    ["codex-flow relay --channel 1234 -- ./install.sh", "any program, in a terminal of its own"],
+  ]);
+  act(run, runRelay);
+
+  const resume = relayOptions(relay.command("resume"))
+    .description("Show an earlier session again, from its relay folder")
+    .argument("<dir>", "its folder: dev-relay.XXXXXX in the temporary directory");
+  examples(resume, [["codex-flow relay resume --channel 1234 /tmp/dev-relay.a1B2c3", "as a new run"]]);
+  act(resume, resumeRelay);
+
+  const review = relayOptions(relay.command("review"))
+    .description("Have an agent review a pull request, in a clone of its own")
+    .argument("<pr_url>", "https://host/owner/repo/pull/<n>")
+    .option("-a, --agent <agent>", "claude or codex", "codex")
+    .option("-p, --prompt <prompt>", "what to look at, beside the usual")
+    .option("-c, --comment", "post the result at the pull request, with gh");
+  examples(review, [
+    ["codex-flow relay review --channel 1234 https://github.com/o/r/pull/7", "shown, and not posted there"],
+    [
+      "codex-flow relay review --channel 1234 -a claude -c https://github.com/o/r/pull/7",
+      "and posted with gh",
+    ],
+  ]);
+  act(review, reviewRelay);
+
+  const parallel = relayOptions(relay.command("parallel"))
+    .description("Run several tasks at the same time, each in a session of its own")
+    .argument("<tasks_file>", "a line each: directory | prompt; # comments")
+    .option("-a, --agent <agent>", "claude or codex", "codex")
+    .option("--worktree", "each task works in a git worktree of its own");
+  examples(parallel, [
+    ["codex-flow relay parallel --channel 1234 --worktree tasks.txt", "see docs/relay.md"],
+  ]);
+  act(parallel, parallelRelay);
+}
+
+/** `-h` is the hang threshold here, as it always was; so the help is --help alone. */
+function relayOptions(command: Command): Command {
+  return placeOptions(command)
+    .helpOption("--help", "show this help")
+    .option("-w <dir>", "working directory (default: the current one)")
+    .option("-t <sec>", "timeout (default: 1800)", wholeNumber(1, SECONDS_MAX))
+    .option("-h <sec>", "silence that is warned of (default: 120)", wholeNumber(1, SECONDS_MAX))
+    .option("--silence <sec>", "silence that ends it (default: ten times -h)", wholeNumber(1, SECONDS_MAX))
+    .option("-n <name>", "name of the agent (default: by its command)")
+    .option("--thread", "ask for a thread of its own")
+    .option("--skip-reads", "show no files that are read or searched")
+    .option("--new-session", "Codex: begin a new session")
+    .option("--reuse-session", "Codex: go on with the earlier session of this directory, or fail")
+    .option("--prompt-stdin", "refuse a prompt among the arguments")
+    .option("--prompt-argv", "allow a prompt among the arguments");
+}
+
+export function placeOptions(command: Command): Command {
+  return command
+    .option("-P <platform>", "discord, telegram or auto (default: by the chat that is named)")
+    .option("--channel <id>", "channel of Discord (else CODEFLOW_DISCORD_CHANNEL)")
+    .option("--tg-chat <id>", "chat of Telegram (else CODEFLOW_TELEGRAM_CHAT)")
+    .option("--tg-thread <id>", "topic of that chat (else CODEFLOW_TELEGRAM_THREAD)");
+}
+
+const EXIT_CODES = `
+Exit codes: the command's own; 124 when the timeout or the silence has ended it; 125 when nothing was started (the guard
+of the channel, the edge, the command); 130 when it was stopped, here or in the chat; 2 for wrong flags.`;
+
+function flagsOf(options: RelayOptions): RelayFlags {
+  const { w, t, h, n, P, ...rest } = options;
+  const named = { workdir: w, timeout: t, hang: h, name: n, platform: P };
+  const given = Object.entries(named).filter(([, value]) => value !== undefined);
+  return { ...rest, ...Object.fromEntries(given) };
+}
+
+export function placeFlags({ P, channel, tgChat, tgThread }: PlaceFlags & { P?: string }): PlaceFlags {
+  const all = { platform: P, channel, tgChat, tgThread };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+async function runRelay(
+  invocation: Invocation,
+  options: RelayOptions,
+  ...command: string[]
+): Promise<number> {
+  const { relayRun } = await import("./relay-session.ts");
+  return relayRun(invocation, flagsOf(options), command);
+}
+
+async function resumeRelay(invocation: Invocation, options: RelayOptions, folder = ""): Promise<number> {
+  const { relayResume } = await import("./relay-session.ts");
+  return relayResume(invocation, flagsOf(options), folder);
+}
+
+async function reviewRelay(
+  invocation: Invocation,
+  options: RelayOptions & { agent: string; prompt?: string; comment?: boolean },
+  url = "",
+): Promise<number> {
+  const { agent, prompt, comment, ...rest } = options;
+  const { relayReview } = await import("./relay-session.ts");
+  return relayReview(invocation, flagsOf(rest), {
+    url,
+    agent: agentName(agent),
+    comment: comment === true,
+    ...(prompt === undefined ? {} : { prompt }),
+  });
+}
+
+async function parallelRelay(
+  invocation: Invocation,
+  options: RelayOptions & { agent: string; worktree?: boolean },
+  file = "",
+): Promise<number> {
+  const { agent, worktree, ...rest } = options;
+  const { relayParallel } = await import("./relay-session.ts");
+  return relayParallel(invocation, flagsOf(rest), {
+    file,
+    agent: agentName(agent),
+    worktree: worktree === true,
+  });
+}
+
+function agentName(name: string): "codex" | "claude" {
+  if (name === "codex" || name === "claude") return name;
+  throw new UsageError(`-a ${name} is no agent that is known`, "write -a codex or -a claude");
+}

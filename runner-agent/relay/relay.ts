@@ -1,0 +1,265 @@
+/**
+ * One session from the question to the guard to the last acknowledgement: begins it at the edge, carries it over the run
+ * socket as an attempt like any other (journal, lease, resume, acknowledgement), and says how it ended.
+ *
+ * Nothing is started before the edge has said that it may be (contract/relay, R1). From then on the edge may come and go:
+ * what the session tells stands in the journal until the edge has it (invariant 8).
+ */
+import { constants, hostname, userInfo } from "node:os";
+import { join } from "node:path";
+import type { EdgeClient } from "../../client/http.ts";
+import type { ChatPlace } from "../../contract/chat/place.ts";
+import type { StartableStep } from "../../contract/flow-manifest.ts";
+import { RELAY_FLOW, RELAY_STEP, type RelayMode } from "../../contract/relay.ts";
+import type { FlowResult } from "../../contract/flow-result.ts";
+import type { AttemptEnd } from "../../contract/run-record.ts";
+import { Attempt, type AttemptFate } from "../attempt.ts";
+import type { StepEnvironment } from "../config/step-environment.ts";
+import { WORKTREES_DEFAULT_MAX, WORKTREES_DEFAULT_MAX_GB } from "../config/runner-config.ts";
+import { Journal } from "../journal/journal.ts";
+import type { AgentLog } from "../log.ts";
+import type { StartStep } from "../steps/start-step.ts";
+import { Workspaces } from "../workspace/workspaces.ts";
+import { announceSession, type ActiveSession } from "./relay-folder.ts";
+import { replaceFile } from "./small-file.ts";
+import type { StreamLog } from "./stream-log.ts";
+
+/** A session that is over waits so long for an edge that is away; what is left stays in its folder. */
+const HANDOVER_MAX_MS = 10 * 60_000;
+
+export interface RelayEdge {
+  client: EdgeClient;
+  url: string;
+  token: string;
+}
+
+export interface RelaySession {
+  mode: RelayMode;
+  place: ChatPlace;
+  sessionKey?: string | undefined;
+  /** Of the agent, as people see it. */
+  agent: string;
+  title: string;
+  workdir: string;
+  commandHint: string;
+  timeoutMs: number;
+  silenceMs: number;
+  /** It wants a thread of its own. */
+  thread: boolean;
+  listens: boolean;
+  environment: StepEnvironment;
+  /** It works in a worktree of its own, made of the repository of `workdir`. */
+  worktree: boolean;
+  /** Makes what the session needs on this box; called when the edge has allowed it (R1). */
+  prepare(): Promise<PreparedSession>;
+}
+
+export interface PreparedSession {
+  folder: string;
+  log: StreamLog;
+  start: StartStep;
+}
+
+export interface RelayEnd {
+  runId: string;
+  /** Undefined: it never began, or the edge has given it away. */
+  end: AttemptEnd | undefined;
+  /** The edge has all of it. */
+  handedOver: boolean;
+  /** Where its stream and its journal are. */
+  folder: string;
+  /** Why the edge has not let it be carried. */
+  refused?: string;
+  /** The agent's last word. */
+  result?: FlowResult;
+}
+
+/** @throws the errors of client/edge-errors.ts while nothing is started */
+export async function relaySession(
+  edge: RelayEdge,
+  session: RelaySession,
+  say: AgentLog,
+  stopped: AbortSignal,
+): Promise<RelayEnd> {
+  const { runId, attempt: number } = await edge.client.beginRelay(requestOf(session));
+  const { folder, log, start } = await session.prepare();
+  log.write({ type: "codeflow.session", runId, ...described(session) });
+  const journal = new Journal(join(folder, "journal.sqlite"));
+  const runnerId = `relay_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
+  const active: ActiveSession = {
+    agent: session.agent,
+    workdir: session.workdir,
+    runId,
+    attempt: number,
+    folder,
+  };
+  const withdraw = await announceSession(active);
+  let outages = 0;
+  let result: FlowResult | undefined;
+  const ended = Promise.withResolvers<AttemptEnd>();
+  const attempt = new Attempt(
+    {
+      edgeUrl: edge.url,
+      linkUrl: edge.url.replace(/^http/, "ws").replace(/\/$/, ""),
+      token: edge.token,
+      runnerId,
+      runnerName: hostname(),
+      journal,
+      environment: session.environment,
+      executor: { kind: "direct" },
+      workspaces: new Workspaces({
+        workspace: session.workdir,
+        runnerId,
+        repositories: {},
+        quota: { max: WORKTREES_DEFAULT_MAX, maxGb: WORKTREES_DEFAULT_MAX_GB },
+      }),
+      findPackage: async () =>
+        Promise.resolve({
+          found: {
+            root: session.workdir,
+            config: undefined,
+            flow: { name: RELAY_FLOW, version: 1, steps: [stepOf(session)] },
+          },
+        }),
+      startStep: (request, events, clocks) => {
+        const heard = (said: FlowResult): void => {
+          result = said;
+          events.result(said);
+        };
+        const step = start(request, { ...events, result: heard }, clocks);
+        void step.ended.then(ended.resolve);
+        return step;
+      },
+      log: (level, message, fields) => {
+        if (message.startsWith("run socket lost")) {
+          outages += 1;
+          log.write({ type: "codeflow.delivery.outage", what: message });
+        }
+        say(level, message, fields);
+      },
+    },
+    { runId, attempt: number },
+  );
+  const stop = (): void => {
+    attempt.stop("canceled", "the relay was stopped");
+  };
+  stopped.addEventListener("abort", stop);
+  if (stopped.aborted) stop();
+  try {
+    const fate = await handedOver(attempt, ended.promise);
+    const end = fate?.kind === "refused" ? undefined : await ended.promise;
+    if (end !== undefined)
+      log.write({ type: "codeflow.end", reason: end.reason, exitCode: end.exit?.code ?? null });
+    await replaceFile(join(folder, "delivery-summary.json"), {
+      runId,
+      handedOver: fate !== undefined,
+      outages,
+    });
+    return {
+      runId,
+      end,
+      handedOver: fate?.kind === "handed_over",
+      folder,
+      ...(result === undefined ? {} : { result }),
+      ...(fate?.kind === "refused" ? { refused: fate.message } : {}),
+    };
+  } finally {
+    stopped.removeEventListener("abort", stop);
+    await withdraw();
+    journal.close();
+    log.close();
+  }
+}
+
+/** Undefined when the session is over and the edge is not there to take it. */
+async function handedOver(attempt: Attempt, ended: Promise<AttemptEnd>): Promise<AttemptFate | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const givenUp = ended.then(
+    () =>
+      new Promise<undefined>((resolve) => {
+        timer = setTimeout(() => {
+          resolve(undefined);
+        }, HANDOVER_MAX_MS);
+      }),
+  );
+  try {
+    return await Promise.race([attempt.over, givenUp]);
+  } finally {
+    clearTimeout(timer);
+    attempt.detach();
+  }
+}
+
+function described({ agent, title, workdir, mode }: RelaySession) {
+  return { agent, title, workdir, mode };
+}
+
+function requestOf(session: RelaySession) {
+  const { mode, place, sessionKey, agent, title, workdir, commandHint, timeoutMs, silenceMs } = session;
+  return {
+    id: crypto.randomUUID(),
+    place,
+    ...(sessionKey === undefined ? {} : { sessionKey }),
+    mode,
+    agent,
+    title,
+    workdir,
+    commandHint,
+    by: `${userInfo().username}@${hostname()}`.slice(0, 128),
+    timeoutMs,
+    silenceMs,
+    thread: session.thread,
+    listens: session.listens,
+  };
+}
+
+/** The other half of what the edge makes of the request (worker/relay/session-step.ts). */
+function stepOf({ timeoutMs, silenceMs, listens, worktree }: RelaySession): StartableStep {
+  return {
+    name: RELAY_STEP,
+    runner: "relay",
+    script: "",
+    pool: RELAY_FLOW,
+    labels: [],
+    priority: 0,
+    timeoutMs,
+    silenceMs,
+    queueMs: timeoutMs,
+    retry: { attempts: 1, on: [], backoffMs: 0 },
+    listens,
+    ...(worktree ? { worktree: { ref: "HEAD" } } : {}),
+  };
+}
+
+/** What `codex-flow relay` exits with, beside the agent's own code. */
+export const RELAY_EXIT = {
+  /** The timeout, or the silence clock. */
+  timeout: 124,
+  /** Nothing was started: the guard, the edge, the command. */
+  refused: 125,
+  /** Somebody has stopped it, here or in the chat; or the edge has given it up. */
+  stopped: 130,
+} as const;
+const SIGNALLED = 128;
+
+function signalNumber(name: string): number {
+  return Object.entries(constants.signals).find(([known]) => known === name)?.[1] ?? 1;
+}
+
+export function exitCodeOf({ end, result }: RelayEnd): number {
+  if (end === undefined) return RELAY_EXIT.refused;
+  switch (end.reason) {
+    case "refused":
+      return RELAY_EXIT.refused;
+    case "timeout":
+    case "silence":
+      return RELAY_EXIT.timeout;
+    case "canceled":
+    case "abandoned":
+      return RELAY_EXIT.stopped;
+    case "reaped":
+      return result?.status === "failed" || end.error !== undefined ? 1 : 0;
+    case "exited":
+      return end.exit?.code ?? SIGNALLED + signalNumber(end.exit?.signal ?? "");
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * One command relayed: which agent it is, how it is completed, and its session from there. What `relay`, `relay review` and
+ * `relay parallel` have in common.
+ */
+import { EdgeAnswerError } from "../../client/edge-errors.ts";
+import type { RelayMode } from "../../contract/relay.ts";
+import type { AgentLog } from "../log.ts";
+import type { StartStep } from "../steps/start-step.ts";
+import { DEFAULT_CLOCKS } from "../steps/clocks.ts";
+import { agentSecrets, agentVariables } from "./agent-secrets.ts";
+import { RelayCommandError } from "./agents/agent.ts";
+import { agentOf } from "./agents/agents.ts";
+import { findProgram } from "./agent-process.ts";
+import { CodexThreads, threadsFile } from "./codex-threads.ts";
+import { auditGuard, commandHint } from "./guard-audit.ts";
+import { endLeftSessions, makeRelayFolder, removeOldFolders } from "./relay-folder.ts";
+import { relaySession, type RelayEdge, type RelayEnd, type RelaySession } from "./relay.ts";
+import type { RelaySettings } from "./relay-settings.ts";
+import { replayStarter } from "./replay.ts";
+import { RelayedSession, type SessionDisplay } from "./session.ts";
+import { StreamLog, type LoggedStream } from "./stream-log.ts";
+
+const TITLE_MAX_CHARS = 120;
+
+/** Around a session: the process that relays it. */
+export interface RelayHost {
+  edge: RelayEdge;
+  environment: Readonly<Record<string, string | undefined>>;
+  display: SessionDisplay;
+  say: AgentLog;
+  stopped: AbortSignal;
+}
+
+export interface RelayedCommand {
+  mode: RelayMode;
+  command: readonly string[];
+  /** Of the prompt; undefined: nothing stands on standard input. */
+  stdin: () => Promise<string | undefined>;
+  title?: string;
+  worktree?: boolean;
+  /** For an agent that hears. */
+  localInput?: NodeJS.ReadableStream;
+}
+
+/** @throws RelayCommandError, and the errors of client/edge-errors.ts while nothing is started */
+export async function relayCommand(
+  settings: RelaySettings,
+  { mode, command, stdin, title, worktree = false, localInput }: RelayedCommand,
+  host: RelayHost,
+): Promise<RelayEnd> {
+  const { workdir, policy } = settings;
+  const agent = agentOf(command);
+  const threads = new CodexThreads(threadsFile(host.environment));
+  const launch = await agent.launch(command, {
+    prompt: settings.prompt,
+    stdin,
+    earlierThread: async (prompt) => threads.choose(settings.sessions, workdir, prompt),
+  });
+  if (findProgram(launch.file, workdir, host.environment) === undefined)
+    throw new RelayCommandError(
+      `there is no program ${launch.file}`,
+      "install it, or write its path; it is looked for in PATH",
+    );
+  return await relayWith(settings, host, {
+    mode,
+    agent: settings.name ?? agent.title,
+    title: (title ?? `${agent.title} in ${workdir}`).slice(0, TITLE_MAX_CHARS),
+    commandHint: commandHint(command, agentSecrets(host.environment, host.edge.token)),
+    listens: launch.say !== undefined,
+    worktree,
+    starter: (log) => (request, events, clocks) =>
+      new RelayedSession(
+        {
+          agent,
+          launch,
+          workdir,
+          hangMs: settings.hangMs,
+          policy,
+          log,
+          display: host.display,
+          threadKnown: (thread, tokens) => {
+            // What is remembered is a convenience: a folder that cannot be written ends no session.
+            if (agent.name === "codex" && !worktree)
+              threads.remember(workdir, { thread, tokens }, Date.now()).catch((error: unknown) => {
+                host.say("warn", `the Codex session could not be remembered: ${String(error)}`);
+              });
+          },
+          ...(localInput === undefined ? {} : { localInput }),
+        },
+        request,
+        events,
+        clocks ?? DEFAULT_CLOCKS,
+      ),
+  });
+}
+
+/** A session that was logged, shown again. */
+export async function relayAgain(
+  settings: RelaySettings,
+  stream: LoggedStream,
+  folder: string,
+  host: RelayHost,
+): Promise<RelayEnd> {
+  return await relayWith(settings, host, {
+    mode: "resume",
+    agent: settings.name ?? stream.session.agent,
+    title: `${stream.session.title} (again)`.slice(0, TITLE_MAX_CHARS),
+    commandHint: `resume ${folder}`.slice(0, TITLE_MAX_CHARS),
+    listens: false,
+    worktree: false,
+    starter: (log) => replayStarter(stream, settings.policy, log, host.display),
+  });
+}
+
+interface Relayed extends Pick<
+  RelaySession,
+  "mode" | "agent" | "title" | "commandHint" | "listens" | "worktree"
+> {
+  starter(log: StreamLog): StartStep;
+}
+
+async function relayWith(
+  settings: RelaySettings,
+  host: RelayHost,
+  { starter, ...relayed }: Relayed,
+): Promise<RelayEnd> {
+  const { edge, environment, say } = host;
+  const { place, sessionKey, workdir, timeoutMs, silenceMs, thread } = settings;
+  const secrets = agentSecrets(environment, edge.token);
+  const answered = async (allowed: boolean, reason: string): Promise<void> =>
+    auditGuard({ place, mode: relayed.mode, allowed, reason, commandHint: relayed.commandHint }, environment);
+  const session: RelaySession = {
+    ...relayed,
+    ...{ place, sessionKey, workdir, timeoutMs, silenceMs, thread },
+    environment: { variables: agentVariables(environment, edge.token), secrets },
+    prepare: async () => {
+      await answered(true, "allowed");
+      for (const runId of await endLeftSessions())
+        say("warn", "ended what a relay before left running", { run: runId });
+      await removeOldFolders(Date.now());
+      const folder = await makeRelayFolder();
+      const log = new StreamLog(folder, settings.logPolicy);
+      say("info", `relaying: ${relayed.title}`, { folder });
+      return { folder, log, start: starter(log) };
+    },
+  };
+  try {
+    return await relaySession(edge, session, say, host.stopped);
+  } catch (error) {
+    if (error instanceof EdgeAnswerError && error.code === "guard_closed")
+      await answered(false, error.message);
+    throw error;
+  }
+}
