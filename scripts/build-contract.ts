@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
+import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
@@ -48,6 +49,7 @@ export async function buildContract(): Promise<void> {
       RelaySessionRequest,
       GuardRequest,
       ControlRequest,
+      ChatPostRequest,
     },
     { allErrors: true },
   );

@@ -6,6 +6,7 @@
  */
 import { REQUEST_MAX_BYTES } from "../../../contract/limits.ts";
 import { TOKENS } from "./api.ts";
+import { MALFORMED_CHAT } from "./malformed-chat.ts";
 import { MALFORMED_EVENTS, REFUSED_EVENT_ID } from "./malformed-events.ts";
 import { MALFORMED_RELAY } from "./malformed-relay.ts";
 import { rows, type MalformedRequest } from "./malformed-row.ts";
@@ -15,6 +16,7 @@ import { MALFORMED_RUN_REQUESTS } from "./malformed-run-requests.ts";
 const event = { id: REFUSED_EVENT_ID, type: "lab.one" };
 
 export const MALFORMED_REQUESTS: readonly MalformedRequest[] = [
+  ...MALFORMED_CHAT,
   ...MALFORMED_EVENTS.map(([what, body, status, code, at]) => ({
     route: "post /events",
     what,
