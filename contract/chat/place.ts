@@ -24,6 +24,10 @@ export interface ChatUser {
 /** Id of nobody: a run that is shown in a chat, and that none of its people asked for. Never mentioned. */
 export const NOBODY_ID = "0";
 
+export function isSomebody({ id }: ChatUser): boolean {
+  return id !== NOBODY_ID;
+}
+
 /** The request from a chat that a run came from: it is shown there, and its requester is told how it ends. */
 export interface ChatOrigin {
   place: ChatPlace;

@@ -10,6 +10,7 @@ import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/pl
 import { CHAT_WAITING_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
+import { CHAT_ACCESS } from "../chat-access/naming.ts";
 import type { Board } from "./board/board.ts";
 import { RunBoard } from "./board/run-board.ts";
 import type {
@@ -50,6 +51,7 @@ export class ChatOutbox extends DurableObject<Env> {
       platform: name,
       now: Date.now,
       read: (job) => this.#sender.read(job),
+      access: env.CHAT_ACCESS.getByName(CHAT_ACCESS),
       wakeBy: (due) => {
         ctx.waitUntil(this.#alarm.wakeBy(due));
       },
@@ -139,13 +141,23 @@ export class ChatOutbox extends DurableObject<Env> {
     );
   }
 
-  /** The board's turn, then what is to be sent, until neither has anything to do now. Resolves with when to go on. */
+  /**
+   * Looks and sends side by side: while many messages wait for their time, cards that somebody follows go on moving.
+   * Resolves with when to go on.
+   */
   async #work(): Promise<number | undefined> {
+    const sending = { on: true };
+    const sent = this.#sender.drain().finally(() => {
+      sending.on = false;
+    });
     for (;;) {
       await this.#board.tick(Date.now());
-      const due = await this.#sender.drain();
-      const boardDue = this.#board.due(Date.now());
-      if (boardDue === undefined || boardDue > Date.now()) return earlier(due, boardDue);
+      // Takes along what the look has brought.
+      const drained = this.#sender.drain();
+      const lookAt = this.#board.due(Date.now());
+      if (lookAt !== undefined && lookAt <= Date.now()) continue;
+      if (!sending.on || lookAt === undefined) return earlier(await drained, this.#board.due(Date.now()));
+      await earliest(sent, lookAt - Date.now());
     }
   }
 
@@ -157,4 +169,17 @@ export class ChatOutbox extends DurableObject<Env> {
 
 function earlier(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+}
+
+/** Resolves when the work is over, or after `ms`. */
+async function earliest(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer ?? null);
+  }
 }

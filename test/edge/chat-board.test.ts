@@ -264,7 +264,9 @@ describe("an approval", () => {
       expect(before.flatMap(({ rings }) => rings)).toEqual([ADA_RINGS]);
       for (const { text } of before) expect(text).toContain("git push origin main");
       await expectJson(
-        call("POST", `/runs/${runId}/approvals/ap1`, { body: { decision: "accept", by: "bob" } }),
+        call("POST", `/runs/${runId}/approvals/ap1`, {
+          body: { decision: "accept", by: "bob", confirm: true },
+        }),
         200,
       );
       await board.changed({ runId });

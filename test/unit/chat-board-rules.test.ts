@@ -1,6 +1,7 @@
 /** Which runs are shown where, how often a card moves, and when a run is forgotten: as tables. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { NOBODY_ID } from "../../contract/chat/place.ts";
 import type { RunNotice } from "../../durable-objects/chat-outbox/calls.ts";
 import type { Showing, ShownRun } from "../../durable-objects/chat-outbox/board/rows.ts";
 import {
@@ -41,6 +42,16 @@ describe("a run is shown", () => {
     const origin = { place: { platform: "discord", channel: "100" } as const, user: ADA };
     expect(placesOf({ ...NOTICE, origin }, "discord", follows())).toEqual([
       { place: "discord:100", via: "origin", thread: true, user: ADA },
+    ]);
+  });
+
+  test("for nobody in particular when none of the chat's people asked for it, as a relayed session is", () => {
+    const origin = {
+      place: { platform: "discord", channel: "100" } as const,
+      user: { id: NOBODY_ID, name: "relay" },
+    };
+    expect(placesOf({ ...NOTICE, origin }, "discord", new Map())).toEqual([
+      { place: "discord:100", via: "origin", thread: true },
     ]);
   });
 

@@ -11,6 +11,7 @@
  */
 import {
   channelOf,
+  isSomebody,
   parsePlaceKey,
   placeKey,
   type ChatPlatform,
@@ -79,7 +80,11 @@ export function placesOf(
   const { origin } = notice;
   if (origin !== undefined && origin.place.platform === platform) {
     const asked = placeIn(origin.place, follows);
-    places.set(asked.place, { ...asked, via: "origin", user: origin.user });
+    places.set(asked.place, {
+      ...asked,
+      via: "origin",
+      ...(isSomebody(origin.user) ? { user: origin.user } : {}),
+    });
   }
   return [...places.values()];
 }
