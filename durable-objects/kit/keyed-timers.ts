@@ -17,8 +17,7 @@ export class KeyedTimers {
   }
 
   stop(key: string): void {
-    const timer = this.#timers.get(key);
-    if (timer !== undefined) clearTimeout(timer);
+    clearTimeout(this.#timers.get(key) ?? null);
     this.#timers.delete(key);
   }
 }
