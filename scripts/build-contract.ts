@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
+import { GrantRequest } from "../contract/chat/audit.ts";
 import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
@@ -45,6 +46,7 @@ export async function buildContract(): Promise<void> {
       MessageRequest,
       BudgetRequest,
       ChatPostRequest,
+      GrantRequest,
     },
     { allErrors: true },
   );

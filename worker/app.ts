@@ -6,8 +6,9 @@ import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
-import { discordRoutes } from "./routes/discord.ts";
 import { chatRoutes } from "./routes/chat.ts";
+import { chatAuditRoutes } from "./routes/chat-audit.ts";
+import { discordRoutes } from "./routes/discord.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -43,6 +44,7 @@ app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
 app.route("/", discordRoutes);
 app.route("/", chatRoutes);
+app.route("/", chatAuditRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

@@ -27,7 +27,7 @@ export const SEND_TO_CODEX = "Send to Codex";
 const run = text("run", "Run; in a thread of one, that one", { autocomplete: true });
 const choices = (...values: string[]): { name: string; value: string }[] =>
   values.map((value) => ({ name: value, value }));
-const project = text("project", "Name of a project of the runner", { max_length: 128 });
+const project = text("project", "Name of a project of the runner", { max_length: 64 });
 const workdir = text("workdir", "Folder below a project of the runner, or its workspace", {
   max_length: 1024,
 });

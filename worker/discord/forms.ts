@@ -85,7 +85,7 @@ export function askForm(given: {
         label: "Project",
         description: "Empty: what the channel says",
         required: false,
-        most: 128,
+        most: 64,
         value: project,
       },
       { id: "workdir", label: "Folder", required: false, most: 1_024, value: workdir },

@@ -124,7 +124,7 @@ async function inTime(
     timer = setTimeout(() => resolve(undefined), INLINE_MS);
   });
   const answer = await Promise.race([answering, late]);
-  clearTimeout(timer);
+  if (timer !== undefined) clearTimeout(timer);
   if (answer !== undefined) return drawAnswer(answer, onMessage);
   waiting.waitUntil(
     answering.then((slow) =>

@@ -1,4 +1,7 @@
-/** Interactions of Discord: signed by it, answered in the response. */
+/**
+ * Interactions of Discord: signed by it, answered in the response. Discord's interface and not ours, so it stands in no OpenAPI
+ * document, and whatever is not signed gets the 401 by which Discord tests the address, whatever its method.
+ */
 import { Hono } from "hono";
 import type { APIInteraction } from "discord-api-types/v10";
 import { BadRequestError } from "../../contract/errors.ts";
@@ -9,7 +12,7 @@ import { readBytes } from "../body.ts";
 import { answerInteraction } from "../discord/router.ts";
 import { verifyInteraction } from "../discord/verify.ts";
 
-export const discordRoutes = new Hono<AppContext>().post("/discord/interactions", async (context) => {
+export const discordRoutes = new Hono<AppContext>().all("/discord/interactions", async (context) => {
   const bytes = await readBytes(context.req.raw, "the interaction", INTERACTION_MAX_BYTES);
   await verifyInteraction(context.req.raw.headers, bytes, context.env, Date.now());
   return context.json(await answerInteraction(context.env, parsed(bytes), context.executionCtx));
