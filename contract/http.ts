@@ -5,6 +5,7 @@
 import Type, { type TSchema } from "typebox";
 import { ApprovalView, DecideRequest } from "./approvals.ts";
 import { BudgetRequest } from "./budget.ts";
+import { AuditPage, GrantRequest, GrantView } from "./chat/audit.ts";
 import { ChatOutboxView, ChatPostAnswer, ChatPostRequest } from "./chat/requests.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
@@ -359,6 +360,35 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "How delivery to the chats stands, a bot each",
     scopes: ["runs:read"],
     success: { status: 200, schema: Type.Object({ outboxes: Type.Array(ChatOutboxView) }) },
+  },
+  {
+    method: "get",
+    path: "/chat/audit",
+    summary: "What people did in chats, and what the guard said to relays, newest first",
+    scopes: ["admin"],
+    query: {
+      user: Type.String({ description: "Id of a user, as his platform writes it" }),
+      run: Type.String({ description: "Id of a run: what was done to it, and what started it" }),
+      limit: limitParameter,
+      cursor: cursorParameter,
+    },
+    success: { status: 200, schema: AuditPage },
+  },
+  {
+    method: "get",
+    path: "/chat/grants",
+    summary: "Which roles and users of a server (Discord) or of a bot (Telegram) may do what",
+    scopes: ["admin"],
+    query: { tenant: Type.String({ description: "Id of the server or of the bot" }) },
+    success: { status: 200, schema: Type.Object({ grants: Type.Array(GrantView) }) },
+  },
+  {
+    method: "post",
+    path: "/chat/grants",
+    summary: "Give a role or a user scopes in the chats of a server or a bot, or deny them everything",
+    scopes: ["admin"],
+    body: GrantRequest,
+    success: { status: 200, schema: Type.Object({ grants: Type.Array(GrantView) }) },
   },
   {
     method: "get",

@@ -6,6 +6,7 @@
 import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
+import type { GrantRequest } from "./chat/audit.ts";
 import type { ChatPostRequest } from "./chat/requests.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
@@ -99,6 +100,9 @@ export function checkDecideRequest(value: unknown): Checked<DecideRequest> {
 }
 export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
   return checked(compiled.MessageRequest, value);
+}
+export function checkGrantRequest(value: unknown): Checked<GrantRequest> {
+  return checked(compiled.GrantRequest, value);
 }
 export function checkChatPostRequest(value: unknown): Checked<ChatPostRequest> {
   return checked(compiled.ChatPostRequest, value);

@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
+import { GrantRequest } from "../contract/chat/audit.ts";
 import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
@@ -50,6 +51,7 @@ export async function buildContract(): Promise<void> {
       GuardRequest,
       ControlRequest,
       ChatPostRequest,
+      GrantRequest,
     },
     { allErrors: true },
   );

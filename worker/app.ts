@@ -8,6 +8,8 @@ import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../c
 import type { AppContext } from "./app-context.ts";
 import { relayRoutes } from "./relay/routes.ts";
 import { chatRoutes } from "./routes/chat.ts";
+import { chatAuditRoutes } from "./routes/chat-audit.ts";
+import { discordRoutes } from "./routes/discord.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -42,7 +44,9 @@ app.route("/", steeringRoutes);
 app.route("/", relayRoutes);
 app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
+app.route("/", discordRoutes);
 app.route("/", chatRoutes);
+app.route("/", chatAuditRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

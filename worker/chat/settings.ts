@@ -16,8 +16,8 @@ import { refused, said, type ChatAnswer } from "./answer.ts";
 import { byOf, type Asker } from "./asker.ts";
 import { eventTypes } from "./start.ts";
 
-/** A name of a flow, a type of events, a project: short, and no control characters. */
-const NAME_MAX_CHARS = 128;
+/** Of a project, as runners name them. */
+const NAME_MAX_CHARS = 64;
 const PATH_MAX_CHARS = 1_024;
 
 export async function showSettings(env: Env, asker: Asker): Promise<ChatAnswer> {

@@ -6,6 +6,7 @@
  */
 import { REQUEST_MAX_BYTES } from "../../../contract/limits.ts";
 import { TOKENS } from "./api.ts";
+import { MALFORMED_CHAT_AUDIT } from "./malformed-chat-audit.ts";
 import { MALFORMED_CHAT } from "./malformed-chat.ts";
 import { MALFORMED_EVENTS, REFUSED_EVENT_ID } from "./malformed-events.ts";
 import { MALFORMED_RELAY } from "./malformed-relay.ts";
@@ -17,6 +18,7 @@ const event = { id: REFUSED_EVENT_ID, type: "lab.one" };
 
 export const MALFORMED_REQUESTS: readonly MalformedRequest[] = [
   ...MALFORMED_CHAT,
+  ...MALFORMED_CHAT_AUDIT,
   ...MALFORMED_EVENTS.map(([what, body, status, code, at]) => ({
     route: "post /events",
     what,

@@ -1,0 +1,77 @@
+/** What people did in chats, and who may do what there: for whoever owns the edge. */
+import { Hono } from "hono";
+import { TENANT, type AuditView, type GrantView } from "../../contract/chat/audit.ts";
+import { BadRequestError, ConflictError } from "../../contract/errors.ts";
+import { GRANTS_PER_TENANT_MAX, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
+import { iso } from "../../contract/run-view.ts";
+import { checkGrantRequest } from "../../contract/validate.ts";
+import type { AuditRow, GrantRow } from "../../durable-objects/chat-access/calls.ts";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import type { AppContext } from "../app-context.ts";
+import { authorize } from "../auth/authorize.ts";
+import { parseJson, readBytes } from "../body.ts";
+import { listLimit } from "../listing.ts";
+
+export const chatAuditRoutes = new Hono<AppContext>()
+  .get("/chat/audit", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["admin"]);
+    const { user, run, limit, cursor } = context.req.query();
+    const most = listLimit(limit);
+    const rows = await context.env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit(
+      { ...(user === undefined ? {} : { user }), ...(run === undefined ? {} : { run }) },
+      rowOf(cursor),
+      most,
+    );
+    const last = rows.at(-1);
+    return context.json({
+      audit: rows.map(auditView),
+      ...(rows.length < most || last === undefined ? {} : { nextCursor: String(last.row) }),
+    });
+  })
+  .get("/chat/grants", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["admin"]);
+    const { tenant = "" } = context.req.query();
+    if (!TENANT.test(tenant))
+      throw new BadRequestError("invalid_tenant", "tenant must be the id of a server or a bot", [
+        { path: "?tenant", message: "is no id" },
+      ]);
+    const grants = await context.env.CHAT_ACCESS.getByName(CHAT_ACCESS).grants(tenant);
+    return context.json({ grants: grants.map(grantView) });
+  })
+  .post("/chat/grants", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["admin"]);
+    const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
+    const {
+      tenant,
+      subject,
+      scopes,
+      deny,
+      by = "api",
+    } = parseJson(context.req.raw, bytes, checkGrantRequest);
+    const access = context.env.CHAT_ACCESS.getByName(CHAT_ACCESS);
+    const grant = deny === true ? { scopes: [], deny } : { scopes };
+    const answer = await access.setGrant(tenant, subject, grant, by);
+    if (answer.kind === "full")
+      throw new ConflictError(
+        "too_many_grants",
+        `a server has at most ${GRANTS_PER_TENANT_MAX} roles and users that were given something`,
+      );
+    return context.json({ grants: answer.grants.map(grantView) });
+  });
+
+function rowOf(cursor: string | undefined): number | undefined {
+  if (cursor === undefined || cursor === "") return undefined;
+  if (!/^[0-9]{1,15}$/.test(cursor))
+    throw new BadRequestError("invalid_cursor", "pass the nextCursor of the page before", [
+      { path: "?cursor", message: "is not valid" },
+    ]);
+  return Number(cursor);
+}
+
+function auditView({ at, ...row }: AuditRow): AuditView {
+  return { ...row, at: iso(at) };
+}
+
+function grantView({ subject, grant, setBy, at }: GrantRow): GrantView {
+  return { subject, scopes: grant.scopes, deny: grant.deny === true, setBy, at: iso(at) };
+}
