@@ -14,7 +14,11 @@ export type Job =
   | { kind: "answer"; key: string; reply: ReplyTo; message: ChatMessage }
   /** Looks whether a creation of unknown outcome is there: an edit of what would be its id that changes nothing. */
   | { kind: "probe"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
+  /** Looks for it among what stands there: the bot's own, not `known`, with this text. Of a forum: its newest post. */
+  | { kind: "find"; place: ChatPlace; message: ChatMessage; since: number; known: string[]; forum: boolean }
   | { kind: "open_thread"; thread: ThreadRow; parent: ChatPlace; starter?: string }
+  /** Something that only a question brings: the path is the caller's. */
+  | { kind: "read"; path: string; route: string; major: string }
   | { kind: "close_thread"; parent: ChatPlace; id: string }
   | { kind: "reopen_thread"; parent: ChatPlace; id: string };
 
@@ -56,8 +60,10 @@ export type Outcome =
   | { kind: "blocked" }
   /** The platform is in trouble, or nothing came back: again later. */
   | { kind: "retry"; code: string }
-  /** The message is not there any more. */
+  /** The message is not there (any more). */
   | { kind: "message_gone" }
+  /** It may be this one. */
+  | { kind: "candidate"; id: string }
   /** Too old to be edited at this pace. */
   | { kind: "too_old"; ms: number }
   /** The thread is archived: open it first. */

@@ -259,6 +259,25 @@ export class DeliveryRows {
     return newest ?? undefined;
   }
 
+  /** Messages of a channel that are known to be out. */
+  idsIn(channel: string): string[] {
+    return this.#sql
+      .exec<{ message: string }>(
+        "SELECT message FROM message WHERE channel = ? AND message IS NOT NULL",
+        channel,
+      )
+      .toArray()
+      .map(({ message }) => message);
+  }
+
+  /** Posts in forums, each a channel with the id of its first message. */
+  forumPosts(): string[] {
+    return this.#sql
+      .exec<{ message: string }>("SELECT message FROM message WHERE channel = message")
+      .toArray()
+      .map(({ message }) => message);
+  }
+
   sentCount(): number {
     if (!this.#schema.exists) return 0;
     return this.#sql
