@@ -12,7 +12,8 @@
 import type { ChatPlace } from "../../../contract/chat/place.ts";
 import { channelIn } from "./jobs.ts";
 import type { Job, Platform } from "./platform.ts";
-import type { DeliveryRows, MessageRow } from "./rows.ts";
+import type { MessageRow } from "./records.ts";
+import type { DeliveryRows } from "./rows.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 /** So long a nonce is trusted; Discord says "a few minutes". */

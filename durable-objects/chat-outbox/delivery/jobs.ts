@@ -8,7 +8,7 @@
 import { parsePlaceKey, type ChatPlace } from "../../../contract/chat/place.ts";
 import { cardPaceMs } from "./pace.ts";
 import type { Job, Outcome } from "./platform.ts";
-import type { MessageRow, ThreadRow } from "./rows.ts";
+import type { MessageRow, ThreadRow } from "./records.ts";
 
 /** What a row's job depends on besides itself. */
 export interface Known {

@@ -6,16 +6,13 @@
  * 2. A token goes to the platform's address only, never into a row, a log or an error.
  */
 import { channelOf } from "../../../contract/chat/place.ts";
-import type { ChatOutboxStatus } from "../calls.ts";
 import { Doubts } from "./doubts.ts";
 import { Governor } from "./governor.ts";
 import {
   anchorOf,
-  channelIn,
   done,
   dueAt,
   nextFor,
-  placeOf,
   placeOfKey,
   priorityOf,
   turnOf,
@@ -23,8 +20,10 @@ import {
   type Known,
 } from "./jobs.ts";
 import type { Job, Lane, Outcome, Platform, PlatformAnswer, PlatformRequest } from "./platform.ts";
-import type { DeliveryRows, MessageRow, ThreadRow } from "./rows.ts";
+import type { MessageRow, ThreadRow } from "./records.ts";
+import type { DeliveryRows } from "./rows.ts";
 import { logAbout, Settlement } from "./settlement.ts";
+import { deliveryStatus, type DeliveryStatus } from "./status.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
 /** A platform that has not answered by then may have done it all the same. */
@@ -118,37 +117,14 @@ export class Sender {
     return pending.size > 0 || threads.size > 0;
   }
 
-  status(): Omit<ChatOutboxStatus, "shownRuns" | "polling"> {
-    const now = this.#now();
-    const { pending } = this.#whereabouts.refresh();
-    const waiting = { final: 0, event: 0, state: 0 };
-    const byChannel = new Map<string, number>();
-    let oldest: number | undefined;
-    for (const row of pending.values()) {
-      waiting[row.class] += 1;
-      oldest = Math.min(oldest ?? row.createdAt, row.createdAt);
-      const place = placeOf(row, this.#known);
-      const channel = typeof place === "string" ? undefined : channelIn(place);
-      if (channel !== undefined) byChannel.set(channel, (byChannel.get(channel) ?? 0) + 1);
-    }
-    const { limited, halted, parked } = this.#governor.status(now);
-    return {
-      waiting,
-      ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
-      sent: this.#rows.sentCount(),
-      limited,
-      ...(halted === undefined ? {} : { halted }),
-      parked: [
-        ...[...parked].map(([channel, { code, message, at }]) => ({
-          place: `${this.#platform.name}:${channel}`,
-          code,
-          message,
-          at,
-          waiting: byChannel.get(channel) ?? 0,
-        })),
-        ...this.#rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
-      ],
-    };
+  status(): DeliveryStatus {
+    return deliveryStatus({
+      rows: this.#rows,
+      governor: this.#governor,
+      whereabouts: this.#whereabouts,
+      platform: this.#platform.name,
+      now: this.#now(),
+    });
   }
 
   /**

@@ -18,7 +18,8 @@ import {
   withoutStale,
 } from "./jobs.ts";
 import type { Job, Lane, Outcome, Platform } from "./platform.ts";
-import type { DeliveryRows, MessageRow, ThreadRow } from "./rows.ts";
+import type { MessageRow, ThreadRow } from "./records.ts";
+import type { DeliveryRows } from "./rows.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 export interface SettlementOptions {

@@ -1,5 +1,6 @@
 /** What is known of places besides the rows of messages: threads, which channels are forums, which chats have moved. */
-import type { DeliveryRows, ThreadRow, Waiting } from "./rows.ts";
+import type { ThreadRow } from "./records.ts";
+import type { DeliveryRows, Waiting } from "./rows.ts";
 
 export class Whereabouts {
   readonly #rows: DeliveryRows;
