@@ -2,6 +2,8 @@
  * What a chat was promised survives the death of the edge: workerd is killed with -9 in the middle of a queue, and started again
  * with nobody calling it. What stands in the channel is held against what was acknowledged.
  */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { FakeDiscord } from "../support/fake-discord/index.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
@@ -69,4 +71,10 @@ test("workerd is killed with -9 in the middle of 200 messages: all are there, on
   expect(discord.faults).toEqual([]);
   outputs.push(edge.output);
   expect(outputs.join("\n")).not.toContain(discord.botToken);
+  await edge.stop();
+  const stored = await readdir(join(state, "edge"), { recursive: true, withFileTypes: true });
+  const files = stored.filter((entry) => entry.isFile());
+  expect(files.length).toBeGreaterThan(0);
+  for (const { parentPath, name } of files)
+    expect((await readFile(join(parentPath, name))).includes(discord.botToken), name).toBe(false);
 });

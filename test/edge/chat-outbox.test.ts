@@ -72,6 +72,54 @@ describe("a message whose creation is in doubt", () => {
     },
   );
 
+  test.each([
+    ["in a long outage", "done_then_reset", false],
+    ["in a long outage, and has not come through", "reset", false],
+    ["before the object died, long ago", "done_then_reset", true],
+    ["before the object died, long ago, and has not come through", "reset", true],
+  ] as const)(
+    "of Discord, %s, is there once, also when its nonce is forgotten",
+    async (_when, trouble, dies) => {
+      const fake = await discord();
+      await withDiscord(fake, async (outbox) => {
+        // The same text has been there before: it is not taken for the one in doubt.
+        outbox.delivery.post("same", discordPlace(fake.text), "final", says("a"));
+        await outbox.hurry();
+        await tell(fake, { do: "misbehave", order: { route: CREATE, with: trouble } });
+        await tell(fake, { do: "misbehave", order: { route: CREATE, times: 2, with: 503 } });
+        outbox.delivery.post("a", discordPlace(fake.text), "final", says("a"));
+        outbox.delivery.post("b", discordPlace(fake.text), "final", says("b"));
+        await outbox.sender.drain();
+        outbox.advance(20 * MINUTE_MS);
+        await tell(fake, { do: "advance", ms: 20 * MINUTE_MS });
+        if (dies) outbox.restart();
+        await outbox.hurry();
+      });
+      expect(await texts(fake, fake.text)).toEqual(["a", "a", "b"]);
+    },
+  );
+
+  test.each(["done_then_reset", "reset", 503] as const)(
+    "of a forum, after %s, is there once",
+    async (trouble) => {
+      const fake = await discord();
+      await withDiscord(fake, async (outbox) => {
+        outbox.delivery.thread("first", discordPlace(fake.forum), "first", says("first"));
+        await outbox.hurry();
+        await tell(fake, {
+          do: "misbehave",
+          order: { route: "POST /channels/{channel_id}/threads", with: trouble },
+        });
+        outbox.delivery.thread("run", discordPlace(fake.forum), "run", says("started"));
+        outbox.delivery.post("a", { thread: "run" }, "final", says("a"));
+        await outbox.hurry();
+      });
+      const { threads } = await look(fake);
+      expect(threads.map(({ name }) => name)).toEqual(["first", "run"]);
+      expect(await texts(fake, threads[1]?.id ?? "")).toEqual(["started", "a"]);
+    },
+  );
+
   test("of Telegram, when the object dies before it knows", async () => {
     const fake = await telegram();
     await withTelegram(fake, async (outbox) => {
@@ -387,7 +435,7 @@ describe("a post", () => {
     await withDiscord(fake, async (outbox) => {
       outbox.delivery.post("a", discordPlace(fake.text), "event", says("approve?"));
       await outbox.hurry();
-      const [{ id = "" } = {}] = inChannel(await look(fake), fake.text);
+      const [{ id } = { id: "" }] = inChannel(await look(fake), fake.text);
       await tell(fake, { do: "delete message", channel: fake.text, id });
       outbox.delivery.rewrite("a", says("approved"));
       expect(await outbox.sender.drain()).toBeUndefined();

@@ -21,7 +21,8 @@ import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.
 import { channelOf, parsePlaceKey, placeKey, type ChatPlace } from "../../../contract/chat/place.ts";
 import type { LateReply } from "../calls.ts";
 import type { Platform } from "./platform.ts";
-import type { DeliveryRows, MessageRow } from "./rows.ts";
+import type { MessageRow } from "./records.ts";
+import type { DeliveryRows } from "./rows.ts";
 
 /** A place, or the thread of an anchor, wherever that will be. */
 export type Target = ChatPlace | { thread: string };

@@ -8,7 +8,7 @@
 import { parsePlaceKey, type ChatPlace } from "../../../contract/chat/place.ts";
 import { cardPaceMs } from "./pace.ts";
 import type { Job, Outcome } from "./platform.ts";
-import type { MessageRow, ThreadRow } from "./rows.ts";
+import type { MessageRow, ThreadRow } from "./records.ts";
 
 /** What a row's job depends on besides itself. */
 export interface Known {
@@ -18,8 +18,8 @@ export interface Known {
   movedTo(channel: string): string;
   /** Cards are made anew at this age. */
   repostAfterMs: number | undefined;
-  /** Where to look for a creation of unknown outcome; undefined: nowhere (any more). */
-  probeId(row: MessageRow, place: ChatPlace): string | undefined;
+  /** How to look for a creation that may have come through; undefined: it has not, or there is no way (any more). */
+  inDoubt(row: MessageRow, place: ChatPlace, now: number): Job | undefined;
 }
 
 /** `waits`: for its thread; `lost`: its thread is not known any more; `nothing`: it is as it should be. */
@@ -45,9 +45,9 @@ export function placeOf(
 }
 
 /** The place of a key, wherever that has moved. */
-export function placeOfKey(key: string, { movedTo }: Pick<Known, "movedTo">): ChatPlace | undefined {
+export function placeOfKey(key: string, known: Pick<Known, "movedTo">): ChatPlace | undefined {
   const place = parsePlaceKey(key);
-  return place && { ...place, channel: movedTo(place.channel) };
+  return place && { ...place, channel: known.movedTo(place.channel) };
 }
 
 /** The channel that a message of this place is in: a thread of Discord's is a channel itself. */
@@ -66,9 +66,8 @@ export function nextFor(row: MessageRow, known: Known, now: number): Next {
   if (posted !== undefined && stale !== undefined) return { kind: "delete", at: stale };
   if (posted !== undefined && !mustRepost(row, known, now))
     return { kind: "edit", at: posted, message: wanted };
-  const probe = row.triedAt === undefined ? undefined : known.probeId(row, place);
-  if (probe !== undefined)
-    return { kind: "probe", at: { channel: place.channel, id: probe }, message: wanted };
+  const doubt = known.inDoubt(row, place, now);
+  if (doubt !== undefined) return doubt;
   return {
     kind: "create",
     place,
@@ -134,6 +133,7 @@ export function afterDone(
 ): MessageRow {
   switch (job.kind) {
     case "create":
+    case "find":
     case "probe": {
       const channel = done.channel ?? (job.kind === "probe" ? job.at.channel : channelIn(job.place));
       const at = { channel, id: done.id ?? "", at: now };
@@ -240,6 +240,7 @@ export function threadAfter(
     case "moved":
       return undefined;
     case "message_gone":
+    case "candidate":
     case "too_old":
     case "thread_closed":
     case "thread_gone":

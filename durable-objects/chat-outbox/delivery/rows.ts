@@ -8,6 +8,7 @@
  */
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
 import { SqlSchema } from "../../kit/migrations.ts";
+import type { MessageRow, Posted, ReplyTo, ThreadRow, ThreadState } from "./records.ts";
 
 const MIGRATIONS = [
   `CREATE TABLE message (
@@ -18,67 +19,6 @@ const MIGRATIONS = [
      anchor TEXT PRIMARY KEY, parent TEXT, name TEXT, state TEXT, wanted TEXT, id TEXT, touched_ms INTEGER) WITHOUT ROWID;
    CREATE TABLE barrier (scope TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;`,
 ] as const;
-
-/** Where a message is: ids of the platform. Discord's channel of a message in a thread is the thread. */
-export interface Posted {
-  channel: string;
-  id: string;
-  /** Epoch ms: when it was made. */
-  at: number;
-}
-
-/** Of an answer to an interaction. */
-export interface ReplyTo {
-  applicationId: string;
-  token: string;
-  at: number;
-  /** placeKey of where it goes when the token is dead. */
-  place?: string;
-}
-
-export interface MessageRow {
-  key: string;
-  /** The order in which they were wished for. */
-  seq: number;
-  class: DeliveryClass;
-  /** `placeKey`, or `@` and the anchor of a thread. */
-  target: string;
-  /** Something is to be done: made, edited, an old one deleted. */
-  pending: boolean;
-  /** What is to be seen; undefined when it is out and will not be asked for again. */
-  wanted?: ChatMessage;
-  /** Jumps the pace of edits. */
-  urgent: boolean;
-  /** Makes its creation idempotent. */
-  nonce: string;
-  posted?: Posted;
-  /** Last change on the platform, epoch ms. */
-  touchedAt?: number;
-  /** Hash of the body that is out. */
-  shown?: string;
-  /** Its predecessor, to be deleted once this one is out. */
-  stale?: Pick<Posted, "channel" | "id">;
-  reply?: ReplyTo;
-  /** A creation began then and its outcome is not known: where no nonce helps, look before it is tried again. */
-  triedAt?: number;
-  /** Why it will not be sent as it is. */
-  problem?: { code: string; message: string; at: number };
-  createdAt: number;
-}
-
-/** `none`: to be made; `flat`: cannot be made, its messages go to the parent. */
-export type ThreadState = "none" | "open" | "closed" | "flat";
-
-export interface ThreadRow {
-  anchor: string;
-  /** placeKey */
-  parent: string;
-  name: string;
-  state: ThreadState;
-  wanted: "open" | "closed";
-  id?: string;
-  touchedAt: number;
-}
 
 type Sql = Record<string, string | number | null>;
 
@@ -257,6 +197,25 @@ export class DeliveryRows {
       )
       .one();
     return newest ?? undefined;
+  }
+
+  /** Messages of a channel that are known to be out. */
+  idsIn(channel: string): string[] {
+    return this.#sql
+      .exec<{ message: string }>(
+        "SELECT message FROM message WHERE channel = ? AND message IS NOT NULL",
+        channel,
+      )
+      .toArray()
+      .map(({ message }) => message);
+  }
+
+  /** Posts in forums, each a channel with the id of its first message. */
+  forumPosts(): string[] {
+    return this.#sql
+      .exec<{ message: string }>("SELECT message FROM message WHERE channel = message")
+      .toArray()
+      .map(({ message }) => message);
   }
 
   sentCount(): number {

@@ -5,32 +5,26 @@
  * 1. A row is changed only by an outcome, so a crash at any moment leaves it waiting (jobs.ts says why that doubles nothing).
  * 2. A token goes to the platform's address only, never into a row, a log or an error.
  */
-import type { ChatPlace } from "../../../contract/chat/place.ts";
 import { channelOf } from "../../../contract/chat/place.ts";
-import type { ChatOutboxStatus } from "../calls.ts";
-import { newNonce } from "./delivery.ts";
+import { Doubts } from "./doubts.ts";
 import { Governor } from "./governor.ts";
 import {
-  afterDeadToken,
-  afterDone,
-  afterGone,
-  aged,
   anchorOf,
-  channelIn,
   done,
   dueAt,
   nextFor,
-  placeOf,
   placeOfKey,
   priorityOf,
-  threadAfter,
   turnOf,
   unchanged,
-  withoutStale,
   type Known,
 } from "./jobs.ts";
 import type { Job, Lane, Outcome, Platform, PlatformAnswer, PlatformRequest } from "./platform.ts";
-import type { DeliveryRows, MessageRow, ThreadRow, Waiting } from "./rows.ts";
+import type { MessageRow, ThreadRow } from "./records.ts";
+import type { DeliveryRows } from "./rows.ts";
+import { logAbout, Settlement } from "./settlement.ts";
+import { deliveryStatus, type DeliveryStatus } from "./status.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
 /** A platform that has not answered by then may have done it all the same. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -40,8 +34,6 @@ const NAP_MAX_MS = 2_000;
 const DRAIN_MAX_MS = 60_000;
 /** A lane that has just been left wants no busy loop. */
 const SOON_MS = 5;
-/** Ids behind our newest message in a chat that are looked at for one whose creation is in doubt. */
-const PROBES_MAX = 5;
 /** Requests that reading leaves to sending. */
 const READ_SPARES_SLOTS = 3;
 const ANSWER_MAX_CHARS = 256 * 1024;
@@ -73,12 +65,10 @@ export class Sender {
   readonly #governor: Governor;
   readonly #now: () => number;
   readonly #inFlight = new Set<string>();
-  readonly #threads = new Map<string, ThreadRow>();
-  readonly #forums = new Set<string>();
-  readonly #moves = new Map<string, string>();
+  readonly #whereabouts: Whereabouts;
+  readonly #settlement: Settlement;
   readonly #known: Known;
   readonly #hashes = new WeakMap<MessageRow, string>();
-  readonly #probed = new Map<string, number>();
   /** Rows that wait for something that is theirs alone, epoch ms. */
   readonly #held = new Map<string, number>();
   #draining: Promise<number | undefined> | undefined;
@@ -91,11 +81,24 @@ export class Sender {
     this.#now = now;
     this.#prunedAt = now();
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
-    this.#known = this.#whatIsKnown();
-    for (const [scope, value] of rows.barriers()) {
-      if (scope.startsWith("forum:")) this.#forums.add(scope.slice("forum:".length));
-      if (scope.startsWith("moved:")) this.#moves.set(scope.slice("moved:".length), String(value));
-    }
+    this.#whereabouts = new Whereabouts(rows);
+    const whereabouts = this.#whereabouts;
+    const doubts = new Doubts(rows, platform, whereabouts, now());
+    this.#known = {
+      thread: (anchor) => whereabouts.thread(anchor),
+      forum: (channel) => whereabouts.forum(channel),
+      movedTo: (channel) => whereabouts.movedTo(channel),
+      repostAfterMs: platform.repostAfterMs,
+      inDoubt: (row, place, at) => doubts.next(row, place, at),
+    };
+    this.#settlement = new Settlement({
+      rows,
+      platform,
+      governor: this.#governor,
+      whereabouts,
+      doubts,
+      hold: (key, until) => this.#held.set(key, until),
+    });
     this.#rest();
   }
 
@@ -110,41 +113,18 @@ export class Sender {
 
   /** Something waits to be sent, if only for its time. */
   get pending(): boolean {
-    const { pending, threads } = this.#refresh();
+    const { pending, threads } = this.#whereabouts.refresh();
     return pending.size > 0 || threads.size > 0;
   }
 
-  status(): Omit<ChatOutboxStatus, "shownRuns" | "polling"> {
-    const now = this.#now();
-    const { pending } = this.#refresh();
-    const waiting = { final: 0, event: 0, state: 0 };
-    const byChannel = new Map<string, number>();
-    let oldest: number | undefined;
-    for (const row of pending.values()) {
-      waiting[row.class] += 1;
-      oldest = Math.min(oldest ?? row.createdAt, row.createdAt);
-      const place = placeOf(row, this.#known);
-      const channel = typeof place === "string" ? undefined : channelIn(place);
-      if (channel !== undefined) byChannel.set(channel, (byChannel.get(channel) ?? 0) + 1);
-    }
-    const { limited, halted, parked } = this.#governor.status(now);
-    return {
-      waiting,
-      ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
-      sent: this.#rows.sentCount(),
-      limited,
-      ...(halted === undefined ? {} : { halted }),
-      parked: [
-        ...[...parked].map(([channel, { code, message, at }]) => ({
-          place: `${this.#platform.name}:${channel}`,
-          code,
-          message,
-          at,
-          waiting: byChannel.get(channel) ?? 0,
-        })),
-        ...this.#rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
-      ],
-    };
+  status(): DeliveryStatus {
+    return deliveryStatus({
+      rows: this.#rows,
+      governor: this.#governor,
+      whereabouts: this.#whereabouts,
+      platform: this.#platform.name,
+      now: this.#now(),
+    });
   }
 
   /**
@@ -187,13 +167,6 @@ export class Sender {
     }
   }
 
-  /** What waits; and what is remembered of threads is as it is stored. */
-  #refresh(): Waiting {
-    const waiting = this.#rows.refresh();
-    for (const anchor of waiting.changedThreads) this.#threads.delete(anchor);
-    return waiting;
-  }
-
   /** Until a request is over, the time has come, or something new is wished for. */
   async #next(underWay: ReadonlySet<Promise<void>>, wait: number | undefined): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -210,7 +183,7 @@ export class Sender {
 
   /** What goes now, best first, and when there is something to look at again. */
   #choose(now: number): { ready: Candidate[]; due: number | undefined } {
-    const { pending, threads } = this.#refresh();
+    const { pending, threads } = this.#whereabouts.refresh();
     const best = new Map<string, Candidate>();
     let due: number | undefined;
     const later = (at: number): void => {
@@ -264,8 +237,7 @@ export class Sender {
     const job = nextFor(row, this.#known, now);
     if (job === "waits") return undefined;
     if (job === "nothing" || job === "lost") {
-      if (job === "lost")
-        this.#log("a message was dropped: its thread is not known", row, { code: "no_thread" });
+      if (job === "lost") logAbout("a message was dropped: its thread is not known", row, "no_thread");
       this.#rows.putMessage(done(row));
       return undefined;
     }
@@ -276,7 +248,7 @@ export class Sender {
     const lane = this.#platform.lane(job);
     const parked = this.#governor.parked(lane.major);
     if (parked?.gone === true && parked.until > now) {
-      this.#log("a message was dropped: its channel is gone", row, parked);
+      logAbout("a message was dropped: its channel is gone", row, parked.code);
       this.#rows.putMessage(done(row));
       return undefined;
     }
@@ -334,8 +306,8 @@ export class Sender {
     this.#inFlight.delete(key);
     try {
       this.#governor.end(lane, answer, outcome, this.#now());
-      if (thread !== undefined) this.#settleThread(thread, job, lane, outcome);
-      else this.#settle(key, job, lane, outcome);
+      if (thread !== undefined) this.#settlement.thread(thread, job, lane, outcome, this.#now());
+      else this.#settlement.message(key, job, lane, outcome, this.#now());
     } catch (error) {
       this.#held.set(key, this.#now() + NAP_MAX_MS);
       this.#logFailure(key, error);
@@ -370,173 +342,6 @@ export class Sender {
     }
   }
 
-  #settle(key: string, job: Job, lane: Lane, outcome: Outcome): void {
-    // It may have been changed meanwhile, or dropped.
-    const row = this.#rows.message(key);
-    if (row === undefined) return;
-    const now = this.#now();
-    const wanted = row.wanted && this.#platform.hashOf(row.wanted);
-    switch (outcome.kind) {
-      case "done": {
-        this.#probed.delete(key);
-        const sent = "message" in job ? this.#platform.hashOf(job.message) : "";
-        this.#rows.putMessage(afterDone(row, job, outcome, { sent, wanted, now, nonce: newNonce() }));
-        this.#noteStarter(row, job, outcome);
-        return;
-      }
-      case "retry":
-        return;
-      case "limited":
-      case "blocked":
-      case "halt":
-        this.#notTried(row);
-        return;
-      case "message_gone":
-        this.#goneAt(row, job, wanted);
-        return;
-      case "too_old":
-        if (row.class === "state") this.#rows.putMessage(aged(row));
-        else this.#held.set(key, now + outcome.ms);
-        return;
-      case "thread_closed":
-        this.#threadIs(row, "closed", job);
-        return;
-      case "thread_gone":
-        this.#threadIs(row, "flat", job);
-        return;
-      case "forum":
-        this.#forums.add(lane.major);
-        this.#rows.putBarrier(`forum:${lane.major}`, true);
-        return;
-      case "token_dead":
-        if (!outcome.young) this.#rows.putMessage(afterDeadToken(row));
-        return;
-      case "moved":
-        this.#moved(lane.major, outcome.channel);
-        return;
-      case "drop":
-        this.#dropped(row, job, lane, outcome);
-        return;
-      case "park":
-        this.#notTried(row);
-        // An old card that may not be deleted stands where it stands.
-        if (job.kind === "delete") this.#rows.putMessage(withoutStale(row, wanted));
-        else this.#governor.park(lane.major, outcome, false, now);
-        this.#log("a channel takes nothing", row, outcome);
-        return;
-      case "no_threads":
-      case "refused": {
-        this.#log("a message was refused: that is a bug", row, outcome);
-        const { code, message } = outcome;
-        const rest = job.kind === "delete" ? withoutStale(row, wanted) : { ...row, pending: false };
-        this.#rows.putMessage(
-          job.kind === "delete" ? rest : { ...rest, problem: { code, message, at: now } },
-        );
-        return;
-      }
-    }
-  }
-
-  /** A creation that was refused for now has certainly not come through. */
-  #notTried(row: MessageRow): void {
-    if (row.triedAt === undefined) return;
-    const { triedAt: _tried, ...rest } = row;
-    this.#rows.putMessage(rest);
-  }
-
-  #goneAt(row: MessageRow, job: Job, wanted: string | undefined): void {
-    if (job.kind === "delete") this.#rows.putMessage(withoutStale(row, wanted));
-    else if (job.kind === "probe") {
-      const probes = (this.#probed.get(row.key) ?? 0) + 1;
-      this.#probed.set(row.key, probes);
-      if (probes < PROBES_MAX) return;
-      this.#probed.delete(row.key);
-      this.#notTried(row);
-    } else this.#rows.putMessage(afterGone(row, newNonce()));
-  }
-
-  /** Of a thread that hangs on a message: that message is out, the thread can be made. In a forum it is there already. */
-  #noteStarter(row: MessageRow, job: Job, { id }: Extract<Outcome, { kind: "done" }>): void {
-    const anchor = /^thread:(.*)$/s.exec(row.key)?.[1];
-    const thread = anchor === undefined ? undefined : this.#rows.thread(anchor);
-    if (thread?.state !== "none" || job.kind !== "create" || id === undefined) return;
-    if (!this.#platform.threadsBeginWithMessage) return;
-    // Inside of a thread there are no threads.
-    const state = job.forum !== undefined ? "open" : "none";
-    this.#rows.putThread({ ...thread, id, state, touchedAt: this.#now() });
-  }
-
-  #threadIs(row: MessageRow, state: "closed" | "flat", job: Job): void {
-    const anchor = anchorOf(row);
-    const thread = anchor === undefined ? undefined : this.#rows.thread(anchor);
-    if (thread === undefined) {
-      this.#log("a message was dropped: its thread is closed or gone", row, { code: job.kind });
-      this.#rows.putMessage(done(row));
-      return;
-    }
-    this.#rows.putThread({ ...thread, state, touchedAt: this.#now() });
-    if (state === "flat") this.#leaveThread(thread);
-  }
-
-  /** Its messages cannot be reached any more: posts that are not out go to the channel, the rest is over. */
-  #leaveThread(thread: ThreadRow): void {
-    for (const row of [...this.#refresh().pending.values()]) {
-      if (anchorOf(row) !== thread.anchor) continue;
-      if (row.class === "state" || row.posted !== undefined) this.#rows.putMessage(done(row));
-    }
-  }
-
-  #settleThread({ anchor }: ThreadRow, job: Job, lane: Lane, outcome: Outcome): void {
-    const thread = this.#rows.thread(anchor);
-    if (thread === undefined) return;
-    if (outcome.kind === "moved") {
-      this.#moved(lane.major, outcome.channel);
-      return;
-    }
-    const after = threadAfter(thread, job, outcome, this.#now());
-    if (after === undefined) return;
-    this.#rows.putThread(after);
-    if (after.state === "flat" && job.kind === "reopen_thread") this.#leaveThread(thread);
-  }
-
-  #dropped(row: MessageRow, job: Job, lane: Lane, why: { code: string; message: string }): void {
-    const anchor = anchorOf(row);
-    const thread = anchor === undefined ? undefined : this.#rows.thread(anchor);
-    if (thread !== undefined && thread.id === lane.major) {
-      this.#threadIs(row, "flat", job);
-      return;
-    }
-    this.#governor.park(lane.major, why, true, this.#now());
-    for (const other of [...this.#refresh().pending.values()]) {
-      const place = placeOf(other, this.#known);
-      if (typeof place === "string" || channelIn(place) !== lane.major || other.reply !== undefined) continue;
-      this.#log("a message was dropped: its channel is gone", other, why);
-      this.#rows.putMessage(done(other));
-    }
-  }
-
-  /** A group became a supergroup, and has another id. Its old messages stay with the old one. */
-  #moved(from: string, to: string): void {
-    this.#moves.set(from, to);
-    this.#rows.putBarrier(`moved:${from}`, to);
-  }
-
-  #whatIsKnown(): Known {
-    return {
-      thread: (anchor) => {
-        const known = this.#threads.get(anchor);
-        if (known !== undefined) return known;
-        const thread = this.#rows.thread(anchor);
-        if (thread !== undefined) this.#threads.set(anchor, thread);
-        return thread;
-      },
-      forum: (channel) => this.#forums.has(channel),
-      movedTo: (channel) => this.#moves.get(channel) ?? channel,
-      repostAfterMs: this.#platform.repostAfterMs,
-      probeId: (row, place) => this.#probeId(row, place),
-    };
-  }
-
   /** Of what the row wants; drawn once for each version of it. */
   #hashOf(row: MessageRow): string | undefined {
     if (row.wanted === undefined) return undefined;
@@ -545,12 +350,6 @@ export class Sender {
     const hash = this.#platform.hashOf(row.wanted);
     this.#hashes.set(row, hash);
     return hash;
-  }
-
-  #probeId(row: MessageRow, place: ChatPlace): string | undefined {
-    if (this.#platform.nonces) return undefined;
-    const newest = this.#rows.newestIn(channelIn(place));
-    return newest === undefined ? undefined : String(newest + 1 + (this.#probed.get(row.key) ?? 0));
   }
 
   /** Short waits are not stored: a lane that was touched a moment ago rests (governor.ts, 2). */
@@ -573,10 +372,6 @@ export class Sender {
     this.#rows.prune(now);
     this.#governor.prune(now);
     for (const [key, until] of this.#held) if (until <= now) this.#held.delete(key);
-  }
-
-  #log(message: string, { key, class: deliveryClass, target }: MessageRow, { code }: { code: string }): void {
-    console.warn(JSON.stringify({ message, key, class: deliveryClass, target, code }));
   }
 }
 

@@ -1,5 +1,6 @@
 /** What Discord's answers mean. Codes: discord-api-docs, "Opcodes and Status Codes"; what its docs lack stands where it is used. */
 import type { Job, Outcome, PlatformAnswer } from "../delivery/platform.ts";
+import { drawDiscord } from "./message.ts";
 
 const MS_PER_SECOND = 1000;
 /** A 429 that does not say how long. */
@@ -26,6 +27,10 @@ const CODE = {
 
 export function discordOutcome(job: Job, { status, headers, body }: PlatformAnswer, now: number): Outcome {
   const said = fields(body);
+  if (job.kind === "find" && status >= 200 && status < 300) return found(job, body);
+  // Whose message it is was the question.
+  if ((job.kind === "find" || job.kind === "probe") && status === 403 && said.code !== undefined)
+    return { kind: "message_gone" };
   if (status >= 200 && status < 300) return done(job, said);
   const code = said.code ?? 0;
   const message = said.message ?? `HTTP ${status}`;
@@ -62,6 +67,50 @@ export function discordOutcome(job: Job, { status, headers, body }: PlatformAnsw
     default:
       return { kind: "refused", ...why };
   }
+}
+
+/** Clocks differ. */
+const SKEW_MS = 30_000;
+/** Discord's ids begin with the time since 2015, in ms. */
+const EPOCH_MS = 1_420_070_400_000;
+const ID_TIME_SHIFT = 22n;
+
+function timeOfId(id: string): number {
+  return /^\d+$/.test(id) ? Number(BigInt(id) >> ID_TIME_SHIFT) + EPOCH_MS : 0;
+}
+
+function found({ message, since, known, forum }: Extract<Job, { kind: "find" }>, body: unknown): Outcome {
+  const fresh = (id: string): boolean => timeOfId(id) >= since - SKEW_MS && !known.includes(id);
+  if (forum) {
+    const { last_message_id: id } = body as { last_message_id?: string | null };
+    return typeof id === "string" && fresh(id) ? { kind: "candidate", id } : { kind: "message_gone" };
+  }
+  const wanted = textOf(drawDiscord(message).body.components);
+  const same = (Array.isArray(body) ? (body as Listed[]) : []).find(
+    (one) =>
+      fresh(one.id) &&
+      one.author?.bot === true &&
+      one.interaction_metadata === undefined &&
+      textOf(one.components) === wanted,
+  );
+  return same === undefined ? { kind: "message_gone" } : { kind: "done", id: same.id };
+}
+
+/** What is read of a message in a list. */
+interface Listed {
+  id: string;
+  author?: { bot?: boolean };
+  interaction_metadata?: unknown;
+  components?: unknown;
+}
+
+/** All texts of components; Discord may trim them. */
+function textOf(components: unknown): string {
+  if (!Array.isArray(components)) return "";
+  return (components as { content?: unknown; components?: unknown }[])
+    .map(({ content, components: inner }) => (typeof content === "string" ? content : "") + textOf(inner))
+    .join("")
+    .replaceAll(/\s/g, "");
 }
 
 interface Said {

@@ -27,6 +27,8 @@ export const DISCORD_PACE: Pace = {
 
 const THREAD_NAME_MAX_CHARS = 100;
 const UNNAMED = "run";
+/** Newest messages of a channel among which one in doubt is looked for. */
+const FOUND_AMONG = 50;
 /** Minutes without activity after which Discord hides a thread: a week. */
 const AUTO_ARCHIVE_MINUTES = 10_080;
 
@@ -45,6 +47,11 @@ export function discordLane(job: Job): Lane {
       const channel = discordChannel(job.place);
       const route = job.forum === undefined ? "POST messages" : "POST threads";
       return { name: `create ${channel}`, route, major: channel };
+    }
+    case "find": {
+      // In the lane of what is looked for, which waits for the answer.
+      const channel = discordChannel(job.place);
+      return { name: `create ${channel}`, route: job.forum ? "GET channel" : "GET messages", major: channel };
     }
     case "edit":
     case "probe":
@@ -79,6 +86,11 @@ export function discordRequest(job: Job): PlatformRequest {
         path: `/channels/${channel}/messages`,
         body: { ...body, nonce: job.nonce, enforce_nonce: true },
       };
+    }
+    case "find": {
+      const channel = discordChannel(job.place);
+      const path = job.forum ? `/channels/${channel}` : `/channels/${channel}/messages?limit=${FOUND_AMONG}`;
+      return { method: "GET", path };
     }
     case "edit":
     case "probe":

@@ -38,6 +38,7 @@ export function telegramTopicName(name: string): string {
 function chatOf(job: Job): string {
   switch (job.kind) {
     case "create":
+    case "find":
       return job.place.channel;
     case "edit":
     case "probe":
@@ -79,6 +80,8 @@ export function telegramRequest(job: Job): PlatformRequest {
       return call("reopenForumTopic", { chat_id, message_thread_id: Number(job.id) });
     case "answer":
       throw new Error("Telegram has no interactions: a reply to one is a post");
+    case "find":
+      throw new Error("Telegram shows a bot nothing of what stands in a chat");
     case "read":
       throw new Error("Telegram brings what is said by itself: there is nothing to be read");
   }

@@ -51,7 +51,10 @@ export const channelRoutes: Route[] = [
     auth: "bot",
     handle: ({ world, params }) => ({
       status: 200,
-      body: channelView(channelOf(world, params["channel_id"])),
+      body: {
+        ...channelView(channelOf(world, params["channel_id"])),
+        ...newestIn(world, params["channel_id"]),
+      },
     }),
   },
   { on: "PATCH /channels/{channel_id}", auth: "bot", handle: patchChannel },
@@ -95,6 +98,14 @@ export const channelRoutes: Route[] = [
     handle: ({ world }) => ({ status: 200, body: userView(world.app) }),
   },
 ];
+
+/** Of a forum, its newest post; of every other channel, its newest message. */
+function newestIn(world: World, id: string | undefined): { last_message_id: string | null } {
+  const posts = [...world.channels.values()].filter((one) => isThread(one) && one.parentId === id);
+  const channel = world.channels.get(id ?? "");
+  const newest = channel?.type === FORUM ? posts.at(-1) : world.messagesIn(id ?? "").at(-1);
+  return { last_message_id: newest?.id ?? null };
+}
 
 export function inGuild(world: World, params: Record<string, string>): void {
   if (params["guild_id"] !== world.guild.id) throw refusal("unknownGuild");
