@@ -6,6 +6,7 @@
 import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
+import type { TelegramUpdate } from "./chat/telegram-update.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
@@ -100,6 +101,9 @@ export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
 }
 export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
   return checked(compiled.BudgetRequest, value);
+}
+export function checkTelegramUpdate(value: unknown): Checked<TelegramUpdate> {
+  return checked(frames.TelegramUpdate, value);
 }
 
 const controlChecks: Record<keyof typeof CONTROL_UP, CompiledCheck> = {

@@ -11,6 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
+import { TelegramUpdate } from "../contract/chat/telegram-update.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
@@ -39,9 +40,10 @@ export async function buildContract(): Promise<void> {
     { allErrors: true },
   );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.
+  // Nobody reads the faults of an update.
   await writeValidators(
     `${folder}/frame-validators`,
-    { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP) },
+    { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP), TelegramUpdate },
     { allErrors: false },
   );
   const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };
