@@ -40,6 +40,14 @@ export const TELEGRAM_COMMANDS = [
 
 export type TelegramCommandName = (typeof TELEGRAM_COMMANDS)[number]["name"];
 
+/** The entries of the menu: what setMyCommands takes. */
+export function telegramMenu(): { command: string; description: string }[] {
+  return TELEGRAM_COMMANDS.map(({ name, usage, description }) => ({
+    command: name,
+    description: usage === "" ? description : `${description}: ${usage}`,
+  }));
+}
+
 /** What the edge wants to be told of (setWebhook, allowed_updates). */
 export const TELEGRAM_UPDATES = ["message", "callback_query", "my_chat_member"] as const;
 
