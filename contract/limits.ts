@@ -119,6 +119,21 @@ export const RETENTION_MAX_DAYS = 365;
 /** How far a Standard Webhooks timestamp may be from the edge's clock (the specification's recommendation). */
 export const WEBHOOK_TOLERANCE_MS = 5 * MINUTE_MS;
 
+/** An interaction from Discord, which takes at most 6,000 characters of an option and 4,000 of a form's field. */
+export const INTERACTION_MAX_BYTES = 256 * KIB;
+/** How far a Discord signature's timestamp may be from the edge's clock. */
+export const INTERACTION_TOLERANCE_MS = 5 * MINUTE_MS;
+/** A prompt from a chat. */
+export const PROMPT_MAX_CHARS = 32 * KIB;
+/** The audit of what people did in chats, and of the guard: days, and rows, whichever ends first. */
+export const AUDIT_RETENTION_DAYS = 180;
+export const AUDIT_MAX_ROWS = 100_000;
+/** Roles and users of one server (one bot) that were given something. */
+export const GRANTS_PER_TENANT_MAX = 250;
+/** Of one channel: flows and types that it follows, and threads that have a guard of their own. */
+export const FOLLOWS_PER_CHANNEL_MAX = 50;
+export const GUARDS_PER_CHANNEL_MAX = 50;
+
 /** Protocol of the runner link: this one and the one before are spoken. */
 export const PROTOCOL_VERSION = 1;
 export const PROTOCOL_OLDEST = 1;

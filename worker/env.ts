@@ -1,4 +1,5 @@
 /** What the Worker is given: bindings, settings and secrets, as wrangler.toml names them. */
+import type { ChatAccess } from "../durable-objects/chat-access/object.ts";
 import type { ChatOutbox } from "../durable-objects/chat-outbox/object.ts";
 import type { DayLedger } from "../durable-objects/day-ledger/object.ts";
 import type { ObjectNamespace } from "../durable-objects/kit/remote.ts";
@@ -11,6 +12,9 @@ export interface Env {
   POOLS: ObjectNamespace<RunnerPool>;
   LEDGERS: ObjectNamespace<DayLedger>;
   CHAT_OUTBOXES: ObjectNamespace<ChatOutbox>;
+  CHAT_ACCESS: ObjectNamespace<ChatAccess>;
+  /** Reached through durable-objects/channel-settings/client.ts alone. */
+  CHANNEL_SETTINGS: DurableObjectNamespace;
   RUN_QUEUE: Queue<QueueMessage>;
   DEAD_QUEUE: Queue<QueueMessage>;
 

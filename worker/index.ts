@@ -4,6 +4,8 @@ import { app } from "./app.ts";
 import type { Env } from "./env.ts";
 import type { QueueMessage } from "../contract/runner-link.ts";
 
+export { ChannelSettings } from "../durable-objects/channel-settings/object.ts";
+export { ChatAccess } from "../durable-objects/chat-access/object.ts";
 export { ChatOutbox } from "../durable-objects/chat-outbox/object.ts";
 export { DayLedger } from "../durable-objects/day-ledger/object.ts";
 export { FlowEventObject } from "../durable-objects/flow-event/object.ts";

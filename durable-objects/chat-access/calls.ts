@@ -66,3 +66,19 @@ export interface GrantRow {
   setBy: string;
   at: number;
 }
+
+/** Who somebody is, where grants are looked up. */
+export type Standing = Pick<Attempt, "tenant" | "user" | "roles" | "administrator">;
+
+/** Absent fields match all. */
+export interface AuditFilter {
+  /** Id of the user, as his platform writes it. */
+  user?: string;
+  /** A run: what was done to it, and what started it. */
+  run?: string;
+}
+
+export type GrantAnswer =
+  | { kind: "set"; grants: GrantRow[] }
+  /** The tenant has as many as it may have. */
+  | { kind: "full" };

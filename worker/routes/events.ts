@@ -1,13 +1,12 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, NotFoundError } from "../../contract/errors.ts";
+import { BadRequestError } from "../../contract/errors.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
 import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
-import { iso, type EventView, type RunView } from "../../contract/run-view.ts";
+import { iso, type EventView } from "../../contract/run-view.ts";
 import { checkFlowEvent, checkReplayRequest } from "../../contract/validate.ts";
-import { dayOf, ledgerName, previousDay, retentionMs } from "../../durable-objects/day-ledger/naming.ts";
 import type { UnmatchedEvent } from "../../durable-objects/day-ledger/storage.ts";
 import { eventView } from "../../durable-objects/flow-event/view.ts";
 import type { AppContext } from "../app-context.ts";
@@ -15,13 +14,10 @@ import { authorize, bearerToken } from "../auth/authorize.ts";
 import { signatureKind, verifySignature } from "../auth/signatures.ts";
 import { parseJson, readBytes } from "../body.ts";
 import { catalog } from "../catalog/catalog.ts";
-import { dispatchEvent, matchedSteps, tooManyRuns, type DispatchOutcome } from "../dispatch.ts";
-import type { Env } from "../env.ts";
+import { dispatchEvent, type DispatchOutcome } from "../dispatch.ts";
 import { listLimit, listPage } from "../listing.ts";
+import { findUnmatched, replayEvent, unknownEvent } from "../replay.ts";
 import { waitForRuns, waitMs } from "../wait.ts";
-
-/** Ledgers asked at once for an event that has no object. */
-const LEDGERS_AT_ONCE = 8;
 
 export const eventRoutes = new Hono<AppContext>()
   .post("/events", receive)
@@ -49,7 +45,11 @@ export const eventRoutes = new Hono<AppContext>()
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
     const { flow, step, wait } = parseJson(context.req.raw, bytes, checkReplayRequest, {});
     const timeoutMs = waitMs(wait ?? context.req.query("wait"));
-    return answer(context, await replay(context.env, context.req.param("id"), { flow, step }), timeoutMs);
+    return answer(
+      context,
+      await replayEvent(context.env, context.req.param("id"), { flow, step }),
+      timeoutMs,
+    );
   });
 
 async function receive(context: Context<AppContext>): Promise<Response> {
@@ -107,65 +107,6 @@ async function answer(
     },
     202,
   );
-}
-
-async function replay(
-  env: Env,
-  id: string,
-  only: { flow?: string | undefined; step?: string | undefined },
-): Promise<DispatchOutcome> {
-  const key = await eventKey(id);
-  const object = env.EVENTS.getByName(key);
-  const stored = await object.storedEvent();
-  if (stored === undefined) {
-    const unmatched = await findUnmatched(env, key);
-    if (unmatched === undefined) throw unknownEvent(id);
-    return replayUnmatched(env, unmatched, only);
-  }
-  const matches = matchedSteps(stored, only);
-  const replayed = await object.replay(matches);
-  if (replayed.kind === "unknown") throw unknownEvent(id);
-  if (replayed.kind === "full") throw tooManyRuns(id);
-  return accepted(id, replayed.runs);
-}
-
-/**
- * An event that had matched nothing gets its object now, if a flow has been deployed for it meanwhile. It stays an
- * event of the day on which it came: its row in that day's ledger is replaced, not doubled.
- */
-async function replayUnmatched(
-  env: Env,
-  { event, lineage, createdMs }: UnmatchedEvent,
-  only: { flow?: string | undefined; step?: string | undefined },
-): Promise<DispatchOutcome> {
-  const matches = matchedSteps(event, only);
-  if (matches.length === 0) return accepted(event.id, []);
-  return dispatchEvent(env, event, { lineage, origin: "replay", matches, createdAt: createdMs });
-}
-
-function accepted(eventId: string, runs: RunView[]): DispatchOutcome {
-  return { status: "accepted", eventId, conflict: false, matched: runs.length, runs };
-}
-
-function unknownEvent(id: string): NotFoundError {
-  return new NotFoundError("event_not_found", `event not found: ${id}`, [
-    { path: "{id}", message: "is no event that is stored" },
-  ]);
-}
-
-/** Looks for an unmatched event in the ledgers of the retained days, newest first. */
-async function findUnmatched(env: Env, key: string): Promise<UnmatchedEvent | undefined> {
-  const now = Date.now();
-  const oldest = dayOf(now - retentionMs(env));
-  for (let day = dayOf(now); day >= oldest;) {
-    const names: string[] = [];
-    for (; names.length < LEDGERS_AT_ONCE && day >= oldest; day = previousDay(day))
-      names.push(ledgerName(env, day, key));
-    const found = await Promise.all(names.map((name) => env.LEDGERS.getByName(name).unmatched(key)));
-    const first = found.find((event) => event !== undefined);
-    if (first !== undefined) return first;
-  }
-  return undefined;
 }
 
 function unmatchedView({ event, createdMs, lineage }: UnmatchedEvent): EventView {

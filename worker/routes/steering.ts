@@ -1,15 +1,15 @@
 /** What people do to a run that is under way: decide its approvals, say something to it, raise its budget. */
 import { Hono, type Context } from "hono";
 import type { ApprovalView } from "../../contract/approvals.ts";
-import { additionOf, type BudgetUse } from "../../contract/budget.ts";
+import { additionOf } from "../../contract/budget.ts";
 import { ConflictError, NotFoundError } from "../../contract/errors.ts";
-import { MESSAGES_PENDING_MAX, REQUEST_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
+import { MESSAGES_PENDING_MAX, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { checkBudgetRequest, checkDecideRequest, checkMessageRequest } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
-import { deployedStep } from "../dispatch.ts";
+import { continueRun } from "../continue-run.ts";
 import { located, unknownRun } from "./located-run.ts";
 
 export const steeringRoutes = new Hono<AppContext>()
@@ -81,7 +81,7 @@ export const steeringRoutes = new Hono<AppContext>()
       case "raised":
         return context.json({ run: answer.run }, 202);
       case "stopped":
-        return context.json({ run: await continued(context, answer, addition) }, 202);
+        return context.json({ run: await continueRun({ object, n, id }, answer, addition) }, 202);
       case "unlimited":
         throw new ConflictError(
           "not_limited",
@@ -93,26 +93,6 @@ export const steeringRoutes = new Hono<AppContext>()
         throw unknownRun(id);
     }
   });
-
-/** A new run of the step as it is deployed now, in the thread of the one that its budget has stopped. */
-async function continued(
-  context: Context<AppContext>,
-  { flow, step }: { flow: string; step: string },
-  addition: BudgetUse,
-): Promise<RunView> {
-  const { object, n, id } = located(context);
-  const match = deployedStep(flow, step);
-  if (match === undefined)
-    throw new ConflictError("step_not_deployed", `step ${flow}/${step} is not deployed any more`);
-  const answer = await object.continueRun(n, match, addition);
-  const run = answer.kind === "runs" ? answer.runs[0] : undefined;
-  if (run !== undefined) return run;
-  if (answer.kind === "unknown") throw unknownRun(id);
-  throw new ConflictError(
-    "too_many_runs",
-    `its event already has as many runs as an event may have (${RUNS_PER_EVENT_MAX})`,
-  );
-}
 
 async function body<T>(context: Context<AppContext>, check: Parameters<typeof parseJson<T>>[2]): Promise<T> {
   const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);

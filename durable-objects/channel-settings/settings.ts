@@ -1,0 +1,118 @@
+/**
+ * What was said about a channel: what it follows and how that is shown, where Codex works when somebody asks for it there,
+ * and whether relays may post. Pure functions of the settings; object.ts keeps them.
+ */
+import { FOLLOWS_PER_CHANNEL_MAX, GUARDS_PER_CHANNEL_MAX } from "../../contract/limits.ts";
+import type { OutputMode } from "../chat-outbox/calls.ts";
+
+/** `auto`: the channel's Codex thread goes on, if there is one; `new`: never; `reuse`: only if there is one. */
+export const SESSION_POLICIES = ["auto", "new", "reuse"] as const;
+export type SessionPolicy = (typeof SESSION_POLICIES)[number];
+
+/** Leave for relays to post, or its refusal. */
+export interface Guard {
+  on: boolean;
+  /** Only this thread or topic; absent: the whole channel. */
+  topic?: string;
+  /** Only this session of an agent. */
+  sessionKey?: string;
+  /** As `userLabel` writes it. */
+  by: string;
+  /** Epoch ms. */
+  at: number;
+}
+
+export interface Settings {
+  flows: string[];
+  types: string[];
+  threads: boolean;
+  output: OutputMode;
+  safe: boolean;
+  project?: string;
+  workdir?: string;
+  session: SessionPolicy;
+  guards: Guard[];
+  /** Counts the changes of what the platform's outbox has to know, and says which of them it knows. */
+  followsRev: number;
+  toldRev: number;
+}
+
+export const NO_SETTINGS: Settings = {
+  flows: [],
+  types: [],
+  threads: true,
+  output: "balanced",
+  safe: false,
+  session: "auto",
+  guards: [],
+  followsRev: 0,
+  toldRev: 0,
+};
+
+/** What is changed; null takes away. */
+export interface SettingsChange {
+  follow?: { flows?: string[]; types?: string[] };
+  unfollow?: { flows?: string[]; types?: string[] };
+  threads?: boolean;
+  output?: OutputMode;
+  safe?: boolean;
+  project?: string | null;
+  workdir?: string | null;
+  session?: SessionPolicy;
+}
+
+export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full"; most: number };
+
+export function changeSettings(settings: Settings, change: SettingsChange): SettingsAnswer {
+  const { follow, unfollow, threads, output, safe, project, workdir, session } = change;
+  const without = (known: string[], gone: string[] = []): string[] =>
+    gone.includes("*") ? [] : known.filter((one) => !gone.includes(one));
+  const flows = [...new Set([...without(settings.flows, unfollow?.flows), ...(follow?.flows ?? [])])];
+  const types = [...new Set([...without(settings.types, unfollow?.types), ...(follow?.types ?? [])])];
+  if (flows.length + types.length > FOLLOWS_PER_CHANNEL_MAX)
+    return { kind: "full", most: FOLLOWS_PER_CHANNEL_MAX };
+  const { project: projectBefore, workdir: workdirBefore, ...rest } = settings;
+  const projectNow = project === undefined ? projectBefore : project;
+  const workdirNow = workdir === undefined ? workdirBefore : workdir;
+  const next: Settings = {
+    ...rest,
+    flows,
+    types,
+    threads: threads ?? settings.threads,
+    output: output ?? settings.output,
+    safe: safe ?? settings.safe,
+    session: session ?? settings.session,
+    ...(projectNow == null ? {} : { project: projectNow }),
+    ...(workdirNow == null ? {} : { workdir: workdirNow }),
+  };
+  const shown = ({ flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
+    JSON.stringify([f, t, h, o, s]);
+  const followsRev = settings.followsRev + (shown(next) === shown(settings) ? 0 : 1);
+  return { kind: "set", settings: { ...next, followsRev } };
+}
+
+/** One guard for the channel, and one for each thread of it that was told something else. */
+export function setGuard(settings: Settings, guard: Guard): SettingsAnswer {
+  const others = settings.guards.filter(({ topic }) => topic !== guard.topic);
+  // Never the oldest one away to make room: it may be the one that says no.
+  if (others.length >= GUARDS_PER_CHANNEL_MAX) return { kind: "full", most: GUARDS_PER_CHANNEL_MAX };
+  return { kind: "set", settings: { ...settings, guards: [...others, guard] } };
+}
+
+export interface RelayQuestion {
+  topic?: string;
+  sessionKey?: string;
+}
+export type GuardVerdict =
+  { allowed: true; reason: "on" } | { allowed: false; reason: "not_set" | "off" | "other_session" };
+
+/** Whether a relay may post. What was said about the thread itself stands above what was said about its channel. */
+export function guardVerdict(guards: readonly Guard[], { topic, sessionKey }: RelayQuestion): GuardVerdict {
+  const ofTopic = guards.find((guard) => guard.topic !== undefined && guard.topic === topic);
+  const guard = ofTopic ?? guards.find((one) => one.topic === undefined);
+  if (guard === undefined) return { allowed: false, reason: "not_set" };
+  if (!guard.on) return { allowed: false, reason: "off" };
+  if (guard.sessionKey !== undefined && guard.sessionKey !== sessionKey)
+    return { allowed: false, reason: "other_session" };
+  return { allowed: true, reason: "on" };
+}

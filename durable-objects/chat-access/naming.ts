@@ -1,0 +1,2 @@
+/** There is one chat access object for a deployment. */
+export const CHAT_ACCESS = "access";

@@ -1,0 +1,130 @@
+/**
+ * ChatAccess: one for the deployment. It decides who in a chat may do what, admits each request once, and keeps the
+ * audit of all of them, the refused ones too. It starts nothing and knows no run: whoever asked acts on the verdict,
+ * and says afterwards what came of it (`conclude`).
+ */
+import { DurableObject } from "cloudflare:workers";
+import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
+import { GRANTS_PER_TENANT_MAX } from "../../contract/limits.ts";
+import type { Env } from "../../worker/env.ts";
+import { AlarmSchedule } from "../kit/alarm.ts";
+import type {
+  Admission,
+  Attempt,
+  AuditFilter,
+  AuditRow,
+  GrantAnswer,
+  GrantRow,
+  GuardDecision,
+  Standing,
+} from "./calls.ts";
+import { isReplay, judge, rememberedUntil, scopesNow, subjectsOf } from "./rules.ts";
+import { AccessStorage, attemptRow } from "./storage.ts";
+
+const DAY_MS = 86_400_000;
+
+export class ChatAccess extends DurableObject<Env> {
+  readonly #storage: AccessStorage;
+  readonly #alarm: AlarmSchedule;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#storage = new AccessStorage(ctx.storage);
+    this.#alarm = new AlarmSchedule(ctx.storage);
+    if (this.#storage.empty) return;
+    void ctx.blockConcurrencyWhile(async () => {
+      if ((await this.#alarm.load()) === null) await this.#alarm.wakeBy(Date.now() + DAY_MS);
+    });
+  }
+
+  /** Verdict, audit row and replay window in one transaction. */
+  async admit(attempt: Attempt): Promise<Admission> {
+    const now = Date.now();
+    const admission = this.#storage.transaction((): Admission => {
+      this.#storage.sweep(now);
+      if (isReplay(attempt.platform, this.#storage.seen(attempt.key), now)) {
+        this.#storage.append(attemptRow(attempt, now, "replayed"));
+        return { verdict: "replayed" };
+      }
+      const judged = judge(
+        attempt,
+        this.#storage.grants(attempt.tenant, subjectsOf(attempt)),
+        this.#storage.grantCount(attempt.tenant) > 0,
+      );
+      const row = this.#storage.append(
+        attemptRow(attempt, now, judged.verdict, judged.verdict === "denied" ? judged.reason : undefined),
+      );
+      this.#storage.remember(attempt.key, rememberedUntil(attempt.platform, now), row);
+      return judged.verdict === "denied" ? judged : { ...judged, row };
+    });
+    await this.#alarm.wakeBy(now + DAY_MS);
+    return admission;
+  }
+
+  /** What came of an admitted attempt. The first word stays. */
+  conclude(row: number, outcome: string): void {
+    this.#storage.conclude(row, outcome);
+  }
+
+  /** What somebody may do, for a list of choices: no act, so it is not in the audit. */
+  scopesOf(standing: Standing): ChatScope[] {
+    const scopes = scopesNow(standing, this.#storage.grants(standing.tenant, subjectsOf(standing)));
+    return CHAT_SCOPES.filter((scope) => scopes.has(scope));
+  }
+
+  /** Newest first; `before` is the `row` of the last one of the page before. */
+  audit(filter: AuditFilter, before: number | undefined, limit: number): AuditRow[] {
+    return this.#storage.audit(filter, before, limit);
+  }
+
+  /** Of a tenant. A grant without scopes and without `deny` is taken away. */
+  setGrant(tenant: string, subject: string, grant: ChatGrant, setBy: string): GrantAnswer {
+    const at = Date.now();
+    return this.#storage.transaction((): GrantAnswer => {
+      if (grant.scopes.length === 0 && grant.deny !== true) this.#storage.removeGrant(tenant, subject);
+      else if (
+        !this.#storage.hasGrant(tenant, subject) &&
+        this.#storage.grantCount(tenant) >= GRANTS_PER_TENANT_MAX
+      )
+        return { kind: "full" };
+      else this.#storage.setGrant(tenant, { subject, grant, setBy, at });
+      return { kind: "set", grants: this.#storage.allGrants(tenant) };
+    });
+  }
+
+  grants(tenant: string): GrantRow[] {
+    return this.#storage.allGrants(tenant);
+  }
+
+  /** Appends what the guard said to a relay. */
+  async guardDecision(decision: GuardDecision): Promise<void> {
+    const now = Date.now();
+    const { platform, place, sessionKey, mode, allowed, reason, commandHint } = decision;
+    this.#storage.transaction(() => {
+      this.#storage.sweep(now);
+      this.#storage.append({
+        at: now,
+        platform,
+        tenant: "",
+        place,
+        user: { id: "relay", name: "relay" },
+        roles: [],
+        act: `guard ${mode}`,
+        ...(sessionKey === undefined ? {} : { subject: sessionKey }),
+        verdict: allowed ? "allowed" : "denied",
+        outcome: commandHint === undefined ? reason : `${reason}: ${commandHint}`,
+      });
+    });
+    await this.#alarm.wakeBy(now + DAY_MS);
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarm.fired();
+    let due: number | undefined = Date.now() + DAY_MS;
+    try {
+      due = this.#storage.sweepAll(Date.now());
+    } finally {
+      if (due !== undefined) await this.#alarm.wakeBy(Math.max(due, Date.now() + DAY_MS));
+    }
+  }
+}

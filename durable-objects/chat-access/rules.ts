@@ -1,0 +1,63 @@
+/**
+ * Who may do what from a chat, as a function of what was granted. The object reads the grants that concern somebody and
+ * the earlier admission of the same request, asks here, and stores the verdict in the same transaction.
+ *
+ * A1. Closed until configured: without a grant nobody of a tenant has anything, but the platform's own administrators.
+ * A2. A deny wins over everything, an administrator's standing too.
+ * A3. The same request is admitted once within its platform's replay window.
+ */
+import { CHAT_SCOPES, scopesOf, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
+import type { ChatPlatform } from "../../contract/chat/place.ts";
+import type { Attempt } from "./calls.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** A Discord signature is good for 5 minutes on either side; Telegram sends an update again for a day. */
+const REPLAY_WINDOW_MS: Record<ChatPlatform, number> = { discord: 15 * MINUTE_MS, telegram: 2 * DAY_MS };
+/** An update whose act was cut off by a crash is done again when Telegram repeats it: nothing was said of it by then. */
+const CUT_OFF_AFTER_MS = MINUTE_MS;
+
+/** Who asks, as far as it decides. */
+export type Standing = Pick<Attempt, "user" | "roles" | "administrator">;
+
+/** Subjects of the grants that concern somebody. */
+export function subjectsOf({ user, roles }: Standing): string[] {
+  return [`user:${user.id}`, ...roles.map((role) => `role:${role}`)];
+}
+
+/** The scopes of somebody who was given these grants. */
+export function scopesNow(standing: Standing, grants: readonly ChatGrant[]): Set<ChatScope> {
+  const asAdministrator: ChatGrant[] = standing.administrator ? [{ scopes: ["admin"] }] : [];
+  return scopesOf([...grants, ...asAdministrator]);
+}
+
+export type Verdict =
+  | { verdict: "allowed"; scopes: ChatScope[] }
+  | { verdict: "denied"; reason: "denied_role" | "missing_scope" | "unconfigured" };
+
+/** @param configured somebody of the tenant has a grant */
+export function judge(attempt: Attempt, grants: readonly ChatGrant[], configured: boolean): Verdict {
+  const scopes = scopesNow(attempt, grants);
+  if (attempt.scope === undefined || scopes.has(attempt.scope))
+    return { verdict: "allowed", scopes: CHAT_SCOPES.filter((scope) => scopes.has(scope)) };
+  if (grants.some(({ deny }) => deny === true)) return { verdict: "denied", reason: "denied_role" };
+  return { verdict: "denied", reason: configured ? "missing_scope" : "unconfigured" };
+}
+
+/** An earlier admission of the same request. */
+export interface Seen {
+  at: number;
+  /** What came of it is known. */
+  concluded: boolean;
+}
+
+export function isReplay(platform: ChatPlatform, seen: Seen | undefined, now: number): boolean {
+  if (seen === undefined || now >= seen.at + REPLAY_WINDOW_MS[platform]) return false;
+  return platform === "discord" || seen.concluded || now < seen.at + CUT_OFF_AFTER_MS;
+}
+
+/** Until when an admission has to be remembered, epoch ms. */
+export function rememberedUntil(platform: ChatPlatform, now: number): number {
+  return now + REPLAY_WINDOW_MS[platform];
+}

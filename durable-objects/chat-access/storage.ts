@@ -1,0 +1,235 @@
+/**
+ * Rows of the chat access object: the audit, which is only ever appended to (an outcome is filled in once), the requests
+ * of the replay windows, and the grants. Long texts are cut on their way in, so that the bound of rows bounds the bytes.
+ */
+import type { ChatGrant } from "../../contract/chat/scopes.ts";
+import { AUDIT_MAX_ROWS, AUDIT_RETENTION_DAYS } from "../../contract/limits.ts";
+import { SqlSchema } from "../kit/migrations.ts";
+import type { Attempt, AuditFilter, AuditRow, GrantRow } from "./calls.ts";
+import type { Seen } from "./rules.ts";
+
+const MIGRATIONS = [
+  `CREATE TABLE audit (row INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER, platform TEXT, tenant TEXT, place TEXT,
+     user_id TEXT, user_name TEXT, roles TEXT, act TEXT, subject TEXT, verdict TEXT, outcome TEXT);
+   CREATE TABLE seen (key TEXT PRIMARY KEY, until INTEGER, row INTEGER) WITHOUT ROWID;
+   CREATE INDEX seen_until ON seen (until);
+   CREATE TABLE granted (tenant TEXT, subject TEXT, scopes TEXT, deny INTEGER, set_by TEXT, at INTEGER,
+     PRIMARY KEY (tenant, subject)) WITHOUT ROWID;`,
+] as const;
+
+const DAY_MS = 86_400_000;
+const NAME_MAX_CHARS = 100;
+const ROLES_MAX = 250;
+const ACT_MAX_CHARS = 100;
+const SUBJECT_MAX_CHARS = 600;
+const OUTCOME_MAX_CHARS = 600;
+/** Rows that one admission clears away: more than it adds, so that what is owed shrinks. */
+const SWEEP_ROWS = 8;
+/** Rows that a sweep by the clock looks at in one go. */
+const SWEEP_BATCH_ROWS = 500;
+
+/** An audit row before it has a number. */
+export type NewAuditRow = Omit<AuditRow, "row">;
+
+type SqlRow = Record<string, string | number | null>;
+
+export class AccessStorage {
+  readonly #storage: DurableObjectStorage;
+  readonly #schema: SqlSchema;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#schema = new SqlSchema(storage, MIGRATIONS);
+  }
+
+  get empty(): boolean {
+    return !this.#schema.exists;
+  }
+
+  transaction<T>(write: () => T): T {
+    this.#schema.ensure();
+    return this.#storage.transactionSync(write);
+  }
+
+  append(given: NewAuditRow): number {
+    const { at, platform, tenant, place, user, roles, act, subject, verdict, outcome } = given;
+    const inserted = this.#one(
+      "INSERT INTO audit (at, platform, tenant, place, user_id, user_name, roles, act, subject, verdict, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING row",
+      at,
+      platform,
+      tenant,
+      place,
+      user.id.slice(0, NAME_MAX_CHARS),
+      user.name.slice(0, NAME_MAX_CHARS),
+      JSON.stringify(roles.slice(0, ROLES_MAX)),
+      act.slice(0, ACT_MAX_CHARS),
+      subject?.slice(0, SUBJECT_MAX_CHARS) ?? null,
+      verdict,
+      outcome?.slice(0, OUTCOME_MAX_CHARS) ?? null,
+    );
+    const row = Number(inserted?.["row"]);
+    this.#sql("DELETE FROM audit WHERE row <= ?", row - AUDIT_MAX_ROWS);
+    return row;
+  }
+
+  /** The first outcome stays. */
+  conclude(row: number, outcome: string): void {
+    if (this.empty) return;
+    this.#sql(
+      "UPDATE audit SET outcome = ? WHERE row = ? AND outcome IS NULL",
+      outcome.slice(0, OUTCOME_MAX_CHARS),
+      row,
+    );
+  }
+
+  seen(key: string): Seen | undefined {
+    if (this.empty) return undefined;
+    const found = this.#one(
+      "SELECT audit.at AS at, audit.outcome AS outcome FROM seen JOIN audit ON audit.row = seen.row WHERE key = ?",
+      key,
+    );
+    return found && { at: Number(found["at"]), concluded: found["outcome"] !== null };
+  }
+
+  remember(key: string, until: number, row: number): void {
+    this.#sql("INSERT OR REPLACE INTO seen (key, until, row) VALUES (?, ?, ?)", key, until, row);
+  }
+
+  /** Clears a little of what is too old, with each write. */
+  sweep(now: number): void {
+    this.#sql(
+      "DELETE FROM seen WHERE key IN (SELECT key FROM seen WHERE until <= ? ORDER BY until LIMIT ?)",
+      now,
+      SWEEP_ROWS,
+    );
+    this.#sweepAudit(now, SWEEP_ROWS);
+  }
+
+  /** Clears all that is too old; returns when the oldest row that is left becomes so, epoch ms. */
+  sweepAll(now: number): number | undefined {
+    if (this.empty) return undefined;
+    this.#sql("DELETE FROM seen WHERE until <= ?", now);
+    while (this.#sweepAudit(now, SWEEP_BATCH_ROWS) === SWEEP_BATCH_ROWS);
+    const oldest = this.#one("SELECT at FROM audit ORDER BY row LIMIT 1");
+    return oldest && Number(oldest["at"]) + AUDIT_RETENTION_DAYS * DAY_MS;
+  }
+
+  /** Rows stand in the order of their times, so that the oldest are the first ones. */
+  #sweepAudit(now: number, most: number): number {
+    const old = this.#all("SELECT row, at FROM audit ORDER BY row LIMIT ?", most).filter(
+      ({ at }) => Number(at) <= now - AUDIT_RETENTION_DAYS * DAY_MS,
+    );
+    const last = old.at(-1);
+    if (last !== undefined) this.#sql("DELETE FROM audit WHERE row <= ?", last["row"] ?? 0);
+    return old.length;
+  }
+
+  /** Newest first, strictly before a row. */
+  audit({ user, run }: AuditFilter, before: number | undefined, limit: number): AuditRow[] {
+    if (this.empty) return [];
+    return this.#all(
+      `SELECT * FROM audit WHERE row < ?1 AND (?2 IS NULL OR user_id = ?2)
+         AND (?3 IS NULL OR subject = ?3 OR instr(coalesce(outcome, ''), ?3) > 0) ORDER BY row DESC LIMIT ?4`,
+      before ?? Number.MAX_SAFE_INTEGER,
+      user ?? null,
+      run ?? null,
+      limit,
+    ).map(auditRow);
+  }
+
+  grants(tenant: string, subjects: readonly string[]): ChatGrant[] {
+    if (this.empty) return [];
+    return subjects.flatMap((subject) => {
+      const found = this.#one(
+        "SELECT scopes, deny FROM granted WHERE tenant = ? AND subject = ?",
+        tenant,
+        subject,
+      );
+      return found === undefined ? [] : [grantOf(found)];
+    });
+  }
+
+  allGrants(tenant: string): GrantRow[] {
+    if (this.empty) return [];
+    return this.#all("SELECT * FROM granted WHERE tenant = ? ORDER BY subject", tenant).map((row) => ({
+      subject: String(row["subject"]),
+      grant: grantOf(row),
+      setBy: String(row["set_by"]),
+      at: Number(row["at"]),
+    }));
+  }
+
+  grantCount(tenant: string): number {
+    if (this.empty) return 0;
+    return Number(this.#one("SELECT count(*) AS n FROM granted WHERE tenant = ?", tenant)?.["n"]);
+  }
+
+  hasGrant(tenant: string, subject: string): boolean {
+    return this.grants(tenant, [subject]).length > 0;
+  }
+
+  setGrant(tenant: string, { subject, grant, setBy, at }: GrantRow): void {
+    this.#sql(
+      "INSERT OR REPLACE INTO granted (tenant, subject, scopes, deny, set_by, at) VALUES (?, ?, ?, ?, ?, ?)",
+      tenant,
+      subject,
+      JSON.stringify(grant.scopes),
+      grant.deny === true ? 1 : 0,
+      setBy.slice(0, NAME_MAX_CHARS),
+      at,
+    );
+  }
+
+  removeGrant(tenant: string, subject: string): void {
+    this.#sql("DELETE FROM granted WHERE tenant = ? AND subject = ?", tenant, subject);
+  }
+
+  #sql(query: string, ...values: SqlStorageValue[]): void {
+    this.#storage.sql.exec(query, ...values);
+  }
+  #all(query: string, ...values: SqlStorageValue[]): SqlRow[] {
+    return this.#storage.sql.exec<SqlRow>(query, ...values).toArray();
+  }
+  #one(query: string, ...values: SqlStorageValue[]): SqlRow | undefined {
+    return this.#all(query, ...values)[0];
+  }
+}
+
+function grantOf(row: SqlRow): ChatGrant {
+  const scopes = JSON.parse(String(row["scopes"])) as ChatGrant["scopes"];
+  return row["deny"] === 1 ? { scopes, deny: true } : { scopes };
+}
+
+function auditRow(row: SqlRow): AuditRow {
+  const text = (name: string): string => String(row[name]);
+  return {
+    row: Number(row["row"]),
+    at: Number(row["at"]),
+    platform: text("platform"),
+    tenant: text("tenant"),
+    place: text("place"),
+    user: { id: text("user_id"), name: text("user_name") },
+    roles: JSON.parse(text("roles")) as string[],
+    act: text("act"),
+    ...(row["subject"] === null ? {} : { subject: text("subject") }),
+    verdict: text("verdict"),
+    ...(row["outcome"] === null ? {} : { outcome: text("outcome") }),
+  };
+}
+
+/** What the audit says of an attempt. */
+export function attemptRow(attempt: Attempt, at: number, verdict: string, outcome?: string): NewAuditRow {
+  const { platform, tenant, place, user, roles, act, subject } = attempt;
+  return {
+    at,
+    platform,
+    tenant,
+    place,
+    user,
+    roles,
+    act,
+    ...(subject === undefined ? {} : { subject }),
+    verdict,
+    ...(outcome === undefined ? {} : { outcome }),
+  };
+}

@@ -1,0 +1,198 @@
+/**
+ * A message as Telegram draws it: HTML with an inline keyboard. Telegram has no colours, so a mark before the title
+ * says the tone, and no counting time, so `since` is a plain one.
+ *
+ * 1. Within Telegram's limits whatever is asked for: 4,096 characters as they are seen, tags and escapes not counted.
+ * 2. Texts stay what they are: escaped for HTML.
+ * 3. Only those that `mention` names are told; `silent` tells nobody's device.
+ */
+import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
+import { beginning, drawLines, ELLIPSIS, ending, pagesOf, type Pen } from "../drawing.ts";
+
+/** UTF-16 units of the text that is seen. */
+export const TELEGRAM_TEXT_MAX_CHARS = 4_096;
+
+const TITLE_MAX_CHARS = 256;
+const FIELD_NAME_MAX_CHARS = 64;
+const FIELD_VALUE_MAX_CHARS = 256;
+const FIELDS_MAX_CHARS = 1_000;
+const CODE_RESERVED_CHARS = 1_500;
+const LABEL_MAX_CHARS = 64;
+const URL_MAX_CHARS = 2_000;
+const CALLBACK_MAX_BYTES = 64;
+const ROWS_MAX = 5;
+const BUTTONS_PER_ROW = 5;
+const LINKS_MAX = 5;
+/** Telegram tells no more than a few of those that are named in one message. */
+const MENTIONS_MAX = 5;
+const MENTION_MARK = "🔔";
+
+const MARKS: Record<ChatTone, string> = {
+  neutral: "",
+  queued: "⚪",
+  running: "🔵",
+  waiting: "🟡",
+  good: "🟢",
+  attention: "🟠",
+  bad: "🔴",
+  stopped: "⚫",
+};
+
+interface InlineButton {
+  text: string;
+  callback_data?: string;
+  url?: string;
+  style?: "primary" | "success" | "danger";
+}
+
+/** Fields of sendMessage, and of editMessageText but for `disable_notification`. */
+export interface TelegramBody {
+  text: string;
+  parse_mode: "HTML";
+  link_preview_options: { is_disabled: true };
+  disable_notification?: boolean;
+  reply_markup?: { inline_keyboard: InlineButton[][] };
+}
+
+/** Draws a message; what does not fit is left out, and it shows. */
+export function drawTelegram(message: ChatMessage): { body: TelegramBody } {
+  const { code } = message;
+  const head = headOf(message);
+  const foot = footOf(message);
+  const rest = TELEGRAM_TEXT_MAX_CHARS - fixedChars(message);
+  const budget = rest - reservedFor(message);
+  const lines = drawLines(message.lines ?? [], budget, PEN);
+  const codeRoom = rest - seenLength(lines) - 1;
+  const end = code === undefined ? "" : ending(code.text, codeRoom, (text) => text.length);
+  const text = [head.drawn, lines, foot.drawn, end === "" ? "" : PEN.code(end, code?.language)]
+    .filter((part) => part !== "")
+    .join("\n");
+  const keyboard = keyboardOf(message);
+  return {
+    body: {
+      // An empty text is refused.
+      text: text.trim() === "" ? ELLIPSIS : text,
+      parse_mode: "HTML",
+      link_preview_options: { is_disabled: true },
+      ...(message.silent === true ? { disable_notification: true } : {}),
+      ...(keyboard.length === 0 ? {} : { reply_markup: { inline_keyboard: keyboard } }),
+    },
+  };
+}
+
+/** The message, or as many of them as its lines need. */
+export function telegramPages(message: ChatMessage): ChatMessage[] {
+  const budget = TELEGRAM_TEXT_MAX_CHARS - fixedChars(message) - PAGE_NUMBER_CHARS - reservedFor(message);
+  return pagesOf(message, budget, PEN);
+}
+
+/** ` (12/34)` behind a title. */
+const PAGE_NUMBER_CHARS = 16;
+
+/** Drawn, and as long as it is seen. */
+interface Drawn {
+  drawn: string;
+  chars: number;
+}
+
+function headOf({ tone, title, mention = [] }: ChatMessage): Drawn {
+  const oneLine = cut(flat(title), TITLE_MAX_CHARS);
+  const marks = [...new Set(mention)].slice(0, MENTIONS_MAX).filter((user) => /^\d+$/.test(user));
+  const before = MARKS[tone] === "" ? "" : `${MARKS[tone]} `;
+  const ring = marks.map((user) => ` <a href="tg://user?id=${user}">${MENTION_MARK}</a>`).join("");
+  return {
+    drawn: `${before}${oneLine === "" ? "" : `<b>${escapeHtml(oneLine)}</b>`}${ring}`.trim(),
+    chars: before.length + oneLine.length + marks.length * (MENTION_MARK.length + 1),
+  };
+}
+
+function footOf({ fields = [], since }: ChatMessage): Drawn {
+  const drawn: string[] = [];
+  let chars = 0;
+  for (const field of fields) {
+    const name = cut(flat(field.name), FIELD_NAME_MAX_CHARS);
+    const value = cut(flat(field.value), FIELD_VALUE_MAX_CHARS);
+    const more = name.length + value.length + FIELD_GAP.length + 1;
+    if (chars + more > FIELDS_MAX_CHARS) break;
+    chars += more;
+    drawn.push(`<b>${escapeHtml(name)}</b> ${escapeHtml(value)}`);
+  }
+  const time = since === undefined ? "" : `since ${timeOf(since)}`;
+  return {
+    drawn: [drawn.join(FIELD_GAP), time].filter((part) => part !== "").join("\n"),
+    chars: chars + time.length + 1,
+  };
+}
+
+const FIELD_GAP = " · ";
+
+/** `2026-11-21 12:03 UTC` */
+function timeOf(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+function fixedChars(message: ChatMessage): number {
+  return headOf(message).chars + footOf(message).chars + 4;
+}
+
+function reservedFor({ code }: ChatMessage): number {
+  return code === undefined ? 0 : Math.min(code.text.length, CODE_RESERVED_CHARS) + 1;
+}
+
+function keyboardOf({ buttons = [], links = [] }: ChatMessage): InlineButton[][] {
+  const rows = buttons.slice(0, ROWS_MAX).map((row) =>
+    row
+      .filter(({ label, action }) => label.trim() !== "" && fitsCallback(action))
+      .slice(0, BUTTONS_PER_ROW)
+      .map(({ label, style, action }) => ({
+        text: cut(label, LABEL_MAX_CHARS),
+        callback_data: action,
+        ...(style === "secondary" ? {} : { style }),
+      })),
+  );
+  const urls = links
+    .filter(
+      ({ url, label }) => /^https?:\/\//.test(url) && url.length <= URL_MAX_CHARS && label.trim() !== "",
+    )
+    .slice(0, LINKS_MAX)
+    .map(({ label, url }) => ({ text: cut(label, LABEL_MAX_CHARS), url }));
+  return [...rows, urls].filter((row) => row.length > 0);
+}
+
+function fitsCallback(action: string): boolean {
+  return action !== "" && new TextEncoder().encode(action).length <= CALLBACK_MAX_BYTES;
+}
+
+function flat(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim();
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most
+    ? text
+    : beginning(text, most, (part) => part.length + ELLIPSIS.length) + ELLIPSIS;
+}
+
+/** Text as Telegram's HTML shows it unchanged. */
+export function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
+
+/** How long drawn text is when it is seen: without tags, each escape as the one character that it stands for. */
+export function seenLength(html: string): number {
+  return html.replaceAll(/<[^>]*>/g, "").replaceAll(/&(?:amp|lt|gt|quot);/g, "&").length;
+}
+
+const PEN: Pen = {
+  text: escapeHtml,
+  textCost: (line) => line.length,
+  code: (text, language) =>
+    language !== undefined && /^[\w+#.-]+$/.test(language)
+      ? `<pre><code class="language-${language}">${escapeHtml(text)}</code></pre>`
+      : `<pre>${escapeHtml(text)}</pre>`,
+  codeCost: (text) => text.length,
+};

@@ -1,0 +1,98 @@
+/**
+ * Admission around an act: nothing is done, and nothing of a run is looked at, before ChatAccess has admitted the request
+ * and written it down; and whatever came of it is written down as well. Asked again at every click, of what the clicker may
+ * do now: buttons stay in a chat for ever.
+ */
+import { FlowError } from "../../contract/errors.ts";
+import type { ChatScope } from "../../contract/chat/scopes.ts";
+import type { Admission } from "../../durable-objects/chat-access/calls.ts";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import type { Env } from "../env.ts";
+import { refused, type ChatAnswer } from "./answer.ts";
+import { placeOf, requestKey, type Asker } from "./asker.ts";
+
+/** What is asked for. */
+export interface Asked {
+  /** Absent: anybody may, and it is only kept from being replayed. */
+  scope?: ChatScope;
+  /** In a few words, for the audit. */
+  act: string;
+  /** Run, event id. */
+  subject?: string;
+}
+
+type Denial = Extract<Admission, { verdict: "denied" }>;
+
+/**
+ * Admits the request, acts, and notes what came of it. What the act throws as a FlowError is an answer, anything else is
+ * noted and thrown on.
+ */
+export async function withAdmission(
+  env: Env,
+  asker: Asker,
+  asked: Asked,
+  act: (scopes: ReadonlySet<ChatScope>) => Promise<ChatAnswer> | ChatAnswer,
+): Promise<ChatAnswer> {
+  const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
+  const { tenant, user, roles, administrator, place } = asker;
+  const admission = await access.admit({
+    key: requestKey(asker),
+    platform: place.platform,
+    tenant,
+    place: placeOf(asker),
+    user,
+    roles,
+    administrator,
+    ...asked,
+  });
+  if (admission.verdict === "replayed") return { kind: "replayed" };
+  if (admission.verdict === "denied") return denied(asker, asked, admission);
+  try {
+    const answer = await act(new Set(admission.scopes));
+    await access.conclude(admission.row, "outcome" in answer ? answer.outcome : answer.kind);
+    return answer;
+  } catch (error) {
+    if (!(error instanceof FlowError)) {
+      await access.conclude(admission.row, "failed: the edge could not do it");
+      throw error;
+    }
+    await access.conclude(admission.row, `refused: ${error.code}`);
+    return refused(
+      error.code,
+      error.message,
+      error.details.map(({ path, message }) => `${path} ${message}`),
+    );
+  }
+}
+
+/** Whether somebody may, for a list of choices; nothing is written down. */
+export async function mayNow(env: Env, asker: Asker, scope: ChatScope): Promise<boolean> {
+  const { tenant, user, roles, administrator } = asker;
+  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf({
+    tenant,
+    user,
+    roles,
+    administrator,
+  });
+  return scopes.includes(scope);
+}
+
+function denied({ place }: Asker, { scope, act }: Asked, { reason }: Denial): ChatAnswer {
+  const giver =
+    place.platform === "discord"
+      ? "An administrator of this server, or somebody with the scope admin, gives it with /roles set."
+      : "Somebody with the scope admin gives it with /roles, and the owner with codex-flow roles.";
+  const why: Record<Denial["reason"], string> = {
+    denied_role: "A role or an entry of yours is denied everything here, whatever else you have.",
+    missing_scope: `It needs the scope ${scope ?? ""}, which none of your roles has.`,
+    unconfigured: `It needs the scope ${scope ?? ""}, and nobody here has been given any yet.`,
+  };
+  return {
+    kind: "denied",
+    message: {
+      tone: "bad",
+      title: `You may not do this: ${act}`,
+      lines: [why[reason], giver, "Nothing was done."],
+    },
+  };
+}

@@ -1,0 +1,48 @@
+/** Who asks for something in a chat, where, and by which request of the platform's. */
+import {
+  placeKey,
+  userLabel,
+  type ChatOrigin,
+  type ChatPlace,
+  type ChatUser,
+} from "../../contract/chat/place.ts";
+
+export interface Asker {
+  place: ChatPlace;
+  /** Discord: guild. Telegram: the bot's id. */
+  tenant: string;
+  user: ChatUser;
+  /** Discord: role ids at this moment. */
+  roles: string[];
+  /** The platform itself calls this user an administrator. */
+  administrator: boolean;
+  /** Id of the interaction or update. What is started bears it, so that a request that comes twice starts nothing twice. */
+  requestId: string;
+}
+
+/** Key of the request in the replay window. */
+export function requestKey({ place, requestId }: Asker): string {
+  return place.platform === "discord" ? `interaction:${requestId}` : `update:${requestId}`;
+}
+
+/** Id of an event that this request asks for. */
+export function eventIdOf({ place, tenant, requestId }: Asker): string {
+  // Telegram counts its updates for each bot.
+  return place.platform === "discord" ? `discord:${requestId}` : `telegram:${tenant}:${requestId}`;
+}
+
+/** Longest name of somebody that the edge's records take. */
+const BY_MAX_CHARS = 128;
+
+/** As the records of runs name somebody. */
+export function byOf({ place, user }: Asker): string {
+  return userLabel(place.platform, user).slice(0, BY_MAX_CHARS);
+}
+
+export function originOf({ place, user }: Asker): ChatOrigin {
+  return { place, user };
+}
+
+export function placeOf(asker: Asker): string {
+  return placeKey(asker.place);
+}

@@ -1,0 +1,44 @@
+/**
+ * The platform's outbox, for what an act has to ask or tell it. It shows runs and never owns them: whatever goes wrong there
+ * is logged, and takes no act back.
+ */
+import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
+import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
+import type { ChatOutbox } from "../../durable-objects/chat-outbox/object.ts";
+import type { Remote } from "../../durable-objects/kit/remote.ts";
+import type { Env } from "../env.ts";
+
+/** Undefined when the platform has no bot here. */
+export function outboxOf(env: Env, platform: ChatPlatform): Remote<ChatOutbox> | undefined {
+  const name = outboxName(env, platform);
+  return name === undefined ? undefined : env.CHAT_OUTBOXES.getByName(name);
+}
+
+/** What the outbox answers; undefined without a bot, or when it fails. */
+export async function askOutbox<T>(
+  env: Env,
+  platform: ChatPlatform,
+  ask: (outbox: Remote<ChatOutbox>) => Promise<T>,
+): Promise<T | undefined> {
+  const outbox = outboxOf(env, platform);
+  if (outbox === undefined) return undefined;
+  try {
+    return await ask(outbox);
+  } catch (error) {
+    console.warn(JSON.stringify({ message: "a chat outbox did not answer", platform, error: String(error) }));
+    return undefined;
+  }
+}
+
+/** Runs that an act has made of an event which came from elsewhere are shown where they were asked for. */
+export async function presentRuns(env: Env, runIds: string[], origin: ChatOrigin): Promise<void> {
+  await askOutbox(env, origin.place.platform, async (outbox) => {
+    for (const runId of runIds) await outbox.present(runId, origin);
+  });
+}
+
+/** The run whose thread or topic a place is. */
+export async function runOfPlace(env: Env, place: ChatPlace): Promise<string | undefined> {
+  if (place.thread === undefined) return undefined;
+  return askOutbox(env, place.platform, (outbox) => outbox.runOfThread(place));
+}

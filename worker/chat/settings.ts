@@ -1,0 +1,170 @@
+/** What people set for a channel and for those who use it: what it follows, where Codex works, the guard, the roles. */
+import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
+import type { GrantRow } from "../../durable-objects/chat-access/calls.ts";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import { changeChannel, guardChannel, readSettings } from "../../durable-objects/channel-settings/client.ts";
+import {
+  guardVerdict,
+  type Guard,
+  type Settings,
+  type SettingsAnswer,
+  type SettingsChange,
+} from "../../durable-objects/channel-settings/settings.ts";
+import { catalog } from "../catalog/catalog.ts";
+import type { Env } from "../env.ts";
+import { refused, said, type ChatAnswer } from "./answer.ts";
+import { byOf, type Asker } from "./asker.ts";
+import { eventTypes } from "./start.ts";
+
+/** A name of a flow, a type of events, a project: short, and no control characters. */
+const NAME_MAX_CHARS = 128;
+const PATH_MAX_CHARS = 1_024;
+
+export async function showSettings(env: Env, asker: Asker): Promise<ChatAnswer> {
+  return settingsAnswer("shown", "This channel", await readSettings(env, asker.place));
+}
+
+/** Changes what the channel follows, or how runs that are asked for here work. */
+export async function setChannel(env: Env, asker: Asker, change: SettingsChange): Promise<ChatAnswer> {
+  const unknown = unknownNames(change);
+  if (unknown.length > 0)
+    return refused("unknown_name", `Not deployed: ${unknown.join(", ")}`, [
+      `Flows: ${catalog.flows.map(({ name }) => name).join(", ")}`,
+      `Types: ${eventTypes().join(", ")}`,
+      "* stands for all of them.",
+    ]);
+  const { project, workdir } = change;
+  if (!isText(project, NAME_MAX_CHARS))
+    return refused("invalid_project", "A project's name is one short line");
+  if (!isText(workdir, PATH_MAX_CHARS)) return refused("invalid_workdir", "A folder is one line, a path");
+  const answer = await changeChannel(env, asker.place, change);
+  return answered(answer, (settings) => settingsAnswer("changed", "This channel from now on", settings));
+}
+
+function unknownNames({ follow }: SettingsChange): string[] {
+  const flows = catalog.flows.map(({ name }) => name);
+  return [
+    ...(follow?.flows ?? []).filter((name) => name !== "*" && !flows.includes(name)),
+    ...(follow?.types ?? []).filter((type) => type !== "*" && !eventTypes().includes(type)),
+  ];
+}
+
+function isText(text: string | null | undefined, most: number): boolean {
+  return text == null || (text.length > 0 && text.length <= most && !/\p{Cc}/u.test(text));
+}
+
+function answered(answer: SettingsAnswer, show: (settings: Settings) => ChatAnswer): ChatAnswer {
+  return answer.kind === "full"
+    ? refused("too_many", `A channel has at most ${answer.most} of these`)
+    : show(answer.settings);
+}
+
+function settingsAnswer(outcome: string, title: string, settings: Settings): ChatAnswer {
+  const { flows, types, threads, output, safe, project, workdir, session, followsRev, toldRev } = settings;
+  return said(outcome, title, {
+    tone: "neutral",
+    lines: [
+      `Follows flows: ${flows.join(", ") || "none"}`,
+      `Follows types: ${types.join(", ") || "none"}`,
+      `Codex works in: ${project ?? workdir ?? "the runner's workspace"}`,
+      ...(toldRev < followsRev
+        ? ["The bot has not heard of this yet; it will with the next look at it."]
+        : []),
+    ],
+    fields: [
+      { name: "threads", value: threads ? "one a run" : "off" },
+      { name: "output", value: output },
+      { name: "safe mode", value: safe ? "on" : "off" },
+      { name: "session", value: session },
+    ],
+  });
+}
+
+/** Lets relays post to this channel (in a thread: to that thread), or forbids it. */
+export async function setGuard(
+  env: Env,
+  asker: Asker,
+  { on, sessionKey }: { on: boolean; sessionKey?: string },
+): Promise<ChatAnswer> {
+  const { thread } = asker.place;
+  const guard: Guard = {
+    on,
+    by: byOf(asker),
+    at: Date.now(),
+    ...(thread === undefined ? {} : { topic: thread }),
+    ...(sessionKey === undefined ? {} : { sessionKey }),
+  };
+  const answer = await guardChannel(env, asker.place, guard);
+  return answered(answer, () => guardAnswer(on ? "on" : "off", guard));
+}
+
+export async function showGuard(env: Env, asker: Asker): Promise<ChatAnswer> {
+  const { guards } = await readSettings(env, asker.place);
+  const { thread } = asker.place;
+  const guard =
+    guards.find(({ topic }) => topic !== undefined && topic === thread) ??
+    guards.find(({ topic }) => topic === undefined);
+  if (guard === undefined)
+    return said("shown", "Off: nobody has turned it on here", {
+      tone: "stopped",
+      lines: ["Relays may not post here. /codeflow on lets them."],
+    });
+  return guardAnswer("shown", guard);
+}
+
+function guardAnswer(outcome: string, guard: Guard): ChatAnswer {
+  const { on, by, at, sessionKey, topic } = guard;
+  const { allowed } = guardVerdict([guard], {
+    ...(topic === undefined ? {} : { topic }),
+    ...(sessionKey === undefined ? {} : { sessionKey }),
+  });
+  return said(outcome, allowed ? "On: relays may post here" : "Off: relays may not post here", {
+    tone: on ? "good" : "stopped",
+    open: true,
+    fields: [
+      { name: "for", value: topic === undefined ? "the whole channel" : "this thread" },
+      ...(sessionKey === undefined ? [] : [{ name: "session", value: sessionKey }]),
+      { name: "set by", value: by },
+    ],
+    since: at,
+  });
+}
+
+/** @param subject `role:<id>` or `user:<id>` */
+export async function setGrant(
+  env: Env,
+  asker: Asker,
+  subject: string,
+  grant: ChatGrant,
+): Promise<ChatAnswer> {
+  const answer = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).setGrant(
+    asker.tenant,
+    subject,
+    grant,
+    byOf(asker),
+  );
+  if (answer.kind === "full") return refused("too_many", "No more roles and users can be given something");
+  return grantsAnswer(`set ${subject}: ${grantWords(grant)}`, answer.grants);
+}
+
+export async function listGrants(env: Env, asker: Asker): Promise<ChatAnswer> {
+  return grantsAnswer("shown", await env.CHAT_ACCESS.getByName(CHAT_ACCESS).grants(asker.tenant));
+}
+
+function grantsAnswer(outcome: string, grants: GrantRow[]): ChatAnswer {
+  return said(outcome, grants.length === 0 ? "Nobody has been given anything" : "Who may do what", {
+    tone: "neutral",
+    lines: [
+      ...grants.map(({ subject, grant, setBy }) => `${subject}: ${grantWords(grant)} (by ${setBy})`),
+      "Administrators have all scopes. Deny wins over everything.",
+    ],
+  });
+}
+
+function grantWords({ scopes, deny }: ChatGrant): string {
+  return deny === true ? "denied everything" : scopes.join(", ") || "nothing";
+}
+
+export function isChatScope(text: string): text is ChatScope {
+  return CHAT_SCOPES.some((scope) => scope === text);
+}

@@ -1,0 +1,62 @@
+/** How the chat side of the edge fares: what waits in the platform's outbox, what is wrong there, what was done last. */
+import type { ChatScope } from "../../contract/chat/scopes.ts";
+import type { AuditRow } from "../../durable-objects/chat-access/calls.ts";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import type { ChatOutboxStatus } from "../../durable-objects/chat-outbox/calls.ts";
+import type { Env } from "../env.ts";
+import { said, type ChatAnswer } from "./answer.ts";
+import type { Asker } from "./asker.ts";
+import { askOutbox } from "./outbox.ts";
+
+const AUDIT_ROWS = 8;
+const PARKED_MAX = 8;
+
+/** The last rows of the audit are for those with `admin`. */
+export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatScope>): Promise<ChatAnswer> {
+  const [outbox, rows] = await Promise.all([
+    askOutbox(env, asker.place.platform, (one) => one.status()),
+    scopes.has("admin") ? env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit({}, undefined, AUDIT_ROWS) : [],
+  ]);
+  const well = outbox !== undefined && outbox.halted === undefined && outbox.parked.length === 0;
+  return said("shown", well ? "All is well" : "Something is wrong", {
+    tone: well ? "good" : "attention",
+    lines: [
+      ...(outbox === undefined
+        ? ["The bot cannot post: no token is set, or its outbox does not answer."]
+        : outboxLines(outbox)),
+      ...(rows.length === 0 ? [] : ["Last acts:"]),
+      ...rows.map(auditLine),
+    ],
+  });
+}
+
+function outboxLines({
+  waiting,
+  oldestMs,
+  sent,
+  limited,
+  halted,
+  parked,
+  shownRuns,
+  polling,
+}: ChatOutboxStatus): string[] {
+  const total = waiting.final + waiting.event + waiting.state;
+  const oldest = oldestMs === undefined ? "" : `, the oldest for ${Math.round(oldestMs / 1000)} s`;
+  return [
+    `${total} messages wait${oldest}; ${sent} sent; ${limited} times limited; ${shownRuns} runs shown`,
+    ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
+    ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
+    ...(polling === undefined ? [] : [`${polling.threads} threads are polled for plain messages`]),
+  ];
+}
+
+export function auditLine({ at, user, act, subject, verdict, outcome }: AuditRow): string {
+  return [
+    new Date(at).toISOString().slice(0, 19),
+    `${user.name} (${user.id})`,
+    act,
+    ...(subject === undefined ? [] : [subject]),
+    verdict,
+    ...(outcome === undefined ? [] : [outcome]),
+  ].join(" · ");
+}

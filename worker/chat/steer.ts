@@ -1,0 +1,214 @@
+/**
+ * What people do to a run from a chat: stop it, speak to it, decide what it asks, give it more, run it again, watch it.
+ * Each is done at the event object, which decides alone: of many who press at once, one is first, and the others are told who.
+ */
+import type { ApprovalDecision, ApprovalView } from "../../contract/approvals.ts";
+import type { BudgetUse } from "../../contract/budget.ts";
+import { isShortRunId, shortRunId } from "../../contract/chat/short-id.ts";
+import { MESSAGES_PENDING_MAX, MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
+import type { RunView } from "../../contract/run-view.ts";
+import { continueRun } from "../continue-run.ts";
+import type { Env } from "../env.ts";
+import { replayEvent } from "../replay.ts";
+import { refused, said, type ChatAnswer } from "./answer.ts";
+import { byOf, originOf, type Asker } from "./asker.ts";
+import { locateRun, unknownRun } from "./located.ts";
+import { askOutbox, presentRuns } from "./outbox.ts";
+import { started } from "./start.ts";
+
+/** How long a card moves with its run's output after somebody has pressed Follow. */
+const FOLLOW_MS = 10 * 60_000;
+
+export async function cancel(env: Env, asker: Asker, runId: string): Promise<ChatAnswer> {
+  const { object, n } = locateRun(env, runId);
+  const answer = await object.cancel(n, byOf(asker));
+  if (answer === undefined) throw unknownRun(runId);
+  if (answer.kind === "over") return over(answer.run);
+  const { cancel: canceled, status } = answer.run;
+  const done = status === "canceled";
+  return said(done ? "canceled" : "asked to stop", done ? "Canceled" : "Asked to stop", {
+    tone: "stopped",
+    lines: [`${nameOf(answer.run)} ${runId}`, ...(done ? [] : ["It is over when its runner says so."])],
+    ...(canceled === undefined ? {} : { fields: [{ name: "by", value: canceled.by }] }),
+  });
+}
+
+export async function say(env: Env, asker: Asker, runId: string, given: string): Promise<ChatAnswer> {
+  const text = given.trim();
+  if (text === "") return refused("text_missing", "Say something");
+  if (text.length > MESSAGE_MAX_CHARS)
+    return refused("text_too_long", `A message has at most ${MESSAGE_MAX_CHARS} characters`);
+  const { object, n } = locateRun(env, runId);
+  const answer = await object.say(n, { text, by: byOf(asker) });
+  switch (answer?.kind) {
+    case "said":
+      return said(`said ${answer.message.id}`, "Passed on to Codex", { lines: [text] });
+    case "deaf":
+      return refused("not_listening", `A step of kind ${answer.run.runner} takes no messages`, [
+        "Steps of kind codex do.",
+      ]);
+    case "full":
+      return refused("too_many_messages", `${MESSAGES_PENDING_MAX} messages wait for its runner already`);
+    case "over":
+      return over(answer.run);
+    case undefined:
+      throw unknownRun(runId);
+  }
+}
+
+export interface Decision {
+  runId: string;
+  approval: string;
+  decision: ApprovalDecision;
+  /** What was typed to confirm something dangerous: the run's short id. */
+  confirmation?: string;
+}
+
+/** Decides an approval. The first answer wins. Leave for something dangerous takes a second step. */
+export async function decide(env: Env, asker: Asker, given: Decision): Promise<ChatAnswer> {
+  const { runId, approval: id, decision, confirmation } = given;
+  const { object, n } = locateRun(env, runId);
+  if (decision === "accept" || decision === "accept_for_session") {
+    const asked = (await object.runView(n))?.approvals?.find((known) => known.id === id);
+    if (asked?.dangerous === true && asked.state === "pending") {
+      const shortId = shortRunId(runId);
+      if (confirmation === undefined)
+        return { ...given, kind: "confirm", title: asked.title, shortId, outcome: "asked to confirm" };
+      if (!isShortRunId(runId, confirmation))
+        return refused("not_confirmed", "That is not this run's short id", [
+          `Type ${shortId} to allow it. Nothing was decided.`,
+        ]);
+    }
+  }
+  const answer = await object.decide(n, { approval: id, decision, by: byOf(asker) });
+  switch (answer?.kind) {
+    case "decided":
+      return { ...decidedAnswer(answer.approval, decision), replaces: true };
+    case "over":
+      return { ...alreadyOver(answer.approval), replaces: true };
+    case "not_offered":
+      return refused("not_offered", `It can be answered with ${answer.approval.decisions.join(", ")}`);
+    case "unknown_approval":
+      return refused("approval_not_found", `Run ${runId} has asked for no ${id}`);
+    case undefined:
+      throw unknownRun(runId);
+  }
+}
+
+type Said = Extract<ChatAnswer, { kind: "message" }>;
+
+const WORDS: Record<ApprovalDecision, string> = {
+  accept: "Approved",
+  accept_for_session: "Approved for the session",
+  decline: "Denied",
+  cancel: "Denied, and its turn interrupted",
+};
+
+function decidedAnswer(approval: ApprovalView, decision: ApprovalDecision): Said {
+  return {
+    kind: "message",
+    open: true,
+    outcome: `decided ${approval.id}: ${decision}`,
+    message: approvalMessage(approval, `${WORDS[decision]} by ${approval.decidedBy ?? "somebody"}`),
+  };
+}
+
+function alreadyOver(approval: ApprovalView): Said {
+  const { state, decision, decidedBy } = approval;
+  const how =
+    state === "withdrawn"
+      ? "The step no longer waits for it"
+      : state === "expired"
+        ? "Nobody answered in time, which counts as no"
+        : `Already ${WORDS[decision ?? "decline"].toLowerCase()} by ${decidedBy ?? "somebody"}`;
+  return {
+    kind: "message",
+    outcome: `too late for ${approval.id}: ${state} ${decidedBy ?? ""}`.trimEnd(),
+    message: approvalMessage(approval, how),
+  };
+}
+
+function approvalMessage(approval: ApprovalView, title: string): Said["message"] {
+  const allowed = approval.decision === "accept" || approval.decision === "accept_for_session";
+  return { tone: allowed ? "good" : "stopped", title, lines: [approval.title, approval.runId] };
+}
+
+/** Raises the budget; a run that it has stopped goes on in a new one. */
+export async function raiseBudget(
+  env: Env,
+  asker: Asker,
+  runId: string,
+  addition: BudgetUse,
+): Promise<ChatAnswer> {
+  const words = Object.entries(addition).map(([unit, amount]) => `${amount} ${unit}`);
+  if (words.length === 0) return refused("nothing_to_add", "Say how much to add: tokens, seconds or usd");
+  const located = locateRun(env, runId);
+  const answer = await located.object.raiseBudget(located.n, addition);
+  switch (answer?.kind) {
+    case "raised":
+      return said(`added ${words.join(", ")}`, `Added ${words.join(", ")}`, { lines: [runId] });
+    case "stopped": {
+      const run = await continueRun(located, answer, addition);
+      await presentRuns(env, [run.id], originOf(asker));
+      return started([run]);
+    }
+    case "unlimited":
+      return refused("not_limited", `Its step has no budget of ${answer.units.join(" and ")}`);
+    case "over":
+      return over(answer.run);
+    case undefined:
+      throw unknownRun(runId);
+  }
+}
+
+/** New runs of the event that a run came from, or of an event itself. */
+export async function replay(
+  env: Env,
+  asker: Asker,
+  given: { runId: string } | { eventId: string; flow?: string; step?: string },
+): Promise<ChatAnswer> {
+  const { id, only } =
+    "runId" in given
+      ? await stepOfRun(env, given.runId)
+      : { id: given.eventId, only: { flow: given.flow, step: given.step } };
+  const { runs } = await replayEvent(env, id, only);
+  if (runs.length === 0)
+    return refused("nothing_matched", "Nothing that is deployed now matches this event any more");
+  await presentRuns(
+    env,
+    runs.map((run) => run.id),
+    originOf(asker),
+  );
+  return started(runs);
+}
+
+async function stepOfRun(
+  env: Env,
+  runId: string,
+): Promise<{ id: string; only: { flow: string; step: string } }> {
+  const { object, n } = locateRun(env, runId);
+  const run = await object.runView(n);
+  if (run === undefined) throw unknownRun(runId);
+  return { id: run.eventId, only: { flow: run.flowName, step: run.stepName } };
+}
+
+/** The run's card moves with its output for a while. */
+export async function follow(env: Env, asker: Asker, runId: string): Promise<ChatAnswer> {
+  const { object, n } = locateRun(env, runId);
+  if ((await object.runView(n)) === undefined) throw unknownRun(runId);
+  const done = await askOutbox(env, asker.place.platform, async (outbox) => {
+    await outbox.follow(runId, asker.place, Date.now() + FOLLOW_MS);
+    return true;
+  });
+  return done === true
+    ? said("following", `Followed here for ${FOLLOW_MS / 60_000} minutes`, { lines: [runId] })
+    : refused("no_outbox", "The bot cannot post here now", ["/status says why."]);
+}
+
+function over(run: RunView): ChatAnswer {
+  return refused("run_over", `It is over already: ${run.effectiveStatus}`, [`${nameOf(run)} ${run.id}`]);
+}
+
+function nameOf(run: RunView): string {
+  return `${run.flowName}/${run.stepName}`;
+}
