@@ -12,6 +12,7 @@ import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { runnerRoutes } from "./routes/runners.ts";
 import { steeringRoutes } from "./routes/steering.ts";
+import { telegramRoutes } from "./telegram/webhook.ts";
 
 const SECURITY_HEADERS: Record<string, string> = {
   "cache-control": "no-store",
@@ -39,6 +40,7 @@ app.route("/", runRoutes);
 app.route("/", steeringRoutes);
 app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
+app.route("/", telegramRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

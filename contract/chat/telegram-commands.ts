@@ -14,7 +14,11 @@ export interface TelegramCommand {
 }
 
 export const TELEGRAM_COMMANDS = [
-  { name: "ask", usage: "[project=…] [session=…] <prompt>", description: "Start a Codex run with a prompt" },
+  {
+    name: "ask",
+    usage: "[project=…] [workdir=…] [session=auto|new|reuse] <prompt>",
+    description: "Start a Codex run with a prompt",
+  },
   { name: "say", usage: "[run] <text>", description: "Say something to a run" },
   { name: "steer", usage: "[run] <text>", description: "Say something to a run's present turn" },
   { name: "stop", usage: "[run]", description: "Stop a Codex run" },
@@ -31,9 +35,21 @@ export const TELEGRAM_COMMANDS = [
   { name: "replay", usage: "[run or event]", description: "Run it again" },
   { name: "runners", usage: "", description: "Who works, and why runs wait" },
   { name: "status", usage: "", description: "The edge at a glance" },
-  { name: "codeflow", usage: "on | off | status", description: "Whether relayed sessions may be shown here" },
-  { name: "bind", usage: "flows <names> types <types>", description: "Show the runs of flows here" },
-  { name: "settings", usage: "[name=value …]", description: "Settings of this chat" },
+  {
+    name: "codeflow",
+    usage: "[on | off | status]",
+    description: "Whether relayed sessions may be shown here",
+  },
+  {
+    name: "bind",
+    usage: "[flows <names>] [types <types>] | off",
+    description: "Use the bot here, and show runs of flows",
+  },
+  {
+    name: "settings",
+    usage: "[topics=on|off] [output=…] [safe=on|off] [prompts=on|off] [project=…] …",
+    description: "Settings of this chat",
+  },
   { name: "roles", usage: "[user id] [scopes | none | deny]", description: "Who may do what" },
   { name: "help", usage: "", description: "What this bot understands" },
 ] as const satisfies readonly TelegramCommand[];

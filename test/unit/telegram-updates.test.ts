@@ -219,11 +219,10 @@ describe("words", () => {
   });
 
   test.each([
-    ["a.b", { ok: true, value: { type: "a.b", payload: {} } }],
-    ['a.b {"x": [1]}', { ok: true, value: { type: "a.b", payload: { x: [1] } } }],
-    ["a.b {“x”: “y”}", { ok: true, value: { type: "a.b", payload: { x: "y" } } }],
-    ['a.b {"x": "“y”"}', { ok: true, value: { type: "a.b", payload: { x: "“y”" } } }],
-    ["a.b {", { ok: false, fault: expect.stringContaining("not JSON") as unknown }],
+    ["a.b", { ok: true, value: { type: "a.b", payload: "" } }],
+    ['a.b {"x": [1]}', { ok: true, value: { type: "a.b", payload: '{"x": [1]}' } }],
+    ["a.b {“x”: “y”}", { ok: true, value: { type: "a.b", payload: '{"x": "y"}' } }],
+    ['a.b {"x": "“y”"}', { ok: true, value: { type: "a.b", payload: '{"x": "“y”"}' } }],
     ["", { ok: false, fault: expect.stringContaining("type") as unknown }],
   ])("an event: %s", (text, expected) => {
     expect(typeAndPayload(text)).toEqual(expected);

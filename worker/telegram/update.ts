@@ -42,6 +42,8 @@ export interface CommandRequest extends Asked {
   messageId: number;
   /** In lower case, without slash and bot. */
   name: string;
+  /** It names this bot, so that no other can be meant. */
+  addressed: boolean;
   /** What stands behind it. */
   rest: string;
   repliedTo?: RepliedTo;
@@ -104,7 +106,8 @@ function readMessage(message: TelegramMessage, bot: BotIdentity): TelegramReques
   if (command.bot !== undefined && command.bot !== bot.name?.toLowerCase())
     return { kind: "nothing", why: "a command for another bot" };
   const { name, rest } = command;
-  return { kind: "command", ...asked, messageId: message.message_id, name, rest, ...replied };
+  const addressed = command.bot !== undefined || asked.isPrivate;
+  return { kind: "command", ...asked, messageId: message.message_id, name, addressed, rest, ...replied };
 }
 
 function readPress({

@@ -4,7 +4,6 @@
  */
 import { parseRunId } from "../../contract/ids.ts";
 import { TELEGRAM_COMMANDS, type TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
-import { notJson } from "../../contract/validate.ts";
 
 /** What was read, or what is wrong in words. */
 export type Read<T> = { ok: true; value: T } | { ok: false; fault: string };
@@ -74,25 +73,24 @@ export function runAndApproval(text: string): Read<{ runId?: string; approval?: 
   };
 }
 
-/** An event's type, and its payload as JSON, which is `{}` when absent. */
-export function typeAndPayload(text: string): Read<{ type: string; payload: unknown }> {
+/** An event's type, and its payload as JSON in words, empty when absent. */
+export function typeAndPayload(text: string): Read<{ type: string; payload: string }> {
   const [type, json] = firstWord(text);
   if (type === "") return fault("the type of the event is missing");
-  if (json === "") return { ok: true, value: { type, payload: {} } };
-  try {
-    return { ok: true, value: { type, payload: JSON.parse(straightQuotes(json)) as unknown } };
-  } catch (error) {
-    return fault(`the payload ${notJson(error)}`);
-  }
+  return { ok: true, value: { type, payload: isJson(json) ? json : straightQuotes(json) } };
 }
 
-/** Phones write “…” where "…" is typed; where the text is JSON as it stands, it is left alone. */
+/** Phones write “…” where "…" is typed. */
 function straightQuotes(json: string): string {
+  return json.replaceAll(/[“”„]/g, '"');
+}
+
+function isJson(text: string): boolean {
   try {
-    JSON.parse(json);
-    return json;
+    JSON.parse(text);
+    return true;
   } catch {
-    return json.replaceAll(/[“”„]/g, '"');
+    return false;
   }
 }
 
