@@ -39,7 +39,13 @@ export default defineConfig({
         resolve: {
           alias: { "flow-catalog": new URL("./test/edge/support/flow-catalog.ts", import.meta.url).pathname },
         },
-        test: { name: "edge", include: ["test/edge/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS },
+        test: {
+          name: "edge",
+          include: ["test/edge/**/*.test.ts"],
+          testTimeout: UNIT_TIMEOUT_MS,
+          // Fake chats are servers, which workerd cannot hold.
+          globalSetup: "./test/support/chat-fakes/server.ts",
+        },
       },
       {
         test: {

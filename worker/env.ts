@@ -34,6 +34,8 @@ export interface Env {
   /** Secrets of Standard Webhooks senders (`whsec_…`); a list. */
   WEBHOOK_SECRETS?: string;
 
+  /** Where people reach this edge, `https://…`: what links in chats begin with; without it there are none. */
+  CODEX_FLOW_PUBLIC_URL?: string;
   /** The Discord application: its id, its public key (hex), its bot's token. */
   DISCORD_APPLICATION_ID?: string;
   DISCORD_PUBLIC_KEY?: string;

@@ -56,6 +56,11 @@ export interface PlainPost {
   message: ChatMessage;
 }
 
+/** `full`: too many wait already, and nothing was stored. */
+export interface PostAnswer {
+  status: "accepted" | "duplicate" | "full";
+}
+
 /** Health of a platform's delivery, for `/status` and `codex-flow status`. */
 export interface ChatOutboxStatus {
   waiting: { final: number; event: number; state: number };

@@ -56,6 +56,18 @@ export function beginning(text: string, budget: number, cost: (text: string) => 
   );
 }
 
+/** At most so many UTF-16 units; what is left out shows. */
+export function cut(text: string, most: number): string {
+  return text.length <= most
+    ? text
+    : beginning(text, most, (part) => part.length + ELLIPSIS.length) + ELLIPSIS;
+}
+
+/** Text on one line. */
+export function flat(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim();
+}
+
 /** The longest end that costs no more than `budget`, from the beginning of a line when there is one. */
 export function ending(text: string, budget: number, cost: (text: string) => number): string {
   if (cost(text) <= budget) return text;

@@ -1,59 +1,160 @@
 /**
  * ChatOutbox: one per bot, and the only thing that talks to that bot's platform. It keeps what is to be sent (delivery/) and which
  * runs are shown where (board/); a run's truth stays with its event object, which is asked when a card is drawn.
+ *
+ * Whatever a call asks for is a row when the call is answered, and the alarm is armed with it: what a crash left is
+ * sent without anybody calling.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ChatPlace } from "../../contract/chat/place.ts";
-import type { ChatOrigin } from "../../contract/chat/place.ts";
+import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
 import type { Env } from "../../worker/env.ts";
+import { AlarmSchedule } from "../kit/alarm.ts";
+import type { Board } from "./board/board.ts";
+import { RunBoard } from "./board/run-board.ts";
 import type {
   ChannelFollows,
   ChatOutboxStatus,
   LateReply,
   PlainPost,
+  PostAnswer,
   RunNotice,
   RunNoticeAnswer,
 } from "./calls.ts";
+import { Delivery } from "./delivery/delivery.ts";
+import { DeliveryRows } from "./delivery/rows.ts";
+import { Sender } from "./delivery/sender.ts";
+import { botPlatform } from "./bot.ts";
+
+/** How long after a call the alarm drains what a crash may have left. */
+const DRAIN_AGAIN_MS = 5_000;
+/** Messages that may wait; more posts of others are refused. */
+const WAITING_MAX = 10_000;
 
 export class ChatOutbox extends DurableObject<Env> {
+  readonly #alarm: AlarmSchedule;
+  readonly #delivery: Delivery;
+  readonly #sender: Sender;
+  readonly #board: Board;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const name: ChatPlatform = ctx.id.name?.startsWith("telegram:") === true ? "telegram" : "discord";
+    const { platform, fingerprint } = botPlatform(env, name);
+    const rows = new DeliveryRows(ctx.storage);
+    this.#alarm = new AlarmSchedule(ctx.storage);
+    this.#delivery = new Delivery(rows, platform);
+    this.#sender = new Sender({ rows, platform, fingerprint, now: Date.now });
+    this.#board = new RunBoard({
+      storage: ctx.storage,
+      delivery: this.#delivery,
+      env,
+      platform: name,
+      now: Date.now,
+      wakeBy: (due) => {
+        ctx.waitUntil(this.#alarm.wakeBy(due));
+      },
+    });
+    if (!rows.exists && this.#board.due(Date.now()) === undefined) return;
+    // A platform that lost the alarm would let messages wait for ever, and a new token may be what all wait for: look
+    // at every construction.
+    void ctx.blockConcurrencyWhile(async () => {
+      await this.#alarm.load();
+      await this.#alarm.wakeBy(this.#soon(Date.now()));
+    });
+  }
+
   /** From an event object: cheap, idempotent. */
-  runChanged(_notice: RunNotice): RunNoticeAnswer {
-    throw new Error("not written yet");
+  async runChanged(notice: RunNotice): Promise<RunNoticeAnswer> {
+    const answer = await this.#board.runChanged(notice);
+    await this.#go();
+    return answer;
   }
 
   /** Shows a run in a place, besides those that follow its flow. */
-  present(_runId: string, _origin: ChatOrigin): void {
-    throw new Error("not written yet");
+  async present(runId: string, origin: ChatOrigin): Promise<void> {
+    await this.#board.present(runId, origin);
+    await this.#go();
   }
 
   /** Somebody watches the run there: its card moves with its output until then (epoch ms). */
-  follow(_runId: string, _place: ChatPlace, _until: number): void {
-    throw new Error("not written yet");
+  async follow(runId: string, place: ChatPlace, until: number): Promise<void> {
+    await this.#board.follow(runId, place, until);
+    await this.#go();
   }
 
   /** The run whose thread or topic this is. */
-  runOfThread(_place: ChatPlace): string | undefined {
-    throw new Error("not written yet");
+  runOfThread(place: ChatPlace): string | undefined {
+    return this.#board.runOfThread(place);
   }
 
   /** The newest runs shown in a channel or any of its threads, newest first. */
-  runsOfChannel(_place: ChatPlace): string[] {
-    throw new Error("not written yet");
+  runsOfChannel(place: ChatPlace): string[] {
+    return this.#board.runsOfChannel(place);
   }
 
-  post(_post: PlainPost): void {
-    throw new Error("not written yet");
+  /** Stored when this returns. A key that was posted before is a duplicate, and nothing is posted again. */
+  async post({ key, place, class: deliveryClass, message }: PlainPost): Promise<PostAnswer> {
+    const { waiting } = this.#sender.status();
+    if (waiting.final + waiting.event + waiting.state >= WAITING_MAX) return { status: "full" };
+    const fresh = this.#delivery.post(key, place, deliveryClass, message);
+    await this.#go();
+    return { status: fresh ? "accepted" : "duplicate" };
   }
 
-  reply(_reply: LateReply): void {
-    throw new Error("not written yet");
+  async reply(reply: LateReply): Promise<void> {
+    this.#delivery.reply(reply);
+    await this.#go();
   }
 
-  setFollows(_follows: ChannelFollows): void {
-    throw new Error("not written yet");
+  async setFollows(follows: ChannelFollows): Promise<void> {
+    await this.#board.setFollows(follows);
+    await this.#go();
   }
 
   status(): ChatOutboxStatus {
-    throw new Error("not written yet");
+    return { ...this.#sender.status(), ...this.#board.status() };
   }
+
+  override async alarm(): Promise<void> {
+    this.#alarm.fired();
+    let due: number | undefined = Date.now() + DRAIN_AGAIN_MS;
+    try {
+      due = await this.#work();
+    } finally {
+      await this.#alarm.wakeBy(due);
+    }
+  }
+
+  /** The alarm first, so that a crash from here on loses nothing; then at once, with nobody waiting for it. */
+  async #go(): Promise<void> {
+    const soon = this.#soon(Date.now());
+    if (soon === undefined) return;
+    await this.#alarm.wakeBy(soon);
+    this.ctx.waitUntil(
+      this.#work()
+        .then((due) => this.#alarm.wakeBy(due))
+        .catch((error: unknown) => {
+          console.error(JSON.stringify({ message: "the outbox could not drain", error: String(error) }));
+        }),
+    );
+  }
+
+  /** The board's turn, then what is to be sent, until neither has anything to do now. Resolves with when to go on. */
+  async #work(): Promise<number | undefined> {
+    for (;;) {
+      await this.#board.tick(Date.now());
+      const due = await this.#sender.drain();
+      const boardDue = this.#board.due(Date.now());
+      if (boardDue === undefined || boardDue > Date.now()) return earlier(due, boardDue);
+    }
+  }
+
+  /** When the alarm is to look, should nobody get to it before: undefined when there is nothing to do. */
+  #soon(now: number): number | undefined {
+    return earlier(this.#sender.pending ? now + DRAIN_AGAIN_MS : undefined, this.#board.due(now));
+  }
+}
+
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

@@ -8,13 +8,18 @@ const VERSION_KEY = "schemaVersion";
 export class SqlSchema {
   readonly #storage: DurableObjectStorage;
   readonly #migrations: readonly string[];
+  readonly #versionKey: string;
   #version: number;
 
-  /** @param migrations one SQL text for each version, oldest first; only ever appended to */
-  constructor(storage: DurableObjectStorage, migrations: readonly string[]) {
+  /**
+   * @param migrations one SQL text for each version, oldest first; only ever appended to
+   * @param versionKey where the version is kept: of several groups of tables in one object, each has its own
+   */
+  constructor(storage: DurableObjectStorage, migrations: readonly string[], versionKey = VERSION_KEY) {
     this.#storage = storage;
     this.#migrations = migrations;
-    this.#version = storage.kv.get<number>(VERSION_KEY) ?? 0;
+    this.#versionKey = versionKey;
+    this.#version = storage.kv.get<number>(versionKey) ?? 0;
     // A newer program over older tables brings them up to date before anything reads them.
     if (this.#version > 0) this.ensure();
   }
@@ -28,7 +33,7 @@ export class SqlSchema {
     if (this.#version >= this.#migrations.length) return;
     this.#storage.transactionSync(() => {
       for (const migration of this.#migrations.slice(this.#version)) this.#storage.sql.exec(migration);
-      this.#storage.kv.put(VERSION_KEY, this.#migrations.length);
+      this.#storage.kv.put(this.#versionKey, this.#migrations.length);
     });
     this.#version = this.#migrations.length;
   }

@@ -7,7 +7,7 @@
  * 3. Texts stay what they are: markdown in them is escaped, code cannot leave its fence.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { beginning, drawLines, ELLIPSIS, ending, pagesOf, type Pen } from "../drawing.ts";
+import { beginning, cut, drawLines, ELLIPSIS, ending, flat, pagesOf, type Pen } from "../drawing.ts";
 
 /** Characters over all text displays of a message. */
 export const DISCORD_TEXT_MAX_CHARS = 4_000;
@@ -95,7 +95,7 @@ function ringChars({ mention = [] }: ChatMessage): number {
 }
 
 function headOf({ title }: ChatMessage): string {
-  const oneLine = title.replaceAll(/\s+/g, " ").trim();
+  const oneLine = flat(title);
   if (oneLine === "") return "";
   return `### ${shortened(oneLine, TITLE_MAX_CHARS)}`;
 }
@@ -166,20 +166,10 @@ function linkRow({ links = [] }: ChatMessage): object[] {
   return components.length === 0 ? [] : [{ type: TYPE.row, components }];
 }
 
-function flat(text: string): string {
-  return text.replaceAll(/\s+/g, " ").trim();
-}
-
 /** Escaped, and no longer than that when it is. */
 function shortened(text: string, most: number): string {
   if (escapeMarkdown(text).length <= most) return escapeMarkdown(text);
   return escapeMarkdown(beginning(text, most, (part) => escapeMarkdown(part + ELLIPSIS).length) + ELLIPSIS);
-}
-
-function cut(text: string, most: number): string {
-  return text.length <= most
-    ? text
-    : beginning(text, most, (part) => part.length + ELLIPSIS.length) + ELLIPSIS;
 }
 
 const URL_IN_TEXT = /https?:\/\/[^\s<>\\`*|~"]+/g;

@@ -7,7 +7,7 @@
  * 3. Only those that `mention` names are told; `silent` tells nobody's device.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { beginning, drawLines, ELLIPSIS, ending, pagesOf, type Pen } from "../drawing.ts";
+import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, type Pen } from "../drawing.ts";
 
 /** UTF-16 units of the text that is seen. */
 export const TELEGRAM_TEXT_MAX_CHARS = 4_096;
@@ -161,16 +161,6 @@ function keyboardOf({ buttons = [], links = [] }: ChatMessage): InlineButton[][]
 
 function fitsCallback(action: string): boolean {
   return action !== "" && new TextEncoder().encode(action).length <= CALLBACK_MAX_BYTES;
-}
-
-function flat(text: string): string {
-  return text.replaceAll(/\s+/g, " ").trim();
-}
-
-function cut(text: string, most: number): string {
-  return text.length <= most
-    ? text
-    : beginning(text, most, (part) => part.length + ELLIPSIS.length) + ELLIPSIS;
 }
 
 /** Text as Telegram's HTML shows it unchanged. */

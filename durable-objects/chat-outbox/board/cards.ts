@@ -1,0 +1,243 @@
+/**
+ * A run's status card: how things stand, from a glance at the run and what its channel wants to see. Pure. It says no time
+ * that passes (`since` counts by itself in the reader's client), so that a card changes only when the run does.
+ *
+ * All texts are plain; whoever draws the message escapes them. `safe` leaves out bodies of commands, files and output.
+ */
+import type { ApprovalView } from "../../../contract/approvals.ts";
+import { BUDGET_UNITS, type Budget, type BudgetUse } from "../../../contract/budget.ts";
+import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
+import type { RunView } from "../../../contract/run-view.ts";
+import type { RunGlance } from "../../flow-event/calls.ts";
+import type { OutputMode } from "../calls.ts";
+import { runButtons } from "./buttons.ts";
+
+/** How a place wants to see a run, and what is known besides the run itself. */
+export interface CardView {
+  output: OutputMode;
+  safe: boolean;
+  /** Where the edge is reached: what links begin with. */
+  publicUrl?: string | undefined;
+  /** Tokens that the agent's thread has used. */
+  tokens?: number | undefined;
+}
+
+/** Lines of output on a card, and characters of them in all. */
+const CARD_LINES = 8;
+const CARD_OUTPUT_MAX_CHARS = 1_500;
+/** Any other text on a card. */
+const TEXT_MAX_CHARS = 600;
+const STEP_MAX_CHARS = 120;
+const PIDS_SHOWN = 8;
+const MS_PER_SECOND = 1_000;
+
+export function runCard({ run, eventType, lines, plan }: RunGlance, view: CardView): ChatMessage {
+  const { tone, words } = standing(run);
+  const since = sinceOf(run);
+  const links = logLinks(run.id, view.publicUrl);
+  return {
+    tone,
+    title: `${run.flowName} · ${words}`,
+    lines: [
+      ...waitingLines(run),
+      ...attemptLines(run),
+      ...cancelLines(run),
+      ...approvalLines(run),
+      ...endLines(run),
+    ],
+    fields: [
+      { name: "Step", value: stepOf(run, plan) },
+      ...field("Requested by", requesterOf(run)),
+      ...field("Event", run.requestedBy === undefined ? eventType : undefined),
+      ...field("Runner", run.attempts.at(-1)?.runnerName),
+      ...field("Attempt", run.attempts.length > 1 ? String(run.attempts.length) : undefined),
+      ...field("Budget", budgetOf(run, view.tokens)),
+      ...field("Took", durationOf(run)),
+      { name: "Run", value: run.id },
+    ],
+    ...outputOf(lines, view),
+    ...(since === undefined ? {} : { since }),
+    ...(links.length === 0 ? {} : { links }),
+    buttons: runButtons(run),
+    silent: true,
+  };
+}
+
+/** The card of a run whose event was deleted at its retention. */
+export function goneCard(flow: string, runId: string): ChatMessage {
+  return {
+    tone: "neutral",
+    title: `${flow} · no longer stored`,
+    lines: ["The event of this run has reached its retention age; nothing can be done with it any more."],
+    fields: [{ name: "Run", value: runId }],
+    silent: true,
+  };
+}
+
+export interface Standing {
+  tone: ChatTone;
+  words: string;
+}
+
+/** How a run stands, as a colour and in words. */
+export function standing(run: RunView): Standing {
+  if (run.status === "queued") return { tone: "queued", words: "waits for a runner" };
+  if (run.status === "running") {
+    if (run.cancel !== undefined) return { tone: "stopped", words: "is being canceled" };
+    return pendingOf(run).length > 0
+      ? { tone: "waiting", words: "waits for an approval" }
+      : { tone: "running", words: "running" };
+  }
+  switch (run.effectiveStatus) {
+    case "completed":
+      return { tone: "good", words: "done" };
+    case "changed":
+      return { tone: "good", words: "done, with changes" };
+    case "skipped":
+      return { tone: "neutral", words: "skipped" };
+    case "needs_intervention":
+      return { tone: "attention", words: "needs intervention" };
+    case "blocked":
+      return { tone: "attention", words: "blocked" };
+    case "canceled":
+      return { tone: "stopped", words: "canceled" };
+    default:
+      return { tone: "bad", words: run.errorCode === "lost" ? "lost" : "failed" };
+  }
+}
+
+export function pendingOf(run: RunView): ApprovalView[] {
+  return (run.approvals ?? []).filter(({ state }) => state === "pending");
+}
+
+/** Who asked for it, by name: `ada`, of `discord:123 (ada)`. */
+export function requesterOf({ requestedBy }: RunView): string | undefined {
+  return requestedBy === undefined ? undefined : (/\((.*)\)$/s.exec(requestedBy)?.[1] ?? requestedBy);
+}
+
+export function shortened(text: string, most = TEXT_MAX_CHARS): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+}
+
+export function logLinks(runId: string, publicUrl: string | undefined): { label: string; url: string }[] {
+  const base = publicUrl?.replace(/\/+$/, "") ?? "";
+  return base === "" ? [] : [{ label: "Log", url: `${base}/runs/${runId}/output` }];
+}
+
+/** How long it ran, from its first start to its end. */
+export function durationOf({ startedAt, completedAt }: RunView): string | undefined {
+  if (startedAt === undefined || completedAt === undefined) return undefined;
+  const seconds = Math.max(0, Math.round((Date.parse(completedAt) - Date.parse(startedAt)) / MS_PER_SECOND));
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+/** What it has used of what it may: `1,200 of 5,000 tokens, 12 of 60 seconds`. */
+export function budgetOf(run: RunView, tokens: number | undefined): string | undefined {
+  const stated = run.result?.artifacts?.["budget"] as { used?: BudgetUse; limits?: Budget } | undefined;
+  const used: BudgetUse = { ...(tokens === undefined ? {} : { tokens }), ...stated?.used };
+  const limits = run.budget ?? stated?.limits ?? {};
+  const parts = BUDGET_UNITS.flatMap((unit) => {
+    const [limit, spent] = [limits[unit], used[unit]];
+    if (typeof limit !== "number") return [];
+    return `${typeof spent === "number" ? `${amount(spent)} of ` : ""}${amount(limit)} ${unit}`;
+  });
+  if (parts.length > 0) return parts.join(", ");
+  return tokens === undefined ? undefined : `${amount(tokens)} tokens, no limit`;
+}
+
+function amount(value: number): string {
+  return (Math.round(value * 100) / 100).toLocaleString("en");
+}
+
+function field(name: string, value: string | undefined): { name: string; value: string }[] {
+  return value === undefined || value === "" ? [] : [{ name, value }];
+}
+
+function sinceOf({ status, createdAt, startedAt, completedAt }: RunView): number | undefined {
+  const from = status === "queued" ? createdAt : status === "running" ? startedAt : completedAt;
+  return from === undefined ? undefined : Date.parse(from);
+}
+
+function stepOf(run: RunView, plan: RunGlance["plan"]): string {
+  if (plan === undefined) return run.stepName;
+  const at = plan.current === undefined ? plan.done : plan.done + 1;
+  const current = plan.current === undefined ? "" : `: ${plan.current}`;
+  return shortened(`${run.stepName}, ${Math.min(at, plan.total)} of ${plan.total}${current}`, STEP_MAX_CHARS);
+}
+
+function waitingLines({ status, waiting }: RunView): string[] {
+  return status === "queued" && waiting !== undefined ? [shortened(waiting.message)] : [];
+}
+
+const ENDED: Record<string, string> = { lost: "was lost", timeout: "ran out of time", failed: "failed" };
+
+/** What became of the attempt before the one that counts. */
+function attemptLines({ attempts, status }: RunView): string[] {
+  const before = status === "queued" ? attempts.at(-1) : attempts.at(-2);
+  if (before === undefined) return [];
+  const again = status === "queued" ? "is tried again" : "tried again";
+  const what =
+    before.status === "lost"
+      ? `runner ${before.runnerName} lost`
+      : `attempt ${before.attemptNumber} on ${before.runnerName} ${ENDED[before.status] ?? before.status}`;
+  return [shortened(`${what}, ${again} as attempt ${before.attemptNumber + 1}`)];
+}
+
+function cancelLines(run: RunView): string[] {
+  const { cancel } = run;
+  if (cancel === undefined) return [];
+  const tree = run.attempts.at(-1)?.tree;
+  if (run.status === "running") {
+    const asked = `Cancel asked for by ${shortened(cancel.by)}`;
+    if (cancel.state !== "signalled") return [`${asked}; the runner has not confirmed it yet`];
+    return [`${asked}; signalled, ${survivorText(cancel.survivors ?? [])}`];
+  }
+  if (run.status === "canceled") {
+    if (run.attempts.length === 0) return [`Canceled by ${shortened(cancel.by)} before it started`];
+    if (tree === undefined) return [`Canceled by ${shortened(cancel.by)}`];
+    return [
+      `Canceled by ${shortened(cancel.by)}: ${tree.empty ? "the process tree is empty" : survivorText(tree.survivors)}`,
+    ];
+  }
+  return tree?.empty === false && tree.survivors.length > 0 ? [survivorText(tree.survivors)] : [];
+}
+
+function survivorText(pids: number[]): string {
+  if (pids.length === 0) return "no process is seen any more";
+  const more = pids.length > PIDS_SHOWN ? ` and ${pids.length - PIDS_SHOWN} more` : "";
+  return `still there: ${pids.length === 1 ? "pid" : "pids"} ${pids.slice(0, PIDS_SHOWN).join(", ")}${more}`;
+}
+
+function approvalLines(run: RunView): string[] {
+  const [first, ...more] = pendingOf(run);
+  if (first === undefined) return [];
+  return [
+    shortened(`It asks: ${first.title}`),
+    ...(more.length === 0 ? [] : [`and ${more.length} more approval(s), each in a message of its own`]),
+  ];
+}
+
+/** What a run that is over says of itself. */
+export function endLines(run: RunView): string[] {
+  const chained = run.chained?.filter(({ state }) => state === "refused").length ?? 0;
+  return [
+    ...(run.result?.message === undefined || run.result.message === ""
+      ? []
+      : [shortened(run.result.message)]),
+    ...(run.error === undefined ? [] : [shortened(run.error)]),
+    ...(chained === 0 ? [] : [`${chained} of the events that it asked for were refused`]),
+    ...(run.outputDropped === 0
+      ? []
+      : [`${run.outputDropped} bytes of output beyond the bound of a run are not kept`]),
+  ];
+}
+
+function outputOf(lines: readonly string[], { safe, output }: CardView): Pick<ChatMessage, "code"> {
+  if (safe || output === "minimal") return {};
+  let text = lines.slice(-CARD_LINES).join("\n");
+  if (text.length > CARD_OUTPUT_MAX_CHARS)
+    text = `…${text.slice(-CARD_OUTPUT_MAX_CHARS).replace(/^[\udc00-\udfff]/, "")}`;
+  return text === "" ? {} : { code: { text } };
+}

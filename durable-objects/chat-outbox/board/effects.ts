@@ -1,0 +1,31 @@
+/**
+ * What the board wants said: calls of the delivery, as data. Rules return them; they are carried out in the transaction
+ * that notes them as done, so that nothing is said twice and nothing is forgotten.
+ */
+import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
+import type { ChatPlace } from "../../../contract/chat/place.ts";
+
+/** A place, or the thread of an anchor, wherever that is or will be. */
+export type Target = ChatPlace | { thread: string };
+
+export type BoardEffect =
+  | { kind: "thread"; anchor: string; place: ChatPlace; name: string; first: ChatMessage }
+  | { kind: "card"; anchor: string; target: Target; message: ChatMessage; urgent: boolean }
+  | { kind: "post"; key: string; target: Target; class: DeliveryClass; message: ChatMessage }
+  | { kind: "rewrite"; key: string; message: ChatMessage }
+  | { kind: "close_thread"; anchor: string };
+
+/** What a run is called towards the delivery: `card|run_…|discord:1`. No part of it has the separator. */
+export const anchorOfCard = (runId: string, place: string): string => `card|${runId}|${place}`;
+export const anchorOfThread = (runId: string, place: string): string => `thread|${runId}|${place}`;
+export const keyOfFinal = (runId: string, place: string): string => `final|${runId}|${place}`;
+export const keyOfApproval = (runId: string, place: string, approval: string): string =>
+  `approval|${runId}|${place}|${approval}`;
+export const keyOfItems = (runId: string, place: string, cursor: string, index: number): string =>
+  `items|${runId}|${place}|${cursor}|${index}`;
+
+/** The run whose thread an anchor names. */
+export function runOfAnchor(anchor: string): string | undefined {
+  const [kind, runId] = anchor.split("|");
+  return kind === "thread" ? runId : undefined;
+}

@@ -1,0 +1,254 @@
+/**
+ * What is to be done for a row, and what a row becomes by what was done. Functions of data; the clock is passed in.
+ *
+ * 1. A creation that may have come through is never simply repeated: it has a nonce, or is looked for first.
+ * 2. What changed while a request was under way is still to be done: the row that an outcome meets is read anew, and
+ *    compared with what was sent.
+ */
+import { parsePlaceKey, type ChatPlace } from "../../../contract/chat/place.ts";
+import { cardPaceMs } from "./pace.ts";
+import type { Job, Outcome } from "./platform.ts";
+import type { MessageRow, ThreadRow } from "./rows.ts";
+
+/** What a row's job depends on besides itself. */
+export interface Known {
+  thread(anchor: string): ThreadRow | undefined;
+  forum(channel: string): boolean;
+  /** A group of Telegram's gets another id when it grows; all others stay what they are. */
+  movedTo(channel: string): string;
+  /** Cards are made anew at this age. */
+  repostAfterMs: number | undefined;
+  /** Where to look for a creation of unknown outcome; undefined: nowhere (any more). */
+  probeId(row: MessageRow, place: ChatPlace): string | undefined;
+}
+
+/** `waits`: for its thread; `lost`: its thread is not known any more; `nothing`: it is as it should be. */
+export type Next = Job | "waits" | "lost" | "nothing";
+
+/** The anchor of a row's thread, if that is its target. */
+export function anchorOf({ target }: Pick<MessageRow, "target">): string | undefined {
+  return target.startsWith("@") ? target.slice(1) : undefined;
+}
+
+/** Where a row goes. */
+export function placeOf(
+  row: MessageRow,
+  known: Pick<Known, "thread" | "movedTo">,
+): ChatPlace | "waits" | "lost" {
+  const anchor = anchorOf(row);
+  if (anchor === undefined) return placeOfKey(row.target, known) ?? "lost";
+  const thread = known.thread(anchor);
+  const parent = thread && placeOfKey(thread.parent, known);
+  if (thread === undefined || parent === undefined) return "lost";
+  if (thread.state === "flat") return parent;
+  return thread.state === "open" && thread.id !== undefined ? { ...parent, thread: thread.id } : "waits";
+}
+
+/** The place of a key, wherever that has moved. */
+export function placeOfKey(key: string, { movedTo }: Pick<Known, "movedTo">): ChatPlace | undefined {
+  const place = parsePlaceKey(key);
+  return place && { ...place, channel: movedTo(place.channel) };
+}
+
+/** The channel that a message of this place is in: a thread of Discord's is a channel itself. */
+export function channelIn({ platform, channel, thread }: ChatPlace): string {
+  return platform === "discord" ? (thread ?? channel) : channel;
+}
+
+export function nextFor(row: MessageRow, known: Known, now: number): Next {
+  const { wanted, posted, reply, stale } = row;
+  if (wanted !== undefined && reply !== undefined)
+    return { kind: "answer", key: row.key, reply, message: wanted };
+  if (wanted === undefined) return stale === undefined ? "nothing" : { kind: "delete", at: stale };
+  const place = placeOf(row, known);
+  if (place === "waits" || place === "lost") return place;
+  // What it replaced goes first: two of the same card are worse than a late one.
+  if (posted !== undefined && stale !== undefined) return { kind: "delete", at: stale };
+  if (posted !== undefined && !mustRepost(row, known, now))
+    return { kind: "edit", at: posted, message: wanted };
+  const probe = row.triedAt === undefined ? undefined : known.probeId(row, place);
+  if (probe !== undefined)
+    return { kind: "probe", at: { channel: place.channel, id: probe }, message: wanted };
+  return {
+    kind: "create",
+    place,
+    message: wanted,
+    nonce: row.nonce,
+    ...(place.thread === undefined && known.forum(place.channel)
+      ? { forum: { name: forumName(row, known) } }
+      : {}),
+  };
+}
+
+function mustRepost({ class: deliveryClass, posted }: MessageRow, known: Known, now: number): boolean {
+  const { repostAfterMs } = known;
+  if (deliveryClass !== "state" || repostAfterMs === undefined || posted === undefined) return false;
+  return now - posted.at >= repostAfterMs;
+}
+
+function forumName(row: MessageRow, known: Known): string {
+  const anchor = /^thread:(.*)$/s.exec(row.key)?.[1];
+  return (anchor === undefined ? undefined : known.thread(anchor)?.name) ?? row.wanted?.title ?? "";
+}
+
+/** When the pace of its own card lets a job go, epoch ms. */
+export function dueAt(row: MessageRow, job: Job): number {
+  if (job.kind !== "edit" || row.class !== "state" || row.urgent || row.posted === undefined) return 0;
+  const touched = row.touchedAt ?? 0;
+  return touched + cardPaceMs(touched - row.posted.at);
+}
+
+/** Whose turn it is in a lane, lowest first: posts in their order, then what they show, then cards, then tidying up. */
+export function turnOf(row: MessageRow, job: Job): [rank: number, order: number] {
+  if (job.kind === "delete") return [5, row.seq];
+  if (row.class === "state") {
+    if (row.urgent) return [2, row.seq];
+    // The one that was shown longest ago.
+    return job.kind === "create" && row.posted === undefined ? [3, row.seq] : [4, row.touchedAt ?? 0];
+  }
+  return [job.kind === "edit" ? 1 : 0, row.seq];
+}
+
+/** Which lane goes first when not all can. */
+export function priorityOf(row: MessageRow, job: Job): number {
+  if (job.kind === "delete") return 4;
+  if (row.class === "state") return row.urgent ? 2 : 3;
+  return row.class === "final" ? 0 : 1;
+}
+
+/** What was sent: the hash of its body, and the hash of what the row wants by now. */
+export interface Sent {
+  sent: string;
+  wanted: string | undefined;
+  now: number;
+  /** For a creation after this one. */
+  nonce: string;
+}
+
+/** The row after a job went well. */
+export function afterDone(
+  row: MessageRow,
+  job: Job,
+  done: Extract<Outcome, { kind: "done" }>,
+  { sent, wanted, now, nonce }: Sent,
+): MessageRow {
+  switch (job.kind) {
+    case "create":
+    case "probe": {
+      const channel = done.channel ?? (job.kind === "probe" ? job.at.channel : channelIn(job.place));
+      const at = { channel, id: done.id ?? "", at: now };
+      const { triedAt: _tried, posted, ...rest } = row;
+      const stale = posted ?? row.stale;
+      return settled(
+        {
+          ...rest,
+          posted: at,
+          shown: sent,
+          touchedAt: now,
+          nonce,
+          ...(stale === undefined ? {} : { stale: { channel: stale.channel, id: stale.id } }),
+        },
+        wanted,
+      );
+    }
+    case "edit":
+      return settled({ ...row, shown: sent, touchedAt: now }, wanted);
+    case "answer": {
+      const { reply: _reply, wanted: _wanted, ...rest } = row;
+      return { ...rest, pending: false, touchedAt: now };
+    }
+    case "delete":
+      return withoutStale(row, wanted);
+    case "open_thread":
+    case "close_thread":
+    case "reopen_thread":
+      return row;
+  }
+}
+
+/** The row without its predecessor, which is deleted or was not there. */
+export function withoutStale({ stale: _stale, ...row }: MessageRow, wanted: string | undefined): MessageRow {
+  return settled(row, wanted);
+}
+
+/** What is left to do: what it shows is not what it wants, or an old one still stands. */
+function settled(row: MessageRow, wantedHash: string | undefined): MessageRow {
+  const open = wantedHash !== undefined && wantedHash !== row.shown;
+  if (open) return { ...row, pending: true };
+  const shown = { ...row, urgent: false, pending: row.stale !== undefined };
+  if (row.class === "state" && row.stale === undefined) return shown;
+  // Of what is out, only a card is ever asked for again as it was.
+  const { wanted: _wanted, ...rest } = shown;
+  return row.class === "state" ? shown : rest;
+}
+
+/** The row that shows already what it wants. */
+export function unchanged(row: MessageRow): MessageRow {
+  return settled(row, row.shown);
+}
+
+/** The row whose message is not there any more: a card is made anew, a post that was deleted stays so. */
+export function afterGone(row: MessageRow, nonce: string): MessageRow {
+  const { posted: _posted, shown: _shown, ...rest } = row;
+  return row.class === "state" ? { ...rest, nonce, pending: true } : done(row);
+}
+
+/** Nothing more is done for it. */
+export function done({
+  wanted: _wanted,
+  reply: _reply,
+  stale: _stale,
+  triedAt: _tried,
+  ...row
+}: MessageRow): MessageRow {
+  return { ...row, pending: false, urgent: false };
+}
+
+/** A card that is too old to be edited is made anew at once. */
+export function aged(row: MessageRow): MessageRow {
+  return row.posted === undefined ? row : { ...row, posted: { ...row.posted, at: 0 } };
+}
+
+/** The interaction is over: the answer becomes a message, or nothing. */
+export function afterDeadToken(row: MessageRow): MessageRow {
+  const { reply, ...rest } = row;
+  return reply?.place === undefined ? done(row) : { ...rest, target: reply.place };
+}
+
+/** A thread after a job of its own; undefined: as before. */
+export function threadAfter(
+  thread: ThreadRow,
+  job: Job,
+  outcome: Outcome,
+  now: number,
+): ThreadRow | undefined {
+  const as = (state: ThreadRow["state"], id = thread.id): ThreadRow => ({
+    ...thread,
+    state,
+    ...(id === undefined ? {} : { id }),
+    touchedAt: now,
+  });
+  switch (outcome.kind) {
+    case "done":
+      if (job.kind === "open_thread") return as("open", outcome.id);
+      return as(job.kind === "close_thread" ? "closed" : "open");
+    case "limited":
+    case "blocked":
+    case "retry":
+    case "halt":
+    case "moved":
+      return undefined;
+    case "message_gone":
+    case "too_old":
+    case "thread_closed":
+    case "thread_gone":
+    case "no_threads":
+    case "forum":
+    case "token_dead":
+    case "park":
+    case "drop":
+    case "refused":
+      // Whatever else: closing it is not worth a second try, and without a thread the channel itself takes the messages.
+      return as(job.kind === "close_thread" ? "closed" : "flat");
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * How Discord is spoken to: each job as a request of its REST interface (v10). Sources: discord-api-docs, topics
+ * "Rate Limits", "Message", "Channel", "Receiving and Responding".
+ *
+ * A message is created with `nonce` and `enforce_nonce`: for some minutes, the same nonce again answers with the
+ * message that is there. A thread of a text channel hangs on its first message and has its id, so that it cannot be made twice either.
+ */
+import type { ChatMessage } from "../../../contract/chat/message.ts";
+import type { ChatPlace } from "../../../contract/chat/place.ts";
+import type { Job, Lane, Pace, PlatformRequest } from "../delivery/platform.ts";
+import { cut, flat } from "../drawing.ts";
+import { drawDiscord, DISCORD_SUPPRESS_NOTIFICATIONS, type DiscordBody } from "./message.ts";
+
+export const DISCORD_DEFAULT_URL = "https://discord.com/api/v10";
+/** Required form; without it Discord may block (40333). */
+export const DISCORD_USER_AGENT = "DiscordBot (https://github.com/codex-flow-edge/codex-flow-edge, 0.1.0)";
+
+/** A Worker waits for the headers of six connections at most; the bot's global limit is 50 a second. */
+export const DISCORD_PACE: Pace = {
+  perSecond: 40,
+  burst: 5,
+  inFlight: 6,
+  laneEveryMs: () => 0,
+  // The usual bucket of messages: five in five seconds.
+  restMs: () => 5_000,
+};
+
+const THREAD_NAME_MAX_CHARS = 100;
+const UNNAMED = "run";
+/** Minutes without activity after which Discord hides a thread: a week. */
+const AUTO_ARCHIVE_MINUTES = 10_080;
+
+/** The channel that Discord knows a place as: threads are channels. */
+export function discordChannel({ channel, thread }: ChatPlace): string {
+  return thread ?? channel;
+}
+
+export function discordThreadName(name: string): string {
+  return cut(flat(name), THREAD_NAME_MAX_CHARS) || UNNAMED;
+}
+
+export function discordLane(job: Job): Lane {
+  switch (job.kind) {
+    case "create": {
+      const channel = discordChannel(job.place);
+      const route = job.forum === undefined ? "POST messages" : "POST threads";
+      return { name: `create ${channel}`, route, major: channel };
+    }
+    case "edit":
+    case "probe":
+      return { name: `edit ${job.at.channel}`, route: "PATCH message", major: job.at.channel };
+    case "delete":
+      return { name: `delete ${job.at.channel}`, route: "DELETE message", major: job.at.channel };
+    case "answer":
+      return { name: `answer ${job.key}`, route: "PATCH @original", major: job.key };
+    case "open_thread":
+      return { name: `thread ${job.parent.channel}`, route: "POST thread", major: job.parent.channel };
+    case "close_thread":
+    case "reopen_thread":
+      return { name: `channel ${job.id}`, route: "PATCH channel", major: job.id };
+  }
+}
+
+export function discordRequest(job: Job): PlatformRequest {
+  switch (job.kind) {
+    case "create": {
+      const { body } = drawDiscord(job.message);
+      const channel = discordChannel(job.place);
+      if (job.forum !== undefined)
+        return {
+          method: "POST",
+          path: `/channels/${channel}/threads`,
+          body: { name: job.forum.name, auto_archive_duration: AUTO_ARCHIVE_MINUTES, message: body },
+        };
+      return {
+        method: "POST",
+        path: `/channels/${channel}/messages`,
+        body: { ...body, nonce: job.nonce, enforce_nonce: true },
+      };
+    }
+    case "edit":
+    case "probe":
+      return {
+        method: "PATCH",
+        path: `/channels/${job.at.channel}/messages/${job.at.id}`,
+        body: editBody(job.message),
+      };
+    case "delete":
+      return { method: "DELETE", path: `/channels/${job.at.channel}/messages/${job.at.id}` };
+    case "answer":
+      return {
+        method: "PATCH",
+        path: `/webhooks/${job.reply.applicationId}/${encodeURIComponent(job.reply.token)}/messages/@original`,
+        body: editBody(job.message),
+        anonymous: true,
+      };
+    case "open_thread":
+      return {
+        method: "POST",
+        path: `/channels/${job.parent.channel}/messages/${job.starter ?? ""}/threads`,
+        body: { name: job.thread.name, auto_archive_duration: AUTO_ARCHIVE_MINUTES },
+      };
+    case "close_thread":
+      return { method: "PATCH", path: `/channels/${job.id}`, body: { archived: true } };
+    case "reopen_thread":
+      return { method: "PATCH", path: `/channels/${job.id}`, body: { archived: false } };
+  }
+}
+
+/** An edit never rings, and Discord takes no such flag with it. */
+function editBody(message: ChatMessage): DiscordBody {
+  const { body } = drawDiscord(message);
+  return { ...body, flags: body.flags & ~DISCORD_SUPPRESS_NOTIFICATIONS };
+}
+
+/** What makes a drawn message this one. */
+export function discordShown(message: ChatMessage): string {
+  return JSON.stringify(editBody(message));
+}
