@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
+import { discordRoutes } from "./routes/discord.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -41,6 +42,7 @@ app.route("/", steeringRoutes);
 app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
 app.route("/", telegramRoutes);
+app.route("/", discordRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

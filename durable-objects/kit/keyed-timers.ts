@@ -17,7 +17,8 @@ export class KeyedTimers {
   }
 
   stop(key: string): void {
-    clearTimeout(this.#timers.get(key) ?? null);
+    const timer = this.#timers.get(key);
+    if (timer !== undefined) clearTimeout(timer);
     this.#timers.delete(key);
   }
 }

@@ -347,7 +347,7 @@ describe("a button", () => {
       text: expect.stringContaining("may not") as unknown,
     });
     expect((await runOf(runId)).status).not.toBe("canceled");
-    const ada = await person("ada", "run:start");
+    const ada = await person("ada", "run:reply");
     await take(message(group, admin, `/roles ${ada.id} none`));
     await take(press(group, ada, action("cancel", runId)));
     expect((await auditOf(ada)).at(-1)?.verdict).toBe("denied");
@@ -417,7 +417,7 @@ describe("an approval", () => {
     const { runId, link } = await startedRun(group);
     const ada = await person("ada", "run:approve");
     await take(message(group, ada, `/approve ${runId}`));
-    expect(await lastWords(group)).toContain("waits for no approval");
+    expect(await lastWords(group)).toContain("waits for no leave");
     await askLeave(link);
     await take(message(group, ada, `/deny ${runId}`));
     expect((await runOf(runId)).approvals?.[0]).toMatchObject({ state: "decided", decision: "decline" });

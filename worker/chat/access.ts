@@ -27,12 +27,12 @@ type Denial = Extract<Admission, { verdict: "denied" }>;
  * Admits the request, acts, and notes what came of it. What the act throws as a FlowError is an answer, anything else is
  * noted and thrown on.
  */
-export async function withAdmission(
+export async function withAdmission<Answer extends { kind: string }>(
   env: Env,
   asker: Asker,
   asked: Asked,
-  act: (scopes: ReadonlySet<ChatScope>) => Promise<ChatAnswer> | ChatAnswer,
-): Promise<ChatAnswer> {
+  act: (scopes: ReadonlySet<ChatScope>) => Promise<Answer> | Answer,
+): Promise<Answer | ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
   const { tenant, user, roles, administrator, place } = asker;
   const admission = await access.admit({
@@ -49,7 +49,7 @@ export async function withAdmission(
   if (admission.verdict === "denied") return denied(asker, asked, admission);
   try {
     const answer = await act(new Set(admission.scopes));
-    await access.conclude(admission.row, "outcome" in answer ? answer.outcome : answer.kind);
+    await access.conclude(admission.row, "outcome" in answer ? String(answer.outcome) : answer.kind);
     return answer;
   } catch (error) {
     if (!(error instanceof FlowError)) {

@@ -85,7 +85,8 @@ export async function decide(env: Env, asker: Asker, given: Decision): Promise<C
     case "decided":
       return { ...decidedAnswer(answer.approval, decision), replaces: true };
     case "over":
-      return { ...alreadyOver(answer.approval), replaces: true };
+      // Who decided has changed the message already; one that nobody decided is taken away here.
+      return { ...alreadyOver(answer.approval), replaces: answer.approval.state !== "decided" };
     case "not_offered":
       return refused("not_offered", `It can be answered with ${answer.approval.decisions.join(", ")}`);
     case "unknown_approval":

@@ -10,6 +10,7 @@ import { OUTPUT_MODES } from "../../durable-objects/chat-outbox/calls.ts";
 import { SESSION_POLICIES, type SettingsChange } from "../../durable-objects/channel-settings/settings.ts";
 import type { Env } from "../env.ts";
 import { refused, said, type ChatAnswer } from "../chat/answer.ts";
+import { openApprovals } from "../chat/approvals.ts";
 import type { Asker } from "../chat/asker.ts";
 import { faultsOfAll } from "../chat/faults.ts";
 import { runMeant } from "../chat/located.ts";
@@ -18,7 +19,6 @@ import { ask, dispatch } from "../chat/start.ts";
 import { status } from "../chat/status.ts";
 import { cancel, decide, raiseBudget, replay, say } from "../chat/steer.ts";
 import { dryRun, listEvents, listRuns, logs, runners, showRun } from "../chat/watch.ts";
-import { openApproval } from "./open-approval.ts";
 import type { RepliedTo } from "./update.ts";
 import {
   firstWord,
@@ -61,8 +61,8 @@ export const COMMANDS: Record<TelegramCommandName, Command> = {
   ask: { scope: "run:start", acknowledged: true, run: askCodex },
   say: { scope: "run:reply", about: "run", acknowledged: true, run: sayToRun },
   steer: { scope: "run:reply", about: "run", acknowledged: true, run: sayToRun },
-  stop: { scope: "run:start", about: "run", run: cancelRun },
-  cancel: { scope: "run:start", about: "run", run: cancelRun },
+  stop: { scope: "run:reply", about: "run", run: cancelRun },
+  cancel: { scope: "run:reply", about: "run", run: cancelRun },
   approve: { scope: "run:approve", about: "run", run: (call) => decideApproval(call, "accept", "approve") },
   deny: { scope: "run:approve", about: "run", run: (call) => decideApproval(call, "decline", "deny") },
   budget: { scope: "run:approve", about: "run", run: addBudget },
@@ -103,7 +103,7 @@ export const COMMANDS: Record<TelegramCommandName, Command> = {
   replay: { scope: "run:start", about: "run", acknowledged: true, run: replayRunOrEvent },
   runners: { scope: "run:read", run: ({ env }) => runners(env) },
   status: { scope: "run:read", run: ({ env, asker, scopes }) => status(env, asker, scopes) },
-  codeflow: { scope: (rest) => (isStatus(rest) ? "run:read" : "admin"), run: codeflow },
+  codeflow: { scope: (rest) => (isStatus(rest) ? "run:read" : "run:start"), run: codeflow },
   bind: { scope: "admin", run: bind },
   settings: { scope: (rest) => (rest === "" ? "run:read" : "admin"), run: settings },
   roles: { scope: "admin", run: roles },
@@ -152,7 +152,17 @@ function decideApproval(
 ): Promise<ChatAnswer> {
   return withRead(name, runAndApproval(rest), async ({ approval }) => {
     const id = await runMeant(env, asker, runId);
-    return decide(env, asker, { runId: id, approval: approval ?? (await openApproval(env, id)), decision });
+    if (approval !== undefined) return decide(env, asker, { runId: id, approval, decision });
+    const open = await openApprovals(env, id);
+    const [only] = open;
+    if (only === undefined) return refused("nothing_open", "This run waits for no leave", [id]);
+    if (open.length > 1)
+      return refused(
+        "several_open",
+        "It asks leave for several things: say which",
+        open.map((one) => `${one.id}: ${one.title}`),
+      );
+    return decide(env, asker, { runId: id, approval: only.id, decision });
   });
 }
 
@@ -239,16 +249,17 @@ function setOption(change: SettingsChange, name: SettingName, value: string): bo
       return set(output, (given) => (change.output = given));
     case "session":
       return set(session, (given) => (change.session = given));
+    // One takes the place of the other.
     case "project":
-      return set(text, (given) => (change.project = given));
+      return set(text, (given) => Object.assign(change, { project: given, workdir: null }));
     case "workdir":
-      return set(text, (given) => (change.workdir = given));
+      return set(text, (given) => Object.assign(change, { project: null, workdir: given }));
     case "unfollow":
       return set({ flows: [value], types: [value] }, (given) => (change.unfollow = given));
   }
 }
 
-function set<T>(value: T | undefined, keep: (value: T) => void): boolean {
+function set<T>(value: T | undefined, keep: (value: T) => unknown): boolean {
   if (value === undefined) return false;
   keep(value);
   return true;

@@ -8,10 +8,10 @@ import {
   type ChatAction,
   type ChatActionName,
 } from "../../contract/chat/action.ts";
-import type { ChatScope } from "../../contract/chat/scopes.ts";
 import { shortRunId } from "../../contract/chat/short-id.ts";
 import type { Env } from "../env.ts";
 import { withAdmission } from "../chat/access.ts";
+import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { refused, said, type ChatAnswer } from "../chat/answer.ts";
 import type { Asker } from "../chat/asker.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
@@ -22,42 +22,36 @@ import { safely } from "./safely.ts";
 import type { PressRequest } from "./update.ts";
 
 interface Act {
-  scope: ChatScope;
-  /** The answer is something to read, or to press: it is posted. */
+  /** The answer is something to read: it is posted. */
   posts?: boolean;
   run(env: Env, asker: Asker, action: ChatAction): Promise<ChatAnswer> | ChatAnswer;
 }
 
 const ACTS: Record<ChatActionName, Act> = {
-  cancel: { scope: "run:start", run: (env, asker, { runId }) => cancel(env, asker, runId) },
-  replay: { scope: "run:start", run: (env, asker, { runId }) => replay(env, asker, { runId }) },
-  follow: { scope: "run:read", run: (env, asker, { runId }) => follow(env, asker, runId) },
-  logs: { scope: "run:read", posts: true, run: (env, asker, { runId }) => logs(env, asker, runId) },
-  diff: { scope: "run:read", posts: true, run: (env, _asker, { runId }) => diff(env, runId) },
+  cancel: { run: (env, asker, { runId }) => cancel(env, asker, runId) },
+  replay: { run: (env, asker, { runId }) => replay(env, asker, { runId }) },
+  follow: { run: (env, asker, { runId }) => follow(env, asker, runId) },
+  logs: { posts: true, run: (env, asker, { runId }) => logs(env, asker, runId) },
+  diff: { posts: true, run: (env, _asker, { runId }) => diff(env, runId) },
   details: {
-    scope: "run:read",
     posts: true,
     run: (env, _asker, { runId, more = "" }) => approvalDetails(env, runId, more),
   },
+  // Telegram has no forms.
   reply: {
-    scope: "run:reply",
     run: (_env, _asker, { runId }) =>
       said("told how", "Reply to a message of this run, or write in its topic", {
         lines: [`or: /say ${runId} …`],
       }),
   },
   budget: {
-    scope: "run:approve",
     run: (_env, _asker, { runId }) =>
       said("told how", "Say how much more:", { lines: [`/budget ${runId} tokens=100000`] }),
   },
-  approve: { scope: "run:approve", run: (env, asker, action) => decided(env, asker, action, "accept") },
-  approve_session: {
-    scope: "run:approve",
-    run: (env, asker, action) => decided(env, asker, action, "accept_for_session"),
-  },
-  deny: { scope: "run:approve", run: (env, asker, action) => decided(env, asker, action, "decline") },
-  confirm: { scope: "run:approve", run: confirm },
+  approve: { run: (env, asker, action) => decided(env, asker, action, "accept") },
+  approve_session: { run: (env, asker, action) => decided(env, asker, action, "accept_for_session") },
+  deny: { run: (env, asker, action) => decided(env, asker, action, "decline") },
+  confirm: { run: confirm },
 };
 
 export async function press(
@@ -68,8 +62,8 @@ export async function press(
   const action = data.length > ACTION_MAX_BYTES ? undefined : parseAction(data);
   if (action === undefined) return toast(callbackId, "This button is out of date", true);
   const { act, runId } = action;
-  const { scope, posts = false, run } = ACTS[act];
-  const answer = await withAdmission(env, asker, { scope, act, subject: runId }, () =>
+  const { posts = false, run } = ACTS[act];
+  const answer = await withAdmission(env, asker, { scope: ACTION_SCOPES[act], act, subject: runId }, () =>
     safely(() => run(env, asker, action)),
   );
   const isPosted =

@@ -343,6 +343,6 @@ async function withTimeout<T>(work: Promise<T>): Promise<T> {
   try {
     return await Promise.race([work, late]);
   } finally {
-    clearTimeout(timer ?? null);
+    clearTimeout(timer);
   }
 }

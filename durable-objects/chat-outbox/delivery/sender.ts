@@ -175,7 +175,7 @@ export class Sender {
     try {
       await Promise.race([...underWay, woken]);
     } finally {
-      clearTimeout(timer ?? null);
+      clearTimeout(timer);
     }
   }
 

@@ -1,0 +1,78 @@
+/** Presses of buttons, and choices. A message stands for ever, so what its button says is read as a stranger's word. */
+import type { APIMessageComponentInteraction } from "discord-api-types/v10";
+import { parseAction, type ChatAction } from "../../contract/chat/action.ts";
+import { ACTION_SCOPES } from "../chat/action-scopes.ts";
+import { refused } from "../chat/answer.ts";
+import type { Asked } from "../chat/access.ts";
+import { cancel, decide, follow, replay } from "../chat/steer.ts";
+import { approvalDetails, diff, logs } from "../chat/watch.ts";
+import type { DiscordAnswer } from "./answers.ts";
+import type { Invocation } from "./commands/command.ts";
+import { GRANT_CHOICE, grantChosen } from "./commands/deployment.ts";
+import { budgetForm, sayForm } from "./forms.ts";
+import { chosen } from "./interaction.ts";
+
+/** What a press asks for, and does once it is admitted. */
+export interface Press {
+  asked: Asked;
+  act(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
+}
+
+const SUBJECT = /^(role|user):\d{1,20}$/;
+
+export function pressOf(interaction: APIMessageComponentInteraction): Press {
+  const { custom_id: customId } = interaction.data;
+  const subject = customId.startsWith(GRANT_CHOICE) ? customId.slice(GRANT_CHOICE.length) : undefined;
+  if (subject !== undefined && SUBJECT.test(subject))
+    return {
+      asked: { scope: "admin", act: "roles set", subject },
+      act: (invocation) => grantChosen(invocation, subject, chosen(interaction)),
+    };
+  const action = parseAction(customId);
+  if (action === undefined) return outOfDate("button");
+  return {
+    asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
+    act: (invocation) => perform(action, invocation),
+  };
+}
+
+/** Something that no version of ours reads: it starts nothing, and is written down all the same. */
+export function outOfDate(what: string): Press {
+  return {
+    asked: { act: `unknown ${what}` },
+    act: () => refused("out_of_date", `This ${what} is out of date`, ["Ask again with a command."]),
+  };
+}
+
+function perform(
+  { act, runId, more }: ChatAction,
+  { env, asker }: Invocation,
+): Promise<DiscordAnswer> | DiscordAnswer {
+  const approval = more ?? "";
+  switch (act) {
+    case "cancel":
+      return cancel(env, asker, runId);
+    case "reply":
+      return sayForm(runId);
+    case "follow":
+      return follow(env, asker, runId);
+    case "logs":
+      return logs(env, asker, runId);
+    case "replay":
+      return replay(env, asker, { runId });
+    case "diff":
+      return diff(env, runId);
+    case "budget":
+      return budgetForm(runId);
+    case "approve":
+      return decide(env, asker, { runId, approval, decision: "accept" });
+    case "approve_session":
+      return decide(env, asker, { runId, approval, decision: "accept_for_session" });
+    case "deny":
+      return decide(env, asker, { runId, approval, decision: "decline" });
+    case "details":
+      return approvalDetails(env, runId, approval);
+    case "confirm":
+      return refused("out_of_date", "Press Approve again: this is its second step");
+  }
+}

@@ -1,0 +1,147 @@
+/** Forms (modals). What a form needs to know stands in its fields; its custom id says what it is, and of which run. */
+import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
+import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
+import type { ChatAnswer } from "../chat/answer.ts";
+import type { SessionPolicy } from "../../durable-objects/channel-settings/settings.ts";
+
+export interface Form {
+  kind: "form";
+  outcome: string;
+  modal: { custom_id: string; title: string; components: object[] };
+}
+
+/** Forms that belong to no run, by their custom ids. */
+export const FORM = { dispatch: "v1:form:dispatch", dryRun: "v1:form:dry-run", ask: "v1:form:ask" } as const;
+
+const LABEL = 18;
+const TEXT_INPUT = 4;
+const SELECT = 3;
+const STYLE = { short: 1, paragraph: 2 } as const;
+const TITLE_MAX_CHARS = 45;
+/** Of a text field, by Discord. */
+const FIELD_MAX_CHARS = 4_000;
+
+interface Field {
+  id: string;
+  label: string;
+  description?: string;
+  long?: boolean;
+  required?: boolean;
+  most?: number;
+  value?: string | undefined;
+}
+
+function form(customId: string, title: string, fields: Field[], more: object[] = []): Form {
+  return {
+    kind: "form",
+    outcome: "opened a form",
+    modal: {
+      custom_id: customId,
+      title: title.slice(0, TITLE_MAX_CHARS),
+      components: [...fields.map(textField), ...more],
+    },
+  };
+}
+
+function textField({ id, label, description, long, required = true, most, value }: Field): object {
+  const limit = Math.min(most ?? FIELD_MAX_CHARS, FIELD_MAX_CHARS);
+  return {
+    type: LABEL,
+    label,
+    ...(description === undefined ? {} : { description }),
+    component: {
+      type: TEXT_INPUT,
+      custom_id: id,
+      style: long === true ? STYLE.paragraph : STYLE.short,
+      required,
+      max_length: limit,
+      ...(value === undefined || value === "" ? {} : { value: value.slice(0, limit) }),
+    },
+  };
+}
+
+export function payloadForm(which: "dispatch" | "dryRun", type: string): Form {
+  const title = which === "dispatch" ? "Send an event" : "What would an event start?";
+  return form(FORM[which], title, [
+    { id: "type", label: "Type", most: 128, value: type },
+    { id: "payload", label: "Payload", description: "JSON; empty for {}", long: true, required: false },
+  ]);
+}
+
+export function askForm(given: {
+  prompt?: string | undefined;
+  project?: string | undefined;
+  workdir?: string | undefined;
+  session?: SessionPolicy | undefined;
+}): Form {
+  const { prompt, project, workdir, session } = given;
+  return form(
+    FORM.ask,
+    "Ask Codex",
+    [
+      { id: "prompt", label: "What to do", long: true, value: prompt },
+      {
+        id: "project",
+        label: "Project",
+        description: "Empty: what the channel says",
+        required: false,
+        most: 128,
+        value: project,
+      },
+      { id: "workdir", label: "Folder", required: false, most: 1_024, value: workdir },
+    ],
+    [
+      {
+        type: LABEL,
+        label: "Session",
+        component: {
+          type: SELECT,
+          custom_id: "session",
+          required: false,
+          options: [
+            { label: "As the channel says", value: "channel", default: session === undefined },
+            { label: "Go on if there is one", value: "auto", default: session === "auto" },
+            { label: "A new one", value: "new", default: session === "new" },
+            { label: "Go on, or fail", value: "reuse", default: session === "reuse" },
+          ],
+        },
+      },
+    ],
+  );
+}
+
+export function sayForm(runId: string): Form {
+  return form(actionId("reply", runId), "Say something to Codex", [
+    { id: "text", label: "What to say", long: true, most: MESSAGE_MAX_CHARS },
+  ]);
+}
+
+export function budgetForm(runId: string): Form {
+  return form(actionId("budget", runId), "Give it more", [
+    { id: "tokens", label: "Tokens to add", required: false, most: 12 },
+    { id: "seconds", label: "Seconds to add", required: false, most: 12 },
+    { id: "usd", label: "Dollars to add", required: false, most: 12 },
+  ]);
+}
+
+/** For the session too: `<approval>:s`. */
+export const FOR_SESSION = ":s";
+
+export function confirmForm({
+  runId,
+  approval,
+  decision,
+  title,
+  shortId,
+}: Extract<ChatAnswer, { kind: "confirm" }>): Form {
+  const more = decision === "accept_for_session" ? approval + FOR_SESSION : approval;
+  return form(actionId("confirm", runId, more), "This leaves the sandbox", [
+    { id: "run", label: `Type ${shortId} to allow it`, description: title.slice(0, 100), most: 20 },
+  ]);
+}
+
+/** A custom id may have 100 characters, more than an action that has to fit Telegram as well. */
+function actionId(act: ChatActionName, runId: string, more?: string): string {
+  const encoded = encodeAction({ act, runId, ...(more === undefined ? {} : { more }) });
+  return encoded ?? `v1:${act}:${runId}${more === undefined ? "" : `:${more}`}`.slice(0, 100);
+}

@@ -1,0 +1,59 @@
+/** Forms that were sent off. */
+import type { APIModalSubmitInteraction } from "discord-api-types/v10";
+import { parseAction } from "../../contract/chat/action.ts";
+import { ACTION_SCOPES } from "../chat/action-scopes.ts";
+import { ask, dispatch } from "../chat/start.ts";
+import { decide, raiseBudget, say } from "../chat/steer.ts";
+import { dryRun } from "../chat/watch.ts";
+import { additionIn, askOf } from "./commands/codex.ts";
+import { outOfDate, type Press } from "./components.ts";
+import { FOR_SESSION, FORM } from "./forms.ts";
+import { readForm } from "./interaction.ts";
+
+export function submissionOf(interaction: APIModalSubmitInteraction): Press {
+  const fields = readForm(interaction);
+  const { custom_id: customId } = interaction.data;
+  const event = { type: fields.text("type")?.trim() ?? "", payload: fields.text("payload") ?? "" };
+  switch (customId) {
+    case FORM.dispatch:
+      return {
+        asked: { scope: "run:start", act: "flow dispatch", subject: event.type },
+        act: ({ env, asker }) => dispatch(env, asker, event),
+      };
+    case FORM.dryRun:
+      return {
+        asked: { scope: "run:read", act: "flow dry-run", subject: event.type },
+        act: () => dryRun(event),
+      };
+    case FORM.ask:
+      return {
+        asked: { scope: "run:start", act: "codex ask" },
+        act: ({ env, asker }) => ask(env, asker, askOf(fields)),
+      };
+    default:
+      return ofRun(customId, fields);
+  }
+}
+
+function ofRun(customId: string, fields: ReturnType<typeof readForm>): Press {
+  const action = parseAction(customId);
+  if (action === undefined) return outOfDate("form");
+  const { act, runId, more = "" } = action;
+  const asked = { scope: ACTION_SCOPES[act], act, subject: runId };
+  if (act === "reply")
+    return { asked, act: ({ env, asker }) => say(env, asker, runId, fields.text("text") ?? "") };
+  if (act === "budget")
+    return { asked, act: ({ env, asker }) => raiseBudget(env, asker, runId, additionIn(fields)) };
+  if (act !== "confirm") return outOfDate("form");
+  const forSession = more.endsWith(FOR_SESSION);
+  return {
+    asked,
+    act: ({ env, asker }) =>
+      decide(env, asker, {
+        runId,
+        approval: forSession ? more.slice(0, -FOR_SESSION.length) : more,
+        decision: forSession ? "accept_for_session" : "accept",
+        confirmation: fields.text("run") ?? "",
+      }),
+  };
+}
