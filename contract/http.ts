@@ -5,6 +5,7 @@
 import Type, { type TSchema } from "typebox";
 import { ApprovalView, DecideRequest } from "./approvals.ts";
 import { BudgetRequest } from "./budget.ts";
+import { ChatOutboxView, ChatPostAnswer, ChatPostRequest } from "./chat/requests.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
@@ -309,6 +310,21 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "The flows that are deployed",
     scopes: ["runs:read"],
     success: { status: 200, schema: Type.Object({ flows: Type.Array(FlowView) }) },
+  },
+  {
+    method: "post",
+    path: "/chat/messages",
+    summary: "Say something in a channel. 202 means that it is stored, and will be sent once",
+    scopes: ["admin"],
+    body: ChatPostRequest,
+    success: { status: 202, schema: ChatPostAnswer },
+  },
+  {
+    method: "get",
+    path: "/chat/status",
+    summary: "How delivery to the chats stands, a bot each",
+    scopes: ["runs:read"],
+    success: { status: 200, schema: Type.Object({ outboxes: Type.Array(ChatOutboxView) }) },
   },
   {
     method: "get",

@@ -52,6 +52,15 @@ export const MESSAGE_MAX_CHARS = 8 * KIB;
 export const MESSAGES_PENDING_MAX = 32;
 export const MESSAGES_KEPT_PER_RUN = 64;
 
+/** What a script says in a chat; the whole request is bounded besides. */
+export const CHAT_KEY_MAX_CHARS = 128;
+export const CHAT_TITLE_MAX_CHARS = 256;
+export const CHAT_LINES_MAX = 1000;
+export const CHAT_LINE_MAX_CHARS = 8 * KIB;
+export const CHAT_CODE_MAX_CHARS = 32 * KIB;
+/** Messages of one bot that may wait; more are refused. */
+export const CHAT_WAITING_MAX = 10_000;
+
 /** The largest budget of a step, and the largest addition. */
 export const BUDGET_TOKENS_MAX = 1_000_000_000;
 export const BUDGET_SECONDS_MAX = 7 * 86_400;

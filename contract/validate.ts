@@ -7,6 +7,7 @@ import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
 import type { TelegramUpdate } from "./chat/telegram-update.ts";
+import type { ChatPostRequest } from "./chat/requests.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
@@ -98,6 +99,9 @@ export function checkDecideRequest(value: unknown): Checked<DecideRequest> {
 }
 export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
   return checked(compiled.MessageRequest, value);
+}
+export function checkChatPostRequest(value: unknown): Checked<ChatPostRequest> {
+  return checked(compiled.ChatPostRequest, value);
 }
 export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
   return checked(compiled.BudgetRequest, value);

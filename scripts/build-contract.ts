@@ -12,6 +12,7 @@ import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
 import { TelegramUpdate } from "../contract/chat/telegram-update.ts";
+import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
 import { CancelRequest, ReplayRequest } from "../contract/http.ts";
 import { MessageRequest } from "../contract/messages.ts";
@@ -36,7 +37,16 @@ export async function buildContract(): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeValidators(
     `${folder}/validators`,
-    { FlowEventInput, ReplayRequest, CancelRequest, AgentItem, DecideRequest, MessageRequest, BudgetRequest },
+    {
+      FlowEventInput,
+      ReplayRequest,
+      CancelRequest,
+      AgentItem,
+      DecideRequest,
+      MessageRequest,
+      BudgetRequest,
+      ChatPostRequest,
+    },
     { allErrors: true },
   );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.

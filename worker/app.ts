@@ -7,6 +7,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
 import { discordRoutes } from "./routes/discord.ts";
+import { chatRoutes } from "./routes/chat.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -43,6 +44,7 @@ app.route("/", runnerRoutes);
 app.route("/", flowRoutes);
 app.route("/", telegramRoutes);
 app.route("/", discordRoutes);
+app.route("/", chatRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

@@ -7,6 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
+import { CHAT_WAITING_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import type { Board } from "./board/board.ts";
@@ -27,8 +28,6 @@ import { botPlatform } from "./bot.ts";
 
 /** How long after a call the alarm drains what a crash may have left. */
 const DRAIN_AGAIN_MS = 5_000;
-/** Messages that may wait; more posts of others are refused. */
-const WAITING_MAX = 10_000;
 
 export class ChatOutbox extends DurableObject<Env> {
   readonly #alarm: AlarmSchedule;
@@ -95,7 +94,7 @@ export class ChatOutbox extends DurableObject<Env> {
   /** Stored when this returns. A key that was posted before is a duplicate, and nothing is posted again. */
   async post({ key, place, class: deliveryClass, message }: PlainPost): Promise<PostAnswer> {
     const { waiting } = this.#sender.status();
-    if (waiting.final + waiting.event + waiting.state >= WAITING_MAX) return { status: "full" };
+    if (waiting.final + waiting.event + waiting.state >= CHAT_WAITING_MAX) return { status: "full" };
     const fresh = this.#delivery.post(key, place, deliveryClass, message);
     await this.#go();
     return { status: fresh ? "accepted" : "duplicate" };

@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { createEdgeClient } from "../../client/http.ts";
 import { endLeftovers, rememberProcesses, startProcess, type DevProcess } from "./processes.ts";
 import { QUIET_ENVIRONMENT } from "./quiet-environment.ts";
+import { chatSettings } from "./chat-settings.ts";
 import { devSecrets, type DevSecrets } from "./secrets.ts";
 import { writeDevConfig } from "./wrangler-config.ts";
 
@@ -49,7 +50,13 @@ export async function startSetup(options: SetupOptions): Promise<Setup> {
   await mkdir(state, { recursive: true, mode: 0o700 });
   await endLeftovers(state);
   const secrets = await devSecrets(state);
-  const { config, catalog } = await writeDevConfig({ project, state, workspace, secrets });
+  const { config, catalog } = await writeDevConfig({
+    project,
+    state,
+    workspace,
+    secrets,
+    chats: chatSettings(process.env),
+  });
   const port = options.port === 0 ? await freePort() : options.port;
   const url = `http://127.0.0.1:${port}`;
   const processes: DevProcess[] = [];

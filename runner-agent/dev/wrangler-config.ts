@@ -16,6 +16,8 @@ export interface DevConfigOptions {
   state: string;
   workspace: string;
   secrets: DevSecrets;
+  /** Settings of chats, by their names in the Worker's environment. */
+  chats?: Record<string, string>;
 }
 
 /** What is read of wrangler.toml; everything else is taken over as it stands. */
@@ -29,7 +31,7 @@ interface ProjectConfig {
 export async function writeDevConfig(
   options: DevConfigOptions,
 ): Promise<{ config: string; catalog: string }> {
-  const { project, state, workspace, secrets } = options;
+  const { project, state, workspace, secrets, chats = {} } = options;
   const text = await readFile(join(project, "wrangler.toml"), "utf8");
   const base = parse(text) as unknown as ProjectConfig;
   const catalog = join(state, "catalog.js");
@@ -54,6 +56,7 @@ export async function writeDevConfig(
       WRITE_TOKENS: write,
       RUNNER_TOKENS: runner,
       EVENT_SECRETS: secrets.eventSecret,
+      ...chats,
     },
   };
   const config = join(state, "wrangler.json");

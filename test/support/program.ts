@@ -98,6 +98,8 @@ export interface EdgeOptions {
   workspace: string;
   port?: number;
   runner?: boolean;
+  /** More of its environment, as the settings of chats. */
+  env?: Record<string, string>;
 }
 
 export interface DevAnnouncement {
@@ -128,6 +130,7 @@ export class Edge {
     workspace,
     port = 0,
     runner = false,
+    env = {},
   }: EdgeOptions): Promise<{ daemon: Daemon; info: DevAnnouncement }> {
     const flags = [
       "--state",
@@ -138,7 +141,7 @@ export class Edge {
       String(port),
       ...(runner ? [] : ["--no-runner"]),
     ];
-    const daemon = new Daemon(["dev", "--json", ...flags], {}, workspace);
+    const daemon = new Daemon(["dev", "--json", ...flags], env, workspace);
     const line = await daemon.line(/^\{"url"/);
     return { daemon, info: JSON.parse(line) as DevAnnouncement };
   }

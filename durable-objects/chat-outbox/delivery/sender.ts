@@ -30,7 +30,7 @@ import {
   type Known,
 } from "./jobs.ts";
 import type { Job, Lane, Outcome, Platform, PlatformAnswer, PlatformRequest } from "./platform.ts";
-import type { DeliveryRows, MessageRow, ThreadRow } from "./rows.ts";
+import type { DeliveryRows, MessageRow, ThreadRow, Waiting } from "./rows.ts";
 
 /** A platform that has not answered by then may have done it all the same. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -108,13 +108,13 @@ export class Sender {
 
   /** Something waits to be sent, if only for its time. */
   get pending(): boolean {
-    const { pending, threads } = this.#rows.refresh();
+    const { pending, threads } = this.#refresh();
     return pending.size > 0 || threads.size > 0;
   }
 
   status(): Omit<ChatOutboxStatus, "shownRuns" | "polling"> {
     const now = this.#now();
-    const { pending } = this.#rows.refresh();
+    const { pending } = this.#refresh();
     const waiting = { final: 0, event: 0, state: 0 };
     const byChannel = new Map<string, number>();
     let oldest: number | undefined;
@@ -165,6 +165,13 @@ export class Sender {
     }
   }
 
+  /** What waits; and what is remembered of threads is as it is stored. */
+  #refresh(): Waiting {
+    const waiting = this.#rows.refresh();
+    for (const anchor of waiting.changedThreads) this.#threads.delete(anchor);
+    return waiting;
+  }
+
   /** Until a request is over, the time has come, or something new is wished for. */
   async #next(underWay: ReadonlySet<Promise<void>>, wait: number | undefined): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -181,8 +188,7 @@ export class Sender {
 
   /** What goes now, best first, and when there is something to look at again. */
   #choose(now: number): { ready: Candidate[]; due: number | undefined } {
-    const { pending, threads, changedThreads } = this.#rows.refresh();
-    for (const anchor of changedThreads) this.#threads.delete(anchor);
+    const { pending, threads } = this.#refresh();
     const best = new Map<string, Candidate>();
     let due: number | undefined;
     const later = (at: number): void => {
@@ -452,7 +458,7 @@ export class Sender {
 
   /** Its messages cannot be reached any more: posts that are not out go to the channel, the rest is over. */
   #leaveThread(thread: ThreadRow): void {
-    for (const row of [...this.#rows.refresh().pending.values()]) {
+    for (const row of [...this.#refresh().pending.values()]) {
       if (anchorOf(row) !== thread.anchor) continue;
       if (row.class === "state" || row.posted !== undefined) this.#rows.putMessage(done(row));
     }
@@ -479,7 +485,7 @@ export class Sender {
       return;
     }
     this.#governor.park(lane.major, why, true, this.#now());
-    for (const other of [...this.#rows.refresh().pending.values()]) {
+    for (const other of [...this.#refresh().pending.values()]) {
       const place = placeOf(other, this.#known);
       if (typeof place === "string" || channelIn(place) !== lane.major || other.reply !== undefined) continue;
       this.#log("a message was dropped: its channel is gone", other, why);

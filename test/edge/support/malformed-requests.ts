@@ -6,6 +6,7 @@
  */
 import { REQUEST_MAX_BYTES } from "../../../contract/limits.ts";
 import { TOKENS } from "./api.ts";
+import { MALFORMED_CHAT } from "./malformed-chat.ts";
 import { MALFORMED_EVENTS, REFUSED_EVENT_ID } from "./malformed-events.ts";
 import { rows, type MalformedRequest } from "./malformed-row.ts";
 import { MALFORMED_STEERING } from "./malformed-steering.ts";
@@ -14,6 +15,7 @@ import { MALFORMED_RUN_REQUESTS } from "./malformed-run-requests.ts";
 const event = { id: REFUSED_EVENT_ID, type: "lab.one" };
 
 export const MALFORMED_REQUESTS: readonly MalformedRequest[] = [
+  ...MALFORMED_CHAT,
   ...MALFORMED_EVENTS.map(([what, body, status, code, at]) => ({
     route: "post /events",
     what,
