@@ -30,6 +30,8 @@ export interface ChannelFollows {
   output: OutputMode;
   /** Bodies of commands and files are left out. */
   safe: boolean;
+  /** On Discord: what mentions the bot in a run's thread is said to the run. Absent: as the deployment says. */
+  listen?: boolean;
 }
 
 export const OUTPUT_MODES = ["minimal", "balanced", "verbose"] as const;

@@ -49,6 +49,7 @@ export class ChatOutbox extends DurableObject<Env> {
       env,
       platform: name,
       now: Date.now,
+      read: (job) => this.#sender.read(job),
       wakeBy: (due) => {
         ctx.waitUntil(this.#alarm.wakeBy(due));
       },

@@ -123,7 +123,12 @@ describe("a run is looked at", () => {
 
   test("while it runs at the pace of the fastest of its places, and never for minimal ones alone", () => {
     const run = shownRun({ phase: "running", changed: false });
-    const fresh = { lookedAt: BEGIN_MS, failures: 0, drawnAt: new Map([["discord:100", BEGIN_MS]]) };
+    const fresh = {
+      lookedAt: BEGIN_MS,
+      failures: 0,
+      changedAt: 0,
+      drawnAt: new Map([["discord:100", BEGIN_MS]]),
+    };
     expect(nextLook(run, paced, fresh)).toBe(BEGIN_MS + 3_000);
     expect(nextLook(run, [{ showing: showingOf(), pace: Infinity }], fresh)).toBeUndefined();
   });

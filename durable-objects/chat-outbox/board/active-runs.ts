@@ -41,6 +41,15 @@ export class ActiveRuns {
     this.#runs.delete(runId);
   }
 
+  /** How many are being looked at. */
+  get underWay(): number {
+    return this.all().filter(({ look }) => look !== undefined).length;
+  }
+
+  all(): Active[] {
+    return [...this.#runs.values()];
+  }
+
   /** Those that are shown in a channel or its threads. */
   inChannel(channel: string): Active[] {
     return [...this.#runs.values()].filter(({ showings }) =>

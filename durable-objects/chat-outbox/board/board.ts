@@ -6,7 +6,17 @@
 import type { ChatPlatform, ChatOrigin, ChatPlace } from "../../../contract/chat/place.ts";
 import type { Env } from "../../../worker/env.ts";
 import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
+import type { Admission, Attempt } from "../../chat-access/calls.ts";
 import type { Delivery } from "../delivery/delivery.ts";
+import type { Job, PlatformAnswer } from "../delivery/platform.ts";
+
+export type ReadFromChat = (job: Extract<Job, { kind: "read" }>) => Promise<PlatformAnswer | undefined>;
+
+/** What the board asks of the chat access object. */
+export interface ChatAccessCalls {
+  admit(attempt: Attempt): Promise<Admission>;
+  conclude(row: number, outcome: string): Promise<void>;
+}
 
 export interface BoardOptions {
   storage: DurableObjectStorage;
@@ -14,6 +24,10 @@ export interface BoardOptions {
   env: Env;
   platform: ChatPlatform;
   now: () => number;
+  /** Reads from the platform, within its limits and after all that is to be sent; undefined: not now. Absent: nothing is read. */
+  read?: ReadFromChat;
+  /** Who may say something to a run. Absent: nobody is listened to. */
+  access?: ChatAccessCalls;
   /** Asks for a tick at that time (epoch ms) or before. */
   wakeBy: (due: number) => void;
 }

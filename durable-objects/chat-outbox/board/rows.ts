@@ -54,6 +54,8 @@ export interface Showing {
   /** Items posted in this minute, and what was left out since the last one. */
   pace?: { at: number; chars: number; posts: number };
   leftOut?: { items: number; chars: number };
+  /** The last message of people that was picked up in its thread, and when (epoch ms). */
+  heard?: { id: string; at: number };
   /** Approvals that were posted here, as they were last drawn. */
   approvals: Record<string, ApprovalState>;
   /** It was said here how the run ended. */

@@ -114,9 +114,11 @@ export interface Freshness {
   failures: number;
   /** Last time that a card was drawn, by place. */
   drawnAt: ReadonlyMap<string, number>;
+  /** Last look that found it changed, epoch ms; 0: none. */
+  changedAt: number;
 }
 
-export const NOT_FRESH: Freshness = { lookedAt: 0, failures: 0, drawnAt: new Map() };
+export const NOT_FRESH: Freshness = { lookedAt: 0, failures: 0, drawnAt: new Map(), changedAt: 0 };
 
 /** How often the card of a running run is drawn in a place, ms. `crowd`: cards that move in its channel. */
 export function paceOf(showing: Showing, view: ChannelFollows, crowd: number, now: number): number {

@@ -17,12 +17,14 @@ import {
 } from "../../../contract/chat/place.ts";
 import { parseRunId } from "../../../contract/ids.ts";
 import { retentionMs } from "../../day-ledger/naming.ts";
-import type { ChannelFollows, RunNotice, RunNoticeAnswer } from "../calls.ts";
+import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
 import { anchorOfThread, runOfAnchor } from "./effects.ts";
 import { perform } from "./perform.ts";
+import { ListenedThreads } from "./listened-threads.ts";
+import { Listener } from "./listener.ts";
 import { lookAt, type Looked } from "./looking.ts";
 import { firstCursor, planLook } from "./plan.ts";
 import { crowdedMessage } from "./posts.ts";
@@ -55,6 +57,7 @@ export class RunBoard implements Board {
   readonly #storage: BoardStorage;
   readonly #active: ActiveRuns;
   readonly #follows: Map<string, ChannelFollows>;
+  readonly #listener: Listener | undefined;
   #ticking: Promise<void> | undefined;
 
   constructor(options: BoardOptions) {
@@ -63,6 +66,7 @@ export class RunBoard implements Board {
     this.#follows = this.#storage.readFollows();
     this.#active = new ActiveRuns(options.platform, (place) => this.#viewOf(place));
     for (const shown of this.#storage.readActive()) this.#active.put({ ...shown, fresh: NOT_FRESH });
+    this.#listener = this.#newListener();
   }
 
   /** From an event object: the run has changed, or is new (R1). */
@@ -125,7 +129,9 @@ export class RunBoard implements Board {
 
   /** When there is something to look at, or to tidy, epoch ms. */
   due(now: number): number | undefined {
-    const dues = [this.#active.due(now), this.#storage.nextTidy()].filter((due) => due !== undefined);
+    const dues = [this.#active.due(now), this.#storage.nextTidy(), this.#listener?.due(now)].filter(
+      (due) => due !== undefined,
+    );
     return dues.length === 0 ? undefined : Math.min(...dues);
   }
 
@@ -143,8 +149,18 @@ export class RunBoard implements Board {
   async #run(now: number): Promise<void> {
     this.#tidy(now);
     const underWay = new Set<Promise<void>>();
+    if (this.#listener !== undefined) {
+      const listening = this.#listener
+        .tick()
+        .catch(noteFailure)
+        .finally(() => underWay.delete(listening));
+      underWay.add(listening);
+    }
     for (;;) {
-      for (const active of this.#active.toLookAt(this.#options.now(), LOOKS_AT_ONCE - underWay.size)) {
+      for (const active of this.#active.toLookAt(
+        this.#options.now(),
+        LOOKS_AT_ONCE - this.#active.underWay,
+      )) {
         const look = this.#look(active).finally(() => underWay.delete(look));
         underWay.add(look);
       }
@@ -153,8 +169,24 @@ export class RunBoard implements Board {
     }
   }
 
-  status(): { shownRuns: number } {
-    return { shownRuns: this.#active.size };
+  status(): Pick<ChatOutboxStatus, "shownRuns" | "polling"> {
+    const threads = this.#listener?.threads(this.#options.now()).length ?? 0;
+    return { shownRuns: this.#active.size, ...(threads === 0 ? {} : { polling: { threads } }) };
+  }
+
+  #newListener(): Listener | undefined {
+    const { env, read, access, now, platform, delivery } = this.#options;
+    const botId = env.DISCORD_APPLICATION_ID;
+    if (platform !== "discord" || read === undefined || access === undefined || botId === undefined)
+      return undefined;
+    const threads = new ListenedThreads({
+      active: this.#active,
+      storage: this.#storage,
+      delivery,
+      viewOf: (place) => this.#viewOf(place),
+      usually: env.DISCORD_POLL_MESSAGES === "on",
+    });
+    return new Listener({ env, read, access, botId, now, threads, delivery });
   }
 
   #isOurs(runId: string, { platform }: ChatPlace): boolean {
@@ -304,7 +336,8 @@ export class RunBoard implements Board {
     active.run = plan.run;
     active.showings = plan.showings;
     const drawnAt = new Map([...fresh.drawnAt, ...plan.drawn.map((place) => [place, now] as const)]);
-    active.fresh = { lookedAt: now, failures: 0, drawnAt };
+    const changedAt = run.changed ? now : fresh.changedAt;
+    active.fresh = { lookedAt: now, failures: 0, drawnAt, changedAt };
     if (rest) this.#active.delete(run.runId);
   }
 
@@ -331,6 +364,11 @@ export class RunBoard implements Board {
         this.#storage.putRun(closed, tidyAt(closed, showings, kept));
       });
   }
+}
+
+/** What was not listened to is asked for again at the thread's own pace. */
+function noteFailure(error: unknown): void {
+  console.warn(JSON.stringify({ message: "a thread could not be listened to", error: String(error) }));
 }
 
 async function withTimeout<T>(work: Promise<T>): Promise<T> {

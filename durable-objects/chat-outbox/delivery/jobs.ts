@@ -162,6 +162,7 @@ export function afterDone(
     case "open_thread":
     case "close_thread":
     case "reopen_thread":
+    case "read":
       return row;
   }
 }

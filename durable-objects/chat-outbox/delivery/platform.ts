@@ -15,6 +15,8 @@ export type Job =
   /** Looks whether a creation of unknown outcome is there: an edit of what would be its id that changes nothing. */
   | { kind: "probe"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
   | { kind: "open_thread"; thread: ThreadRow; parent: ChatPlace; starter?: string }
+  /** Something that only a question brings: the path is the caller's. */
+  | { kind: "read"; path: string; route: string; major: string }
   | { kind: "close_thread"; parent: ChatPlace; id: string }
   | { kind: "reopen_thread"; parent: ChatPlace; id: string };
 

@@ -42,6 +42,8 @@ const DRAIN_MAX_MS = 60_000;
 const SOON_MS = 5;
 /** Ids behind our newest message in a chat that are looked at for one whose creation is in doubt. */
 const PROBES_MAX = 5;
+/** Requests that reading leaves to sending. */
+const READ_SPARES_SLOTS = 3;
 const ANSWER_MAX_CHARS = 256 * 1024;
 const PRUNE_EVERY_MS = 3_600_000;
 
@@ -143,6 +145,26 @@ export class Sender {
         ...this.#rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
       ],
     };
+  }
+
+  /**
+   * Asks for something, after everything that waits to be sent: undefined when there is no room for it now, or nothing came
+   * back. It counts for all limits.
+   */
+  async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
+    const now = this.#now();
+    const lane = this.#platform.lane(job);
+    const readyAt = Math.max(this.#governor.botReadyAt(now), this.#governor.readyAt(lane, "state", now));
+    if (readyAt > now || this.#governor.busy(lane) || this.#governor.freeSlots <= READ_SPARES_SLOTS)
+      return undefined;
+    this.#governor.begin(lane, now);
+    const answer = await this.#fetch(this.#platform.request(job));
+    const outcome: Outcome =
+      answer === undefined
+        ? { kind: "retry", code: "no_answer" }
+        : this.#platform.outcome(job, answer, this.#now());
+    this.#governor.end(lane, answer, outcome, this.#now());
+    return answer;
   }
 
   async #run(): Promise<number | undefined> {

@@ -58,6 +58,8 @@ export function discordLane(job: Job): Lane {
     case "close_thread":
     case "reopen_thread":
       return { name: `channel ${job.id}`, route: "PATCH channel", major: job.id };
+    case "read":
+      return { name: `read ${job.major}`, route: job.route, major: job.major };
   }
 }
 
@@ -104,6 +106,8 @@ export function discordRequest(job: Job): PlatformRequest {
       return { method: "PATCH", path: `/channels/${job.id}`, body: { archived: true } };
     case "reopen_thread":
       return { method: "PATCH", path: `/channels/${job.id}`, body: { archived: false } };
+    case "read":
+      return { method: "GET", path: job.path };
   }
 }
 

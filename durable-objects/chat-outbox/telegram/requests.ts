@@ -45,6 +45,8 @@ function chatOf(job: Job): string {
       return job.at.channel;
     case "answer":
       return job.key;
+    case "read":
+      return job.major;
     case "open_thread":
     case "close_thread":
     case "reopen_thread":
@@ -77,6 +79,8 @@ export function telegramRequest(job: Job): PlatformRequest {
       return call("reopenForumTopic", { chat_id, message_thread_id: Number(job.id) });
     case "answer":
       throw new Error("Telegram has no interactions: a reply to one is a post");
+    case "read":
+      throw new Error("Telegram brings what is said by itself: there is nothing to be read");
   }
 }
 

@@ -8,6 +8,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ChatPlatform, ChatPlace } from "../../../contract/chat/place.ts";
 import type { ChannelFollows, RunNotice } from "../../../durable-objects/chat-outbox/calls.ts";
+import type { BoardOptions } from "../../../durable-objects/chat-outbox/board/board.ts";
 import { RunBoard } from "../../../durable-objects/chat-outbox/board/run-board.ts";
 import type { Platform } from "../../../durable-objects/chat-outbox/delivery/platform.ts";
 import { discordPlatform } from "../../../durable-objects/chat-outbox/discord/platform.ts";
@@ -22,9 +23,11 @@ export class BoardLife {
   /** When it asked to be woken, in order. */
   readonly wakes: number[] = [];
   readonly #platform: ChatPlatform;
+  readonly #more: Partial<BoardOptions>;
 
-  constructor(outbox: TestOutbox, platform: ChatPlatform) {
+  constructor(outbox: TestOutbox, platform: ChatPlatform, more: Partial<BoardOptions> = {}) {
     this.outbox = outbox;
+    this.#more = more;
     this.#platform = platform;
     this.board = this.#newBoard();
   }
@@ -39,6 +42,8 @@ export class BoardLife {
       wakeBy: (due) => {
         this.wakes.push(due);
       },
+      read: (job) => this.outbox.sender.read(job),
+      ...this.#more,
     });
   }
 
@@ -66,17 +71,20 @@ export class TestBoard {
   readonly #stub: DurableObjectStub;
   readonly #platform: ChatPlatform;
   readonly #speaks: Platform;
+  readonly #more: Partial<BoardOptions>;
   #life: BoardLife | undefined;
 
-  private constructor(name: ChatPlatform, speaks: Platform) {
+  private constructor(name: ChatPlatform, speaks: Platform, more: Partial<BoardOptions> = {}) {
+    this.#more = more;
     serial += 1;
     this.#stub = env.CHAT_OUTBOXES.getByName(`${name}:board-${serial}`) as unknown as DurableObjectStub;
     this.#platform = name;
     this.#speaks = speaks;
   }
 
-  static onDiscord(fake: DiscordFake): TestBoard {
-    return new TestBoard("discord", discordPlatform(fake));
+  /** @param more options of the board that are not the usual ones */
+  static onDiscord(fake: DiscordFake, more: Partial<BoardOptions> = {}): TestBoard {
+    return new TestBoard("discord", discordPlatform(fake), more);
   }
 
   static onTelegram(fake: TelegramFake): TestBoard {
@@ -85,7 +93,7 @@ export class TestBoard {
 
   async inside<T>(act: (life: BoardLife) => T | Promise<T>): Promise<T> {
     return runInDurableObject(this.#stub, async (_instance, { storage }) => {
-      this.#life ??= new BoardLife(new TestOutbox(storage, this.#speaks), this.#platform);
+      this.#life ??= new BoardLife(new TestOutbox(storage, this.#speaks), this.#platform, this.#more);
       return act(this.#life);
     });
   }

@@ -51,6 +51,8 @@ export async function discordOrder(fake: FakeDiscord, order: AnyOrder): Promise<
     case "archive":
       fake.channel(order.channel).archived = true;
       return;
+    case "say":
+      return fake.say(fake.channel(order.channel), fake.alice, order.text, { mentionsApp: order.mention }).id;
     case "revoke token":
       fake.revokeToken();
       return;
@@ -104,6 +106,7 @@ export async function telegramOrder(fake: FakeTelegram, order: AnyOrder): Promis
     }
     case "age message":
     case "allow":
+    case "say":
     case "archive":
     case "delete channel":
     case "deny":

@@ -60,6 +60,8 @@ export type AnyOrder =
   | { do: "delete message"; channel: string; id: string }
   | { do: "age message"; id: string; ms: number }
   | { do: "archive"; channel: string }
+  /** A person of the guild writes; `mention`: to the bot. */
+  | { do: "say"; channel: string; text: string; mention: boolean }
   | { do: "revoke token" }
   | { do: "set bot"; chat: string; status: "kicked" | "member" | "administrator" }
   | { do: "migrate"; chat: string };

@@ -1,0 +1,210 @@
+/**
+ * Asks threads of active runs for what people say to the bot, and says it to the run: once, and only by the scopes of whoever
+ * wrote it. Off unless a channel or the deployment wants it, since each thread costs a request every few seconds.
+ *
+ * The access object admits a message once, and its id is stored before it is said: a crash in between loses it rather than
+ * saying it twice.
+ */
+import { placeKey, userLabel, type ChatUser } from "../../../contract/chat/place.ts";
+import { parseRunId } from "../../../contract/ids.ts";
+import type { Env } from "../../../worker/env.ts";
+import type { Admission } from "../../chat-access/calls.ts";
+import type { Delivery } from "../delivery/delivery.ts";
+import type { PlatformAnswer } from "../delivery/platform.ts";
+import type { ChatAccessCalls, ReadFromChat } from "./board.ts";
+import type { ListenedThread, ListenedThreads } from "./listened-threads.ts";
+import {
+  compareIds,
+  heardIn,
+  LISTENED_THREADS_MAX,
+  nextRead,
+  READS_PER_SECOND,
+  type HeardMessage,
+} from "./listening.ts";
+
+/** Roles of a member are asked for again after this long. */
+const ROLES_KEPT_MS = 300_000;
+const ROLES_KEPT_MAX = 500;
+const SECOND_MS = 1_000;
+
+export interface ListenerOptions {
+  env: Env;
+  read: ReadFromChat;
+  access: ChatAccessCalls;
+  botId: string;
+  now: () => number;
+  threads: ListenedThreads;
+  delivery: Delivery;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #askedAt = new Map<string, number>();
+  readonly #roles = new Map<string, { roles: string[]; at: number }>();
+  readonly #guilds = new Map<string, string>();
+  #second = { at: 0, reads: 0 };
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** Threads that are asked now and then, those first in which something has happened last. */
+  threads(now: number): ListenedThread[] {
+    return this.#options.threads
+      .all()
+      .filter(({ activeAt }) => nextRead(now, activeAt, now) !== undefined)
+      .sort((a, b) => b.activeAt - a.activeAt)
+      .slice(0, LISTENED_THREADS_MAX);
+  }
+
+  due(now: number): number | undefined {
+    const dues = this.threads(now).flatMap((thread) => this.#dueOf(thread, now) ?? []);
+    return dues.length === 0 ? undefined : Math.min(...dues);
+  }
+
+  /** Asks the threads that are due, the one that has waited longest first, as many as a second allows. */
+  async tick(): Promise<void> {
+    const now = this.#options.now();
+    const due = this.threads(now)
+      .filter((thread) => (this.#dueOf(thread, now) ?? Infinity) <= now)
+      .sort((a, b) => this.#lastAsked(a) - this.#lastAsked(b));
+    for (const thread of due) {
+      if (this.#readsLeft(now) <= 0) return;
+      this.#askedAt.set(placeKey(thread.place), now);
+      await this.#listenTo(thread);
+    }
+    for (const [key, at] of this.#askedAt) if (now - at > ROLES_KEPT_MS) this.#askedAt.delete(key);
+  }
+
+  #lastAsked({ place }: ListenedThread): number {
+    return this.#askedAt.get(placeKey(place)) ?? 0;
+  }
+
+  #dueOf(thread: ListenedThread, now: number): number | undefined {
+    const due = nextRead(this.#lastAsked(thread), thread.activeAt, now);
+    if (due === undefined || this.#readsLeft(now) > 0) return due;
+    return Math.max(due, this.#second.at + SECOND_MS);
+  }
+
+  #readsLeft(now: number): number {
+    return now - this.#second.at >= SECOND_MS ? READS_PER_SECOND : READS_PER_SECOND - this.#second.reads;
+  }
+
+  async #listenTo(thread: ListenedThread): Promise<void> {
+    const { threads, botId, now } = this.#options;
+    const { thread: id } = thread.place;
+    const path = `/channels/${id}/messages?limit=100&after=${thread.after ?? id}`;
+    const answer = await this.#read(path, "GET messages", id);
+    const { messages, newest } = heardIn(answer?.body, botId);
+    let last = thread.after ?? id;
+    for (const message of messages) {
+      if (compareIds(message.id, last) <= 0) continue;
+      const standing = await this.#standingOf(thread.place, message.user);
+      // Who it is cannot be known now: it is taken the next time.
+      if (standing === undefined) return;
+      const admission = message.text === "" ? undefined : await this.#admit(thread, message, standing);
+      threads.read(thread, message.id, now());
+      last = message.id;
+      if (admission !== undefined) await this.#say(thread, message, admission);
+    }
+    if (newest !== undefined && compareIds(newest, last) > 0) threads.read(thread, newest, undefined);
+  }
+
+  #admit(
+    { runId, place }: ListenedThread,
+    { id, user }: HeardMessage,
+    { guild, roles }: { guild: string; roles: string[] },
+  ): Promise<Admission> {
+    return this.#options.access.admit({
+      key: `message:${id}`,
+      platform: "discord",
+      tenant: guild,
+      place: placeKey(place),
+      user,
+      roles,
+      administrator: false,
+      scope: "run:reply",
+      act: "say",
+      subject: runId,
+    });
+  }
+
+  async #say(thread: ListenedThread, message: HeardMessage, admission: Admission): Promise<void> {
+    const { env, access } = this.#options;
+    const { text, user } = message;
+    const parsed = parseRunId(thread.runId);
+    if (parsed === undefined || admission.verdict === "replayed") return;
+    if (admission.verdict === "denied") {
+      this.#refuse(thread, message, `${user.name} may not say anything to runs here`);
+      return;
+    }
+    const by = userLabel("discord", user);
+    const said = await env.EVENTS.getByName(parsed.eventKey).say(parsed.n, { text, by });
+    const outcome = said?.kind ?? "unknown_run";
+    await access.conclude(admission.row, outcome);
+    if (outcome !== "said") this.#refuse(thread, message, NOT_SAID[outcome]);
+  }
+
+  #refuse({ place }: ListenedThread, { id }: HeardMessage, why: string): void {
+    this.#options.delivery.post(`heard|${id}`, place, "event", {
+      tone: "attention",
+      title: "Not said to the run",
+      lines: [why],
+      silent: true,
+    });
+  }
+
+  /** What decides what somebody may do; undefined when it cannot be found out now. */
+  async #standingOf(
+    place: ListenedThread["place"],
+    user: ChatUser,
+  ): Promise<{ guild: string; roles: string[] } | undefined> {
+    const guild = await this.#guildOf(place.channel);
+    if (guild === undefined) return undefined;
+    const key = `${guild} ${user.id}`;
+    const known = this.#roles.get(key);
+    const now = this.#options.now();
+    if (known !== undefined && now - known.at < ROLES_KEPT_MS) return { guild, roles: known.roles };
+    const answer = await this.#read(`/guilds/${guild}/members/${user.id}`, "GET member", guild);
+    if (answer === undefined || (answer.status !== 200 && answer.status !== NOT_FOUND)) return undefined;
+    const roles = rolesIn(answer.body);
+    if (this.#roles.size >= ROLES_KEPT_MAX) this.#roles.clear();
+    this.#roles.set(key, { roles, at: now });
+    return { guild, roles };
+  }
+
+  async #guildOf(channel: string): Promise<string | undefined> {
+    const known = this.#guilds.get(channel);
+    if (known !== undefined) return known;
+    const body = (await this.#read(`/channels/${channel}`, "GET channel", channel))?.body;
+    if (typeof body !== "object" || body === null || !("guild_id" in body)) return undefined;
+    if (typeof body.guild_id !== "string") return undefined;
+    this.#guilds.set(channel, body.guild_id);
+    return body.guild_id;
+  }
+
+  async #read(path: string, route: string, major: string): Promise<PlatformAnswer | undefined> {
+    const now = this.#options.now();
+    const left = this.#readsLeft(now);
+    if (left <= 0) return undefined;
+    if (left === READS_PER_SECOND) this.#second = { at: now, reads: 0 };
+    this.#second.reads += 1;
+    return this.#options.read({ kind: "read", path, route, major });
+  }
+}
+
+/** Of a member; of somebody who is none (any more), none. */
+function rolesIn(member: unknown): string[] {
+  if (typeof member !== "object" || member === null || !("roles" in member)) return [];
+  return Array.isArray(member.roles)
+    ? member.roles.filter((role): role is string => typeof role === "string")
+    : [];
+}
+
+const NOT_FOUND = 404;
+const NOT_SAID = {
+  deaf: "A step of this kind listens to nobody",
+  full: "Too many messages wait for this run already: say it again later",
+  over: "This run is over",
+  unknown_run: "This run is not stored any more",
+} as const;
