@@ -95,8 +95,9 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     ...(projectNow == null ? {} : { project: projectNow }),
     ...(workdirNow == null ? {} : { workdir: workdirNow }),
   };
-  const shown = ({ flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
-    JSON.stringify([f, t, h, o, s]);
+  // What nobody has said anything about is shown by the outbox's own defaults, until the channel is bound.
+  const shown = ({ bound: b, flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
+    JSON.stringify([b, f, t, h, o, s]);
   const followsRev = settings.followsRev + (shown(next) === shown(settings) ? 0 : 1);
   return { kind: "set", settings: { ...next, followsRev } };
 }

@@ -7,6 +7,7 @@
  * 2. Nobody who cannot be known does anything: channels, anonymous administrators.
  */
 import type { TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
+import { secretList } from "../auth/secrets.ts";
 import type { Env } from "../env.ts";
 import { withAdmission } from "../chat/access.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
@@ -38,11 +39,11 @@ export async function obey(
       await moveChat(env, request.from, request.to);
       return undefined;
     case "command":
-      return obeyCommand(env, askerOf(bot, updateId, request), request);
+      return obeyCommand(env, askerOf(env, bot, updateId, request), request);
     case "press":
-      return obeyPress(env, askerOf(bot, updateId, request), request);
+      return obeyPress(env, askerOf(env, bot, updateId, request), request);
     case "text": {
-      const asker = askerOf(bot, updateId, request);
+      const asker = askerOf(env, bot, updateId, request);
       if (asker === undefined || !(await isBound(env, asker, request.isPrivate))) return undefined;
       return hearText(env, asker, request);
     }
@@ -107,7 +108,9 @@ function isGood(answer: ChatAnswer): boolean {
   return answer.kind === "message" && answer.message.tone !== "bad";
 }
 
-function askerOf(bot: string, updateId: number, { place, user }: Asked): Asker | undefined {
+function askerOf(env: Env, bot: string, updateId: number, { place, user }: Asked): Asker | undefined {
   if (user === undefined) return undefined;
-  return { place, tenant: bot, user, roles: [], administrator: false, requestId: String(updateId) };
+  // Telegram's own administrators are those of one group, and anybody can make a group.
+  const administrator = secretList(env.TELEGRAM_ADMINS).includes(user.id);
+  return { place, tenant: bot, user, roles: [], administrator, requestId: String(updateId) };
 }
