@@ -1,8 +1,10 @@
 /** Updates of Telegram and the words of commands: read as they are meant, whatever comes. */
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeAction } from "../../contract/chat/action.ts";
 import { TELEGRAM_COMMANDS } from "../../contract/chat/telegram-commands.ts";
+import { projectPath } from "../../scripts/project.ts";
 import { checkTelegramUpdate } from "../../contract/validate.ts";
 import { readCommand, readUpdate, type TelegramRequest } from "../../worker/telegram/update.ts";
 import {
@@ -284,6 +286,11 @@ describe("words", () => {
       }),
     );
   });
+});
+
+test("every command stands in docs/telegram.md", () => {
+  const page = readFileSync(projectPath("docs/telegram.md"), "utf8");
+  expect(TELEGRAM_COMMANDS.filter(({ name }) => !page.includes(`\`/${name}`))).toEqual([]);
 });
 
 test("the menu keeps Telegram's rules, and every name is one that a message can hold", () => {
