@@ -20,6 +20,10 @@ const secrets = {
   WEBHOOK_SECRETS: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 };
 
+/** Nobody listens there: no test may speak to the real chat platforms. */
+const NOWHERE = "http://127.0.0.1:9";
+const chatPlatforms = { DISCORD_API_URL: `${NOWHERE}/api/v10`, TELEGRAM_API_URL: NOWHERE };
+
 export default defineConfig({
   test: {
     projects: [
@@ -35,7 +39,7 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: secrets },
+            miniflare: { bindings: { ...secrets, ...chatPlatforms } },
           }),
         ],
         resolve: {

@@ -146,6 +146,9 @@ export const GRANTS_PER_TENANT_MAX = 250;
 export const FOLLOWS_PER_CHANNEL_MAX = 50;
 export const GUARDS_PER_CHANNEL_MAX = 50;
 
+/** An update from Telegram: a message of 4,096 characters with the one that it replies to, and what describes both. */
+export const TELEGRAM_UPDATE_MAX_BYTES = MIB;
+
 /** Protocol of the runner link: this one and the one before are spoken. */
 export const PROTOCOL_VERSION = 1;
 export const PROTOCOL_OLDEST = 1;

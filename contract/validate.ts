@@ -7,6 +7,7 @@ import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
 import type { GrantRequest } from "./chat/audit.ts";
+import type { TelegramUpdate } from "./chat/telegram-update.ts";
 import type { ChatPostRequest } from "./chat/requests.ts";
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
@@ -109,6 +110,9 @@ export function checkChatPostRequest(value: unknown): Checked<ChatPostRequest> {
 }
 export function checkBudgetRequest(value: unknown): Checked<BudgetRequest> {
   return checked(compiled.BudgetRequest, value);
+}
+export function checkTelegramUpdate(value: unknown): Checked<TelegramUpdate> {
+  return checked(frames.TelegramUpdate, value);
 }
 
 export function checkRelaySessionRequest(value: unknown): Checked<RelaySessionRequest> {

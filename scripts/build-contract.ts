@@ -12,6 +12,7 @@ import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
 import { GrantRequest } from "../contract/chat/audit.ts";
+import { TelegramUpdate } from "../contract/chat/telegram-update.ts";
 import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
@@ -62,9 +63,10 @@ export async function buildContract(): Promise<void> {
     { allErrors: true },
   );
   // Frames have lists of thousands: a fault for each item would cost a hundred times the frame. The first one is enough.
+  // Nobody reads the faults of an update.
   await writeValidators(
     `${folder}/frame-validators`,
-    { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP) },
+    { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP), TelegramUpdate },
     { allErrors: false },
   );
   const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };

@@ -16,6 +16,7 @@ import { metaRoutes } from "./routes/meta.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { runnerRoutes } from "./routes/runners.ts";
 import { steeringRoutes } from "./routes/steering.ts";
+import { telegramRoutes } from "./telegram/webhook.ts";
 
 const SECURITY_HEADERS: Record<string, string> = {
   "cache-control": "no-store",
@@ -47,6 +48,7 @@ app.route("/", flowRoutes);
 app.route("/", discordRoutes);
 app.route("/", chatRoutes);
 app.route("/", chatAuditRoutes);
+app.route("/", telegramRoutes);
 
 app.notFound((context) => {
   const error = new NotFoundError(

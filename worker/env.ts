@@ -47,6 +47,8 @@ export interface Env {
   TELEGRAM_BOT_TOKEN?: string;
   /** Secrets of the webhook's header; a list. */
   TELEGRAM_WEBHOOK_SECRETS?: string;
+  /** User ids that have every scope, as administrators of a Discord server have; a list. */
+  TELEGRAM_ADMINS?: string;
   /** Where Telegram's Bot API is; only tests change it. */
   TELEGRAM_API_URL?: string;
 }

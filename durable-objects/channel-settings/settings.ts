@@ -23,6 +23,8 @@ export interface Guard {
 }
 
 export interface Settings {
+  /** Somebody who may has said that the bot is to hear this chat (Telegram, whose bots anybody can add to a group). */
+  bound: boolean;
   flows: string[];
   types: string[];
   threads: boolean;
@@ -31,6 +33,8 @@ export interface Settings {
   project?: string;
   workdir?: string;
   session: SessionPolicy;
+  /** A plain message begins a run with it as the prompt, where plain messages arrive. */
+  prompts: boolean;
   guards: Guard[];
   /** Counts the changes of what the platform's outbox has to know, and says which of them it knows. */
   followsRev: number;
@@ -38,12 +42,14 @@ export interface Settings {
 }
 
 export const NO_SETTINGS: Settings = {
+  bound: false,
   flows: [],
   types: [],
   threads: true,
   output: "balanced",
   safe: false,
   session: "auto",
+  prompts: false,
   guards: [],
   followsRev: 0,
   toldRev: 0,
@@ -51,6 +57,7 @@ export const NO_SETTINGS: Settings = {
 
 /** What is changed; null takes away. */
 export interface SettingsChange {
+  bound?: boolean;
   follow?: { flows?: string[]; types?: string[] };
   unfollow?: { flows?: string[]; types?: string[] };
   threads?: boolean;
@@ -59,12 +66,13 @@ export interface SettingsChange {
   project?: string | null;
   workdir?: string | null;
   session?: SessionPolicy;
+  prompts?: boolean;
 }
 
 export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full"; most: number };
 
 export function changeSettings(settings: Settings, change: SettingsChange): SettingsAnswer {
-  const { follow, unfollow, threads, output, safe, project, workdir, session } = change;
+  const { follow, unfollow, bound, threads, output, safe, project, workdir, session, prompts } = change;
   const without = (known: string[], gone: string[] = []): string[] =>
     gone.includes("*") ? [] : known.filter((one) => !gone.includes(one));
   const flows = [...new Set([...without(settings.flows, unfollow?.flows), ...(follow?.flows ?? [])])];
@@ -76,6 +84,8 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
   const workdirNow = workdir === undefined ? workdirBefore : workdir;
   const next: Settings = {
     ...rest,
+    bound: bound ?? settings.bound,
+    prompts: prompts ?? settings.prompts,
     flows,
     types,
     threads: threads ?? settings.threads,
@@ -85,8 +95,9 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     ...(projectNow == null ? {} : { project: projectNow }),
     ...(workdirNow == null ? {} : { workdir: workdirNow }),
   };
-  const shown = ({ flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
-    JSON.stringify([f, t, h, o, s]);
+  // What nobody has said anything about is shown by the outbox's own defaults, until the channel is bound.
+  const shown = ({ bound: b, flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
+    JSON.stringify([b, f, t, h, o, s]);
   const followsRev = settings.followsRev + (shown(next) === shown(settings) ? 0 : 1);
   return { kind: "set", settings: { ...next, followsRev } };
 }

@@ -6,6 +6,7 @@ import {
   EdgeUrlError,
 } from "../../client/edge-errors.ts";
 import { FlowError, type ErrorDetail } from "../../contract/errors.ts";
+import { TelegramError } from "../telegram/bot-api.ts";
 import { EXIT, exitCodeOfStatus } from "./exit-codes.ts";
 
 /** The command cannot be carried out as it was given; nothing was sent. */
@@ -60,6 +61,7 @@ export function problemOf(error: unknown): Problem {
       details: error.details,
       requestId: error.requestId,
     };
+  if (error instanceof TelegramError) return telegramProblem(error);
   if (error instanceof FlowError)
     return {
       // Below 500 it is what an edge would refuse; else a file of this workspace that cannot be used.
@@ -98,6 +100,35 @@ function fixForAnswer(error: EdgeAnswerError): string {
 }
 
 const GUARD_FIX = "say /codeflow on in that channel, or run `codex-flow guard activate` for it";
+function telegramProblem({ method, status, message, refusesToken }: TelegramError): Problem {
+  const what = `Telegram did not do ${method}: ${message}`;
+  const details: ErrorDetail[] = [];
+  if (refusesToken)
+    return {
+      exitCode: EXIT.denied,
+      code: "telegram_token",
+      what,
+      fix: "copy the bot's token again from BotFather (/token) into TELEGRAM_BOT_TOKEN",
+      details,
+    };
+  if (status === undefined)
+    return {
+      exitCode: EXIT.unreachable,
+      code: "telegram_unreachable",
+      what,
+      fix: "check that api.telegram.org can be reached from here, and try again",
+      details,
+    };
+  const failed = status >= 500 || status === 429;
+  return {
+    exitCode: failed ? EXIT.edgeFailed : EXIT.rejected,
+    code: "telegram_refused",
+    what,
+    fix: failed ? "try again in a while" : "correct what Telegram names and try again",
+    details,
+  };
+}
+
 const APPROVALS_FIX = "see what still waits: `codex-flow approvals list`";
 
 /** The edge's own errors, said by this process. */

@@ -23,6 +23,7 @@ import { registerRunner } from "./runner-command.ts";
 import { registerRunners } from "./runners-command.ts";
 import { registerRuns } from "./runs-command.ts";
 import { registerStatus } from "./status-command.ts";
+import { registerTelegram } from "./telegram-command.ts";
 
 /** Runs one command line (without the program's name) and resolves to its exit code. Never rejects. */
 export async function runCli(words: readonly string[], host: Host): Promise<number> {
@@ -94,6 +95,7 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerRelay,
     registerControl,
     registerDev,
+    registerTelegram,
   ])
     register(program, act);
   return program;

@@ -74,6 +74,7 @@ const MEANINGS: Record<BoundName, string> = {
   INTERACTION_MAX_BYTES: "A request from Discord",
   INTERACTION_TOLERANCE_MS: "Distance of a Discord signature's timestamp from the edge's clock",
   PROMPT_MAX_CHARS: "A prompt from a chat",
+  TELEGRAM_UPDATE_MAX_BYTES: "An update from Telegram",
   AUDIT_RETENTION_DAYS: "The audit of what people did in chats keeps at most so many days",
   AUDIT_MAX_ROWS: "The audit of what people did in chats keeps at most so many rows",
   GRANTS_PER_TENANT_MAX: "Roles and users of one server (one bot) that were given something",

@@ -81,7 +81,7 @@ function denied({ place }: Asker, { scope, act }: Asked, { reason }: Denial): Ch
   const giver =
     place.platform === "discord"
       ? "An administrator of this server, or somebody with the scope admin, gives it with /roles set."
-      : "Somebody with the scope admin gives it with /roles, and the owner with codex-flow roles.";
+      : "Somebody with the scope admin gives it with /roles, and the owner of the edge names the first ones in TELEGRAM_ADMINS.";
   const why: Record<Denial["reason"], string> = {
     denied_role: "A role or an entry of yours is denied everything here, whatever else you have.",
     missing_scope: `It needs the scope ${scope ?? ""}, which none of your roles has.`,

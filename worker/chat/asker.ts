@@ -21,13 +21,13 @@ export interface Asker {
 }
 
 /** Key of the request in the replay window. */
-export function requestKey({ place, requestId }: Asker): string {
-  return place.platform === "discord" ? `interaction:${requestId}` : `update:${requestId}`;
+export function requestKey({ place, tenant, requestId }: Asker): string {
+  // Telegram counts its updates for each bot.
+  return place.platform === "discord" ? `interaction:${requestId}` : `update:${tenant}:${requestId}`;
 }
 
 /** Id of an event that this request asks for. */
 export function eventIdOf({ place, tenant, requestId }: Asker): string {
-  // Telegram counts its updates for each bot.
   return place.platform === "discord" ? `discord:${requestId}` : `telegram:${tenant}:${requestId}`;
 }
 

@@ -60,7 +60,8 @@ function answered(answer: SettingsAnswer, show: (settings: Settings) => ChatAnsw
 }
 
 function settingsAnswer(outcome: string, title: string, settings: Settings): ChatAnswer {
-  const { flows, types, threads, output, safe, project, workdir, session, followsRev, toldRev } = settings;
+  const { flows, types, threads, output, safe, project, workdir, session, prompts, followsRev, toldRev } =
+    settings;
   return said(outcome, title, {
     tone: "neutral",
     lines: [
@@ -76,6 +77,7 @@ function settingsAnswer(outcome: string, title: string, settings: Settings): Cha
       { name: "output", value: output },
       { name: "safe mode", value: safe ? "on" : "off" },
       { name: "session", value: session },
+      ...(prompts ? [{ name: "plain messages", value: "prompts" }] : []),
     ],
   });
 }

@@ -1,7 +1,7 @@
 /** Presses of buttons, and choices. A message stands for ever, so what its button says is read as a stranger's word. */
 import type { APIMessageComponentInteraction } from "discord-api-types/v10";
-import { parseAction, type ChatAction, type ChatActionName } from "../../contract/chat/action.ts";
-import type { ChatScope } from "../../contract/chat/scopes.ts";
+import { parseAction, type ChatAction } from "../../contract/chat/action.ts";
+import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { refused } from "../chat/answer.ts";
 import type { Asked } from "../chat/access.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
@@ -17,21 +17,6 @@ export interface Press {
   asked: Asked;
   act(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
 }
-
-export const ACTION_SCOPES: Record<ChatActionName, ChatScope> = {
-  cancel: "run:reply",
-  reply: "run:reply",
-  follow: "run:read",
-  logs: "run:read",
-  replay: "run:start",
-  diff: "run:read",
-  budget: "run:approve",
-  approve: "run:approve",
-  approve_session: "run:approve",
-  deny: "run:approve",
-  details: "run:read",
-  confirm: "run:approve",
-};
 
 const SUBJECT = /^(role|user):\d{1,20}$/;
 

@@ -1,11 +1,12 @@
 /** Forms that were sent off. */
 import type { APIModalSubmitInteraction } from "discord-api-types/v10";
 import { parseAction } from "../../contract/chat/action.ts";
+import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { ask, dispatch } from "../chat/start.ts";
 import { decide, raiseBudget, say } from "../chat/steer.ts";
 import { dryRun } from "../chat/watch.ts";
 import { additionIn, askOf } from "./commands/codex.ts";
-import { ACTION_SCOPES, outOfDate, type Press } from "./components.ts";
+import { outOfDate, type Press } from "./components.ts";
 import { FOR_SESSION, FORM } from "./forms.ts";
 import { readForm } from "./interaction.ts";
 

@@ -1,0 +1,108 @@
+/**
+ * How an answer gets back. Messages go through the outbox, which keeps them until they are out. What concerns only who has
+ * pressed, or only says that it was heard, is a method that Telegram takes from the response to its own request: it costs no
+ * message of the chat's limit, and nothing is lost when it is lost.
+ */
+import { encodeAction, type ChatAction } from "../../contract/chat/action.ts";
+import type { ChatButton, ChatMessage } from "../../contract/chat/message.ts";
+import type { Env } from "../env.ts";
+import type { ChatAnswer } from "../chat/answer.ts";
+import { requestKey, type Asker } from "../chat/asker.ts";
+import { askOutbox } from "../chat/outbox.ts";
+import { confirmation } from "./confirmation.ts";
+
+/** A call of the Bot API as the body of a response: the method, and its parameters beside it. */
+export interface WebhookReply {
+  method: "answerCallbackQuery" | "setMessageReaction";
+  [parameter: string]: unknown;
+}
+
+/** Bot API, answerCallbackQuery. */
+const TOAST_MAX_CHARS = 200;
+const HEARD = "👍";
+
+/** What was sent is taken: a mark on the message itself. */
+export function acknowledge({ place }: Asker, messageId: number): WebhookReply {
+  return {
+    method: "setMessageReaction",
+    chat_id: Number(place.channel),
+    message_id: messageId,
+    reaction: [{ type: "emoji", emoji: HEARD }],
+  };
+}
+
+/** Seen by who has pressed the button, and by nobody else. */
+export function toast(callbackId: string, text: string, alert = false): WebhookReply {
+  const shown =
+    text.length <= TOAST_MAX_CHARS
+      ? text
+      : `${text.slice(0, TOAST_MAX_CHARS - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+  return {
+    method: "answerCallbackQuery",
+    callback_query_id: callbackId,
+    text: shown,
+    ...(alert ? { show_alert: true } : {}),
+  };
+}
+
+/** An answer in a few words. */
+export function toastOf(callbackId: string, answer: ChatAnswer): WebhookReply {
+  switch (answer.kind) {
+    case "message":
+      return toast(callbackId, wordsOf(answer.message), answer.message.tone === "bad");
+    case "denied":
+      return toast(callbackId, wordsOf(answer.message), true);
+    case "confirm":
+      return toast(callbackId, "It leaves the sandbox: confirm it below");
+    case "replayed":
+      return toast(callbackId, "");
+  }
+}
+
+function wordsOf({ title, lines = [] }: ChatMessage): string {
+  return [title, ...lines.slice(0, 2)].join("\n");
+}
+
+/** Posts what there is to read, once, where it was asked for. */
+export async function postAnswer(env: Env, asker: Asker, answer: ChatAnswer): Promise<void> {
+  const message = messageOf(asker, answer);
+  if (message === undefined) return;
+  await askOutbox(env, "telegram", (outbox) =>
+    outbox.post({
+      key: `answer:${requestKey(asker)}`,
+      place: asker.place,
+      class: "event",
+      message: { ...message, silent: true },
+    }),
+  );
+}
+
+function messageOf(asker: Asker, answer: ChatAnswer): ChatMessage | undefined {
+  switch (answer.kind) {
+    case "message":
+    case "denied":
+      return answer.message;
+    case "replayed":
+      return undefined;
+    case "confirm": {
+      const { runId, approval, decision, title } = answer;
+      const yes = confirmation({ decision, approval, user: asker.user.id });
+      return {
+        tone: "waiting",
+        title: "This leaves the sandbox. Allow it?",
+        lines: [title, runId, `Asked of ${asker.user.name}, who alone can confirm it.`],
+        buttons: [
+          [
+            ...button("Yes, allow it", "danger", { act: "confirm", runId, more: yes }),
+            ...button("No", "secondary", { act: "deny", runId, more: approval }),
+          ],
+        ],
+      };
+    }
+  }
+}
+
+function button(label: string, style: ChatButton["style"], given: ChatAction): ChatButton[] {
+  const action = encodeAction(given);
+  return action === undefined ? [] : [{ label, style, action }];
+}

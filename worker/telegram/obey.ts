@@ -1,0 +1,116 @@
+/**
+ * From what an update asks for to what is said about it. Whether it is heard at all is decided here, what it does in
+ * commands.ts, presses.ts and texts.ts, and whoever may is known to ChatAccess alone.
+ *
+ * 1. A group that no administrator of the bot has bound is deaf but for `/codeflow`, `/bind` and `/help` of such an
+ *    administrator: whoever adds the bot to a group of his own gets not even an answer.
+ * 2. Nobody who cannot be known does anything: channels, anonymous administrators.
+ */
+import type { TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
+import { secretList } from "../auth/secrets.ts";
+import type { Env } from "../env.ts";
+import { withAdmission } from "../chat/access.ts";
+import type { ChatAnswer } from "../chat/answer.ts";
+import type { Asker } from "../chat/asker.ts";
+import { runOfPlace } from "../chat/outbox.ts";
+import { isBound, moveChat } from "./chats.ts";
+import { COMMANDS, scopeFor, unknownCommand } from "./commands.ts";
+import { acknowledge, postAnswer, toast, type WebhookReply } from "./deliver.ts";
+import { press } from "./presses.ts";
+import { hearText } from "./texts.ts";
+import type { Asked, CommandRequest, PressRequest, TelegramRequest } from "./update.ts";
+import { safely } from "./safely.ts";
+import { chooseCommand, leadingRun } from "./words.ts";
+
+/** What an administrator may ask for in a chat that is not bound. */
+const ANYWHERE: readonly TelegramCommandName[] = ["codeflow", "bind", "help"];
+
+/** Does what is asked. Answers with a call of one method, which Telegram takes from the response, or nothing. */
+export async function obey(
+  env: Env,
+  bot: string,
+  updateId: number,
+  request: TelegramRequest,
+): Promise<WebhookReply | undefined> {
+  switch (request.kind) {
+    case "nothing":
+      return undefined;
+    case "moved":
+      await moveChat(env, request.from, request.to);
+      return undefined;
+    case "command":
+      return obeyCommand(env, askerOf(env, bot, updateId, request), request);
+    case "press":
+      return obeyPress(env, askerOf(env, bot, updateId, request), request);
+    case "text": {
+      const asker = askerOf(env, bot, updateId, request);
+      if (asker === undefined || !(await isBound(env, asker, request.isPrivate))) return undefined;
+      return hearText(env, asker, request);
+    }
+  }
+}
+
+async function obeyCommand(
+  env: Env,
+  asker: Asker | undefined,
+  request: CommandRequest,
+): Promise<WebhookReply | undefined> {
+  if (asker === undefined) return undefined;
+  const chosen = chooseCommand(request.name, request.rest);
+  const bound = await isBound(env, asker, request.isPrivate);
+  if (chosen === undefined) {
+    // In a group it may be meant for another bot.
+    if (!bound || !request.addressed) return undefined;
+    const answer = await withAdmission(env, asker, { act: `/${request.name}` }, () =>
+      unknownCommand(request.name),
+    );
+    await postAnswer(env, asker, answer);
+    return undefined;
+  }
+  const { name, rest } = chosen;
+  if (!bound && !ANYWHERE.includes(name)) return undefined;
+  const command = COMMANDS[name];
+  const runId =
+    command.about === "run"
+      ? (leadingRun(rest).runId ?? request.repliedTo?.runId ?? (await runOfPlace(env, asker.place)))
+      : undefined;
+  const scope = bound ? scopeFor(command, rest) : "admin";
+  const asked = {
+    act: `/${name}`,
+    ...(scope === undefined ? {} : { scope }),
+    ...(runId === undefined ? {} : { subject: runId }),
+  };
+  const answer = await withAdmission(env, asker, asked, (scopes) =>
+    safely(() => command.run({ env, asker, rest, runId, repliedTo: request.repliedTo, scopes })),
+  );
+  if (!bound && answer.kind === "denied") return undefined;
+  if (command.acknowledged === true && isGood(answer)) return acknowledge(asker, request.messageId);
+  await postAnswer(env, asker, answer);
+  return undefined;
+}
+
+async function obeyPress(
+  env: Env,
+  asker: Asker | undefined,
+  request: PressRequest,
+): Promise<WebhookReply | undefined> {
+  if (asker === undefined) return toast(request.callbackId, "Telegram does not say who you are", true);
+  if (!(await isBound(env, asker, request.isPrivate)))
+    return toast(
+      request.callbackId,
+      "This chat is not bound: an administrator of the bot does it with /bind",
+      true,
+    );
+  return press(env, asker, request);
+}
+
+function isGood(answer: ChatAnswer): boolean {
+  return answer.kind === "message" && answer.message.tone !== "bad";
+}
+
+function askerOf(env: Env, bot: string, updateId: number, { place, user }: Asked): Asker | undefined {
+  if (user === undefined) return undefined;
+  // Telegram's own administrators are those of one group, and anybody can make a group.
+  const administrator = secretList(env.TELEGRAM_ADMINS).includes(user.id);
+  return { place, tenant: bot, user, roles: [], administrator, requestId: String(updateId) };
+}

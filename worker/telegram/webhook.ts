@@ -1,0 +1,60 @@
+/**
+ * Where Telegram brings its updates. Whatever fails with a 5xx or a 4xx it brings again, for about a day, and everything
+ * behind it waits; so an update that is not understood is taken and forgotten.
+ *
+ * 1. Closed by default: without a bot and a secret everything is 401. The header is all that proves who speaks: there is
+ *    no signature and no time.
+ * 2. What an update does is stored, and its admission with it, before it is answered with 200; the same update again does
+ *    nothing.
+ * 3. 503 only when nothing was stored, so that it may come again.
+ */
+import { Hono, type Context } from "hono";
+import { OverloadedError, UnauthorizedError } from "../../contract/errors.ts";
+import { TELEGRAM_BOT_QUERY, TELEGRAM_WEBHOOK_PATH } from "../../contract/chat/telegram-commands.ts";
+import { TELEGRAM_UPDATE_MAX_BYTES } from "../../contract/limits.ts";
+import { checkTelegramUpdate } from "../../contract/validate.ts";
+import { botId } from "../../durable-objects/chat-outbox/naming.ts";
+import type { AppContext } from "../app-context.ts";
+import { matchesAny, secretList } from "../auth/secrets.ts";
+import { parseJson, readBytes } from "../body.ts";
+import { obey } from "./obey.ts";
+import { readUpdate } from "./update.ts";
+
+const SECRET_HEADER = "x-telegram-bot-api-secret-token";
+
+export const telegramRoutes = new Hono<AppContext>().post(TELEGRAM_WEBHOOK_PATH, receive);
+
+async function receive(context: Context<AppContext>): Promise<Response> {
+  const { env, req } = context;
+  const id = await authenticatedBot(context);
+  const bytes = await readBytes(req.raw, "the update", TELEGRAM_UPDATE_MAX_BYTES);
+  const update = checkTelegramUpdate(parseJson(req.raw, bytes, (value) => ({ ok: true, value })));
+  // A kind or a form that this version does not know: it would come again for ever.
+  if (!update.ok) return context.json({});
+  const request = readUpdate(update.value, { id, name: req.query(TELEGRAM_BOT_QUERY) });
+  try {
+    return context.json((await obey(env, id, update.value.update_id, request)) ?? {});
+  } catch (error) {
+    console.error(
+      JSON.stringify({
+        message: "an update of Telegram was not taken",
+        requestId: context.get("requestId"),
+        updateId: update.value.update_id,
+        error: String(error),
+      }),
+    );
+    throw new OverloadedError("the update could not be taken now; nothing was done, send it again");
+  }
+}
+
+/** Id of the bot that the secret belongs to. Throws UnauthorizedError. */
+async function authenticatedBot({ env, req }: Context<AppContext>): Promise<string> {
+  const id = botId(env, "telegram");
+  const given = req.header(SECRET_HEADER) ?? "";
+  const known = await matchesAny(given, secretList(env.TELEGRAM_WEBHOOK_SECRETS));
+  if (id === undefined || !known)
+    throw new UnauthorizedError("this is for Telegram, with the secret that setWebhook was given", [
+      { path: SECRET_HEADER, message: "is no configured secret" },
+    ]);
+  return id;
+}
