@@ -36,6 +36,7 @@ async function box(options: Partial<WorkspacesOptions> = {}): Promise<Box> {
       workspace,
       runnerId: "runner_this",
       repositories: {},
+      projects: {},
       quota: { max: 20, maxGb: 20 },
       ...options,
       ...other,
