@@ -37,9 +37,12 @@ export function projectPaths(
 }
 
 /** What is wrong with the folders now, a line each. */
-export function missingProjects(paths: Readonly<Record<string, string>>): string[] {
+export function missingProjects(
+  paths: Readonly<Record<string, string>>,
+  isThere: (path: string) => boolean = isDirectory,
+): string[] {
   return Object.entries(paths)
-    .filter(([, path]) => !isDirectory(path))
+    .filter(([, path]) => !isThere(path))
     .map(([name, path]) => `project ${name}: there is no directory ${path}`);
 }
 
