@@ -50,6 +50,7 @@ export function readManifest(text: string, file: string): ManifestReading {
   for (const { pointer, message } of [
     ...(validate(data) ? [] : (validate.errors ?? []).map(complain)),
     ...repeatedStepNames(data),
+    ...contradictingPlaces(data),
     ...notFinite(toml, ""),
   ])
     if (!complaints.has(pointer)) complaints.set(pointer, message);
@@ -137,6 +138,26 @@ function repeatedStepNames(data: unknown): Complaint[] {
       });
   }
   return complaints;
+}
+
+/** A worktree is of one repository, and has its own way to say where in it the step works. */
+function contradictingPlaces(data: unknown): Complaint[] {
+  return steps(data).flatMap((step, index) => {
+    const workspace = member(step, "workspace");
+    if (workspace === undefined || workspace === "shared") return [];
+    const complaints: Complaint[] = [];
+    if (member(step, "project") !== undefined && member(workspace, "repo") !== undefined)
+      complaints.push({
+        pointer: `/steps/${index}/project`,
+        message: "says of which repository the worktree is, and so does workspace.repo: keep one of them",
+      });
+    if (member(step, "workdir") !== undefined)
+      complaints.push({
+        pointer: `/steps/${index}/workdir`,
+        message: "does not go with a worktree: say by cwd where in it the step works",
+      });
+    return complaints;
+  });
 }
 
 function namedFiles(data: unknown): NamedFile[] {

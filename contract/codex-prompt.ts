@@ -11,7 +11,12 @@ export type Sandbox = (typeof SANDBOXES)[number];
 export const APPROVAL_POLICIES = ["never", "on-request", "untrusted"] as const;
 export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
 
+/** `auto`: the thread of the session goes on, if there is one; `new`: never; `reuse`: only if there is one. */
+export const SESSION_POLICIES = ["auto", "new", "reuse"] as const;
+export type SessionPolicy = (typeof SESSION_POLICIES)[number];
+
 const closed = { additionalProperties: false } as const;
+const Template = Type.String({ minLength: 1, maxLength: 512 });
 const Word = Type.String({ minLength: 1, maxLength: 128 });
 
 /** Front matter of a prompt template. */
@@ -21,8 +26,9 @@ export const PromptFrontMatter = Type.Object(
     effort: Type.Optional(Word),
     sandbox: Type.Optional(Type.Enum([...SANDBOXES])),
     approval_policy: Type.Optional(Type.Enum([...APPROVAL_POLICIES])),
-    session: Type.Optional(Type.Enum(["new", "reuse", "auto"])),
-    session_key: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
+    // What it may be is known when it is filled.
+    session: Type.Optional(Template),
+    session_key: Type.Optional(Template),
     on_conflict: Type.Optional(Type.Enum(["fork", "blocked"])),
     network: Type.Optional(Type.Boolean()),
     output: Type.Optional(Type.String({ minLength: 1, pattern: "^(?!/)(?!(?:.*/)?\\.\\.(?:/|$)).+$" })),

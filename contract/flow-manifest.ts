@@ -59,6 +59,8 @@ const StepManifest = Type.Object(
     cwd: Type.Optional(
       Type.String({ minLength: 1, description: "Relative to the flow's root, or to the worktree's" }),
     ),
+    project: Type.Optional(Template),
+    workdir: Type.Optional(Template),
     workspace: Type.Optional(Workspace),
     pool: Type.Optional(Name),
     labels: Type.Optional(Type.Array(Label, { maxItems: 32 })),
@@ -125,7 +127,7 @@ export interface RunPolicy {
 
 /** A git worktree that is made for each attempt of a step. Both are templates over the event. */
 export interface StepWorktree {
-  /** A path relative to the runner's workspace, or a name of its configuration; absent: the flow package's repository. */
+  /** A path relative to the runner's workspace, or a name of its configuration; absent: that of the step's project, else of the flow package. */
   repo?: string;
   /** Any committish of that repository. */
   ref: string;
@@ -139,6 +141,10 @@ export interface FlowStep extends RunPolicy {
   runner: RunnerKind;
   script: string;
   cwd?: string;
+  /** Template over the event: a name of the runner's own projects; empty: its default one, if it has one. */
+  project?: string;
+  /** Template over the event: a folder below the project, or where the runner allows it. */
+  workdir?: string;
   /** Absent: the step works in the checkout that all runs share. */
   worktree?: StepWorktree;
   pool: string;
@@ -176,6 +182,8 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
       runner: step.runner,
       script: step.script,
       ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
+      ...(step.project === undefined ? {} : { project: step.project }),
+      ...(step.workdir === undefined ? {} : { workdir: step.workdir }),
       ...worktreeOf(step.workspace),
       pool: step.pool ?? "default",
       labels: step.labels ?? [],

@@ -5,6 +5,7 @@
 import type { ErrorDetail } from "./errors.ts";
 import type { FlowEvent } from "./flow-event.ts";
 import type { Flow, FlowStep } from "./flow-manifest.ts";
+import { fillPlaceholders, textAt } from "./template.ts";
 
 /** Faults of a payload, empty when it is valid. Paths are JSON pointers that begin with "/payload". */
 export type PayloadCheck = (payload: unknown) => ErrorDetail[];
@@ -54,7 +55,6 @@ export function matchEvent(
   return { matches, misses };
 }
 
-const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)\s*\}\}/g;
 const CONCURRENCY_KEY_MAX_CHARS = 512;
 
 /**
@@ -62,32 +62,26 @@ const CONCURRENCY_KEY_MAX_CHARS = 512;
  * empty text, so that runs without the value share one key rather than run unbounded.
  */
 export function renderConcurrencyKey(template: string, event: FlowEvent): string {
-  return template
-    .replace(PLACEHOLDER, (_whole, path: string) => textAt(event, path.split(".")))
-    .slice(0, CONCURRENCY_KEY_MAX_CHARS);
+  return fillPlaceholders(template, ({ path }) => textAt(event, path) ?? "").slice(
+    0,
+    CONCURRENCY_KEY_MAX_CHARS,
+  );
 }
 
 /**
  * Fills a template that must be filled: what it says, or the placeholders for which the event has nothing (no value,
- * or an empty text).
+ * or an empty text) and which do not end in `?`.
  */
 export function renderTemplate(
   template: string,
   event: FlowEvent,
 ): { text: string } | { missing: [string, ...string[]] } {
-  const [first, ...others] = [...template.matchAll(PLACEHOLDER)]
-    .map((match) => match[1] ?? "")
-    .filter((path) => textAt(event, path.split(".")) === "");
-  if (first !== undefined) return { missing: [first, ...others] };
-  return { text: template.replace(PLACEHOLDER, (_whole, path: string) => textAt(event, path.split("."))) };
-}
-
-function textAt(value: unknown, path: string[]): string {
-  let current: unknown = value;
-  for (const key of path) {
-    if (current === null || typeof current !== "object" || !Object.hasOwn(current, key)) return "";
-    current = (current as Record<string, unknown>)[key];
-  }
-  if (current === undefined || current === null) return "";
-  return typeof current === "string" ? current : JSON.stringify(current);
+  const empty: string[] = [];
+  const text = fillPlaceholders(template, ({ path, optional }) => {
+    const value = textAt(event, path) ?? "";
+    if (value === "" && !optional) empty.push(path);
+    return value;
+  });
+  const [first, ...others] = empty;
+  return first === undefined ? { text } : { missing: [first, ...others] };
 }

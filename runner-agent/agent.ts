@@ -1,9 +1,11 @@
 /** Starts a runner agent from its flags and its box's configuration, and ends it on signals. */
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
 import { codexKinds } from "./codex/codex-kind.ts";
+import { missingProjects, projectPaths } from "./config/projects.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal } from "./journal/journal.ts";
@@ -49,6 +51,8 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       log("error", `executor = "systemd-run": ${unusable.message}`, { code: unusable.code });
       return EXIT.usage;
     }
+    const projects = projectPaths(config.projects, { workspace, home: homedir() });
+    for (const missing of missingProjects(projects)) log("warn", `${missing}; runs that ask for it fail`);
     const name = options.name ?? config.name;
     const pool = options.pool ?? config.pool;
     const journal = new Journal(
@@ -82,6 +86,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
           workspace,
           runnerId,
           repositories: config.repositories,
+          projects,
           quota: config.workspaces,
         }),
       },

@@ -224,6 +224,7 @@ export class Attempt {
         },
         step,
         worktree: workspace.worktree,
+        directory: workspace.directory,
         event: context.event as FlowEvent,
         replay: context.replay,
         edgeUrl: this.#host.edgeUrl,

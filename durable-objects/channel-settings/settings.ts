@@ -2,12 +2,9 @@
  * What was said about a channel: what it follows and how that is shown, where Codex works when somebody asks for it there,
  * and whether relays may post. Pure functions of the settings; object.ts keeps them.
  */
+import type { SessionPolicy } from "../../contract/codex-prompt.ts";
 import { FOLLOWS_PER_CHANNEL_MAX, GUARDS_PER_CHANNEL_MAX } from "../../contract/limits.ts";
 import type { OutputMode } from "../chat-outbox/calls.ts";
-
-/** `auto`: the channel's Codex thread goes on, if there is one; `new`: never; `reuse`: only if there is one. */
-export const SESSION_POLICIES = ["auto", "new", "reuse"] as const;
-export type SessionPolicy = (typeof SESSION_POLICIES)[number];
 
 /** Leave for relays to post, or its refusal. */
 export interface Guard {

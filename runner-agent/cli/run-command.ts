@@ -1,6 +1,7 @@
 /** `codex-flow run`: one step of a flow package of a workspace, whatever triggers it; also for programs that run it. */
 import type { Command } from "commander";
 import { attemptId } from "../../contract/ids.ts";
+import type { EventFlags } from "./event-input.ts";
 import { exitCodeOfRuns } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples } from "./option-values.ts";
@@ -8,7 +9,8 @@ import { UsageError } from "./problem.ts";
 import { existingFolder } from "./workspace-folder.ts";
 
 interface RunOptions {
-  event: string;
+  event?: string;
+  payload?: string;
   workspace: string;
   runId?: string;
   attemptId?: string;
@@ -22,7 +24,8 @@ export function registerRun(program: Command, act: Act): void {
     .description("Run one step here and now, without an edge; its trigger and schema are not asked")
     .argument("<flow>", "name of the flow")
     .argument("<step>", "name of the step")
-    .requiredOption("--event <file>", "the event as JSON; - for standard input")
+    .option("--event <file>", "the event as JSON; - for standard input")
+    .option("--payload <json>", "payload of the event, or of one that is made up for it")
     .option("--workspace <dir>", "folder that holds .codex/flows and flows", ".")
     .option("--run-id <id>", "id of the run, for a program that has one")
     .option("--attempt-id <id>", "<run-id>_a<n> for the n-th attempt; the run id itself for the first")
@@ -30,6 +33,7 @@ export function registerRun(program: Command, act: Act): void {
     .option("--workspace-backend-url <url>", "what the step gets as CODEX_FLOW_URL");
   examples(run, [
     ["codex-flow run hello greet --event event.json", "while you write a step"],
+    [`codex-flow run codex-ask ask --payload '{"prompt":"What is this?"}'`, "ask Codex on this box"],
     ["codex-flow run hello greet --event - --json < event.json", "{flow, step, result} and nothing else"],
   ]);
   act(run, runStep);
@@ -39,7 +43,7 @@ async function runStep(invocation: Invocation, options: RunOptions, flow = "", s
   const ids = readIds(options);
   const workspace = await existingFolder(options.workspace);
   const { readEvent } = await import("./event-input.ts");
-  const event = await readEvent(options.event, {});
+  const event = await readEvent(options.event, madeUp(options, `${flow}.${step}`));
   const { localResult, runLocally } = await import("./local-session.ts");
   const { runs } = await runLocally(
     invocation,
@@ -55,6 +59,12 @@ async function runStep(invocation: Invocation, options: RunOptions, flow = "", s
   };
   await invocation.output.show(document, (style) => runs.map((one) => renderLocalRun(style, one)).join("\n"));
   return exitCodeOfRuns(runs);
+}
+
+/** Nothing asks for the type of an event that is only a payload. */
+function madeUp({ event, payload }: RunOptions, type: string): EventFlags {
+  if (payload === undefined) return {};
+  return event === undefined ? { type, payload } : { payload };
 }
 
 /** Also the name of files and the mark of processes. */

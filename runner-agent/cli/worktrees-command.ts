@@ -75,5 +75,5 @@ async function open({ workspace }: WorkspaceOptions) {
   const { Workspaces } = await import("../workspace/workspaces.ts");
   // Nothing is made here, so neither quota nor repositories matter.
   const quota = { max: Infinity, maxGb: Infinity };
-  return new Workspaces({ workspace: path, runnerId: "", repositories: {}, quota });
+  return new Workspaces({ workspace: path, runnerId: "", repositories: {}, projects: {}, quota });
 }

@@ -13,6 +13,7 @@ import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
 import { codexConfig, CodexTable, type CodexConfig } from "./codex-config.ts";
 import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
+import { PROJECT_NAME_WORDS, PROJECT_PATH_WORDS, ProjectsTable } from "./projects.ts";
 import type { Executor } from "../steps/systemd-scope.ts";
 
 /** Worktrees of one runner's workspace, live and kept, where the configuration says nothing. */
@@ -60,6 +61,7 @@ const RunnerFile = Type.Object(
     ),
     codex: Type.Optional(CodexTable),
     repositories: Type.Optional(Type.Record(RepositoryName, AbsolutePath, closed)),
+    projects: Type.Optional(ProjectsTable),
     workspaces: Type.Optional(
       Type.Object(
         {
@@ -92,6 +94,8 @@ export interface RunnerConfig {
   codex: CodexConfig;
   /** Repositories outside of the workspace that steps may have worktrees of: name → absolute path. */
   repositories: Record<string, string>;
+  /** Where steps may work for events that say so: name → path as written, see `projectPaths`. */
+  projects: Record<string, string>;
   /** Quota of worktrees: how many, live and kept, and how many GiB the kept ones may take. */
   workspaces: { max: number; maxGb: number };
 }
@@ -163,16 +167,21 @@ const keysAt: Partial<Record<string, object>> = {
 
 function problemOf(error: ErrorObject): ErrorDetail {
   const path = error.instancePath.slice(1).replaceAll("/", ".");
+  if (error.keyword === "pattern" && path.startsWith("projects."))
+    return { path, message: PROJECT_PATH_WORDS };
   if (error.keyword !== "additionalProperties") return { path, message: error.message ?? error.keyword };
   const key = String((error.params as { additionalProperty: unknown }).additionalProperty);
   return {
     path: path === "" ? key : `${path}.${key}`,
-    message:
-      path === "repositories"
-        ? "a repository's name is 1 to 64 of A-Z a-z 0-9 - _, or owner/name"
-        : `unknown key; known are ${Object.keys(keysAt[path] ?? {}).join(", ")}`,
+    message: wordsForNames[path] ?? `unknown key; known are ${Object.keys(keysAt[path] ?? {}).join(", ")}`,
   };
 }
+
+/** Of tables whose keys are names. */
+const wordsForNames: Partial<Record<string, string>> = {
+  repositories: "a repository's name is 1 to 64 of A-Z a-z 0-9 - _, or owner/name",
+  projects: PROJECT_NAME_WORDS,
+};
 
 /** A name that is only called plain is passed to nobody: most likely a slip. */
 function plainWithoutPass(value: RunnerFile): ErrorDetail[] {
@@ -206,6 +215,7 @@ function withDefaults(value: RunnerFile): RunnerConfig {
     env: { pass: value.env?.pass ?? [], plain: value.env?.plain ?? [] },
     codex: codexConfig(value.codex),
     repositories: value.repositories ?? {},
+    projects: value.projects ?? {},
     workspaces: {
       max: value.workspaces?.max ?? WORKTREES_DEFAULT_MAX,
       maxGb: value.workspaces?.max_gb ?? WORKTREES_DEFAULT_MAX_GB,

@@ -54,6 +54,7 @@ export interface Box {
   /** The soft limit of open files; undefined: none, or this system does not tell. */
   openFilesLimit(): number | undefined;
   canRead(path: string): boolean;
+  isDirectory(path: string): boolean;
 }
 
 export interface Check {

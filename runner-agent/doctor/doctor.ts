@@ -15,7 +15,7 @@ import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "./edge.ts";
 import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "./system.ts";
-import { configCheck, flowsCheck } from "./workspace.ts";
+import { configCheck, flowsCheck, projectsCheck } from "./workspace.ts";
 
 /** In the order of the table. */
 export const CHECKS: readonly Check[] = [
@@ -35,6 +35,7 @@ export const CHECKS: readonly Check[] = [
   journalDiskCheck,
   journalCheck,
   configCheck,
+  projectsCheck,
   flowsCheck,
   edgeCheck,
   tokenCheck,

@@ -4,6 +4,7 @@ import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { findCodex } from "../codex/codex-program.ts";
+import { isDirectory } from "../config/projects.ts";
 import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "../config/runner-config.ts";
 import { bunProgram } from "../steps/bun.ts";
 import type { Box } from "./check.ts";
@@ -52,6 +53,7 @@ export async function thisBox(given: BoxGiven): Promise<Box> {
       return bavail * bsize;
     },
     openFilesLimit,
+    isDirectory,
     canRead: (path) => {
       try {
         accessSync(path, constants.R_OK);

@@ -1,6 +1,8 @@
 /** What the box itself brings: its configuration and the flow packages of its workspace. */
+import { homedir } from "node:os";
 import { loadCatalog } from "../../catalog/load.ts";
 import { describeFault } from "../../catalog/fault.ts";
+import { missingProjects, projectPaths } from "../config/projects.ts";
 import type { Check } from "./check.ts";
 
 export const configCheck: Check = {
@@ -13,6 +15,24 @@ export const configCheck: Check = {
         fix: "correct the file; the agent does not start with it",
       };
     return { state: "ok", found: canRead(config.file) ? config.file : "absent: all defaults" };
+  },
+};
+
+/** A folder that is away costs the runs that ask for it, and nothing else. */
+export const projectsCheck: Check = {
+  name: "projects",
+  probe: ({ config, workspace, environment, isDirectory }) => {
+    if ("fault" in config) return { state: "warn", found: "not looked at: runner.toml cannot be used" };
+    const home = environment["HOME"] ?? homedir();
+    const paths = projectPaths(config.value.projects, { workspace, home });
+    const [first, ...others] = missingProjects(paths, isDirectory);
+    if (first !== undefined)
+      return {
+        state: "warn",
+        found: `${first}${others.length === 0 ? "" : `, and ${others.length} more`}`,
+        fix: `make the folder, or correct [projects] in ${config.file}; runs that ask for it fail`,
+      };
+    return { state: "ok", found: Object.keys(paths).join(", ") || "none" };
   },
 };
 

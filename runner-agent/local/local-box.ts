@@ -3,9 +3,11 @@
  * the ways to start them. Owns the app-server of steps that Codex works for, while there are any: it would keep the
  * process of a product from ending.
  */
+import { homedir } from "node:os";
 import packageJson from "../../package.json" with { type: "json" };
 import { codexKinds, type CodexKinds } from "../codex/codex-kind.ts";
 import type { CodexConfig } from "../config/codex-config.ts";
+import { projectPaths } from "../config/projects.ts";
 import { readRunnerConfig, RunnerConfigError } from "../config/runner-config.ts";
 import { stepEnvironment } from "../config/step-environment.ts";
 import { stepStarter } from "../steps/start-step.ts";
@@ -29,7 +31,7 @@ export class LocalBox {
   }
 
   /** As the box is now. @throws LocalConfigurationError */
-  async look(): Promise<Pick<RunHost, "runnerName" | "environment" | "startStep">> {
+  async look(): Promise<Pick<RunHost, "runnerName" | "environment" | "places" | "startStep">> {
     try {
       const config = await readRunnerConfig({ workspace: this.#workspace });
       const withheld = [...WITHHELD_VARIABLES, ...config.codex.env].flatMap((name) => {
@@ -39,6 +41,10 @@ export class LocalBox {
       return {
         runnerName: config.name,
         environment: stepEnvironment(config, this.#environment, withheld),
+        places: {
+          workspace: this.#workspace,
+          projects: projectPaths(config.projects, { workspace: this.#workspace, home: homedir() }),
+        },
         startStep: stepStarter(this.#codexOf(config.codex).starters),
       };
     } catch (error) {

@@ -18,12 +18,20 @@ import {
   requestCancel,
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
-import { isTerminal, waitingAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
+import {
+  isTerminal,
+  waitingAttempt,
+  type AttemptEnd,
+  type Reason,
+  type RunRecord,
+} from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import { checkFlowEvent } from "../../contract/validate.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
 import type { StartStep } from "../steps/start-step.ts";
 import type { RunningStep } from "../steps/step.ts";
+import { projectDirectory, type PlaceRequest, type ProjectRules } from "../workspace/project-directory.ts";
+import { WorkspaceError } from "../workspace/workspace-error.ts";
 import type { LocalOutput, LocalRun, LocalStore } from "./store.ts";
 
 /** Hears of every change of a run, and of its output. What it throws ends the step. */
@@ -37,6 +45,8 @@ export interface RunHost {
   store: LocalStore;
   watcher: RunWatcher;
   environment: StepEnvironment;
+  /** Where steps may work for events that say so. */
+  places: ProjectRules;
   startStep: StartStep;
   edgeUrl: string;
   /** How this machine calls itself. */
@@ -145,6 +155,9 @@ export class RunInProgress {
     if (this.#run.cancel !== undefined) return { reason: "canceled", tree: { empty: true, survivors: [] } };
     const { loaded, step, event, firstAttempt = 1 } = this.#target;
     const { name, version } = loaded.flow;
+    const place = placeOf({ step, event }, this.#host.places);
+    if ("refused" in place)
+      return { reason: "refused", tree: { empty: true, survivors: [] }, error: place.refused };
     this.#step = this.#host.startStep(
       {
         runId: this.#run.id,
@@ -156,6 +169,7 @@ export class RunInProgress {
           ...(loaded.config === undefined ? {} : { config: loaded.config }),
         },
         step,
+        directory: place.directory,
         event,
         replay: this.#run.origin === "replay",
         edgeUrl: this.#host.edgeUrl,
@@ -241,6 +255,20 @@ export class RunInProgress {
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#step?.cancel("abandoned");
+  }
+}
+
+/** Local mode makes no worktrees, and what wants one must not write to the checkout that it would be made of. */
+function placeOf(
+  request: PlaceRequest & Pick<RunTarget, "step">,
+  rules: ProjectRules,
+): { directory: string | undefined } | { refused: Reason } {
+  try {
+    const directory = projectDirectory(request, rules);
+    return { directory: request.step.worktree === undefined ? directory : undefined };
+  } catch (error) {
+    if (error instanceof WorkspaceError) return { refused: { code: error.code, message: error.message } };
+    throw error;
   }
 }
 

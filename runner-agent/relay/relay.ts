@@ -111,6 +111,7 @@ export async function relaySession(
         workspace: session.workdir,
         runnerId,
         repositories: {},
+        projects: {},
         quota: { max: WORKTREES_DEFAULT_MAX, maxGb: WORKTREES_DEFAULT_MAX_GB },
       }),
       findPackage: async () =>

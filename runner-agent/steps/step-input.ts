@@ -6,9 +6,12 @@ import type { StepRequest } from "./step.ts";
 
 export const LAUNCHED_BY = "codex-flow-edge";
 
-/** Where the step runs: its `cwd` is relative to its worktree, or to the flow package when it has none. */
-export function workingDirectory({ worktree, flow, step }: StepRequest): string {
-  return resolve(worktree?.root ?? flow.root, step.cwd ?? ".");
+/**
+ * Where the step runs: where its project or workdir leads, if it has one. Else its `cwd` says, relative to its worktree,
+ * or to the flow package when it has none.
+ */
+export function workingDirectory({ directory, worktree, flow, step }: StepRequest): string {
+  return directory ?? resolve(worktree?.root ?? flow.root, step.cwd ?? ".");
 }
 
 /** JSON and a newline. */

@@ -18,6 +18,8 @@ export interface StepRequest {
   step: StartableStep;
   /** The git worktree that was made for this attempt: its root, and the commit it was made from. */
   worktree?: { root: string; base: string } | undefined;
+  /** Where the event and the box let it work, absolute; absent: the step's `cwd` says. */
+  directory?: string | undefined;
   event: FlowEvent;
   replay: boolean;
   /** Where the step may send events to. */

@@ -25,8 +25,8 @@ export interface Source {
 export interface SourceRequest {
   worktree: StepWorktree;
   event: FlowEvent;
-  /** The flow package's folder. */
-  flowRoot: string;
+  /** In the repository that counts where the step names none. */
+  directory: string;
   /** Names the ref that a fetch may have to write. */
   attempt: string;
   signal?: AbortSignal | undefined;
@@ -41,11 +41,11 @@ export interface SourceRules {
 
 /** Throws WorkspaceError. */
 export async function findSource(request: SourceRequest, rules: SourceRules): Promise<Source> {
-  const { worktree, event, flowRoot } = request;
+  const { worktree, event } = request;
   const repo = worktree.repo === undefined ? undefined : fill("repo", worktree.repo, event);
   const ref = fill("ref", worktree.ref, event);
   const needs = (worktree.needs ?? []).map((need) => fill("needs", need, event));
-  const directory = repo === undefined ? flowRoot : await allowedDirectory(repo, rules);
+  const directory = repo === undefined ? request.directory : await allowedDirectory(repo, rules);
   const repository = await repositoryOf(directory, request.signal);
   const base = await commitOf("ref", repository, ref, request);
   // One after the other: all fetches of an attempt write the same ref.

@@ -18,6 +18,7 @@ import { attemptProcesses } from "../steps/process-tree.ts";
 import { git, GIT_CHECKOUT_TIMEOUT_MS, gitMust, pastLocks } from "./git.ts";
 import { inspect, keptWorktree, reasonToKeep, stashesOf, type WorktreeContent } from "./inspection.ts";
 import { Owners, type KeptWorktree, type Ownership } from "./ownership.ts";
+import { projectDirectory } from "./project-directory.ts";
 import { contains, findSource } from "./source.ts";
 import { WorkspaceError } from "./workspace-error.ts";
 
@@ -31,12 +32,14 @@ export interface WorkspacesOptions {
   workspace: string;
   runnerId: string;
   repositories: Readonly<Record<string, string>>;
+  /** Absolute paths by name. */
+  projects: Readonly<Record<string, string>>;
   quota: { max: number; maxGb: number };
 }
 
 export interface WorkspaceRequest {
   attempt: string;
-  step: Pick<FlowStep, "cwd" | "worktree">;
+  step: Pick<FlowStep, "cwd" | "worktree" | "project" | "workdir">;
   event: FlowEvent;
   /** The flow package's folder. */
   flowRoot: string;
@@ -48,6 +51,8 @@ export interface WorkspaceRequest {
 export interface PreparedWorkspace {
   /** Absent when the step works in the shared checkout. `base` is the commit that it was made from. */
   worktree?: { root: string; base: string };
+  /** Where the event and the box let it work; absent: the step's `cwd` says. Never together with a worktree. */
+  directory?: string;
   /** One line for the run's output, with its newline. */
   describe?: string;
   /**
@@ -80,9 +85,11 @@ export class Workspaces {
 
   /** Makes the step's workspace, or says why it cannot. Never rejects for a reason that this folder knows. */
   async prepare(request: WorkspaceRequest): Promise<PreparedWorkspace | { refused: Reason }> {
-    if (request.step.worktree === undefined) return SHARED;
     try {
-      return await this.#make(request, request.step.worktree);
+      const directory = projectDirectory(request, this.#options);
+      const { worktree } = request.step;
+      if (worktree === undefined) return directory === undefined ? SHARED : { ...SHARED, directory };
+      return await this.#make(request, worktree, directory ?? request.flowRoot);
     } catch (error) {
       return { refused: reasonOf(error) };
     }
@@ -91,9 +98,10 @@ export class Workspaces {
   async #make(
     request: WorkspaceRequest,
     worktree: NonNullable<FlowStep["worktree"]>,
+    directory: string,
   ): Promise<PreparedWorkspace> {
     const { attempt, step, signal } = request;
-    const { repository, ref, base } = await findSource({ ...request, worktree }, this.#options);
+    const { repository, ref, base } = await findSource({ ...request, worktree, directory }, this.#options);
     const path = this.#owners.path(attempt);
     if (!contains(path, resolve(path, step.cwd ?? ".")))
       throw new WorkspaceError(

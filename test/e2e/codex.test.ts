@@ -5,14 +5,15 @@ import { stringify } from "smol-toml";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
-import { command, structured, withUsage } from "../support/fake-model/answers.ts";
+import { command, patch, structured, withUsage } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { writeFiles, type AtEnd } from "../support/flow-workspace.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun, processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { projectPath } from "../../scripts/project.ts";
 
 const MANIFEST = `name = "codex"
 version = 1
@@ -42,6 +43,8 @@ const RULES = [
   { prompt: "task tell", answers: [command('printf %s "$TOKEN" | fold -w 5; echo "$TOKEN"'), DONE] },
   { prompt: "task talk", answers: [command("sleep 8"), DONE] },
   { prompt: "task quick", answers: [DONE] },
+  { prompt: "asked to make", answers: [patch("*** Add File: made.txt", "+one"), DONE] },
+  { prompt: "asked again", answers: [DONE] },
 ];
 
 let edge: Edge;
@@ -67,9 +70,12 @@ beforeAll(async () => {
     "flows/codex/prompt.md": PROMPT,
     ".codex/runner.toml": stringify({
       env: { pass: ["TOKEN"] },
+      projects: { app: "app" },
       codex: { home: join(state, "codex-home"), config },
     }),
   });
+  await cp(projectPath("flows/codex-ask"), join(workspace, "flows/codex-ask"), { recursive: true });
+  await mkdir(join(workspace, "app"));
   process.env["TOKEN"] = SECRET;
   edge = await Edge.start({ state: join(state, "edge"), workspace });
   afterAll(() => edge.stop());
@@ -221,4 +227,24 @@ test("20 at once complete", async () => {
   const ids = await Promise.all(Array.from({ length: 20 }, () => send("quick")));
   const runs = await Promise.all(ids.map(over));
   expect(runs.map((run) => run.effectiveStatus)).toEqual(ids.map(() => "completed"));
+});
+
+test("a prompt from a chat is worked on in the project that it names, and the chat goes on in one thread", async () => {
+  await runner();
+  const ask = async (id: string, payload: object): Promise<RunView> => {
+    const asked = { session: "auto", channel: "discord:1", project: "app", ...payload };
+    const { runIds } = await edge.client().dispatch({ id: `ask:${id}`, type: "codex.ask", payload: asked });
+    return await over(runIds[0] ?? "");
+  };
+  const first = await ask("1", { prompt: "You are asked to make it." });
+  expect(first).toMatchObject({ status: "completed", result: { status: "completed", message: "done" } });
+  expect(existsSync(join(workspace, "app/made.txt"))).toBe(true);
+  const second = await ask("2", { prompt: "You are asked again." });
+  expect(second.result?.artifacts?.["threadId"]).toBe(first.result?.artifacts?.["threadId"]);
+  const unknown = await ask("3", { prompt: "You are asked again.", project: "ap" });
+  expect(unknown).toMatchObject({
+    status: "failed",
+    errorCode: "project_unknown",
+    error: expect.stringContaining("it has app") as string,
+  });
 });

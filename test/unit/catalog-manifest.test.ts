@@ -116,7 +116,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     `${HEAD}${STEP}  [steps.triger]\n  type = "t"\n`,
     [
       "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
-        "queue_ms, cwd, workspace, pool, labels, priority, trigger, concurrency, retry, budget",
+        "queue_ms, cwd, project, workdir, workspace, pool, labels, priority, trigger, concurrency, retry, budget",
     ],
   ],
   [
@@ -148,6 +148,31 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     "a shared workspace with a ref",
     `${HEAD}${STEP}workspace = { mode = "shared", ref = "main" }\n`,
     ["flow.toml:7:15 steps[0].workspace.mode must be one of worktree"],
+  ],
+  [
+    "a project that is no text, and no folder",
+    `${HEAD}${STEP}project = 1\nworkdir = ""\n`,
+    [
+      "flow.toml:7:1 steps[0].project must be a string",
+      "flow.toml:8:1 steps[0].workdir must NOT have fewer than 1 characters",
+    ],
+  ],
+  [
+    "a mistyped project",
+    `${HEAD}${STEP}projekt = "app"\n`,
+    [expect.stringContaining("flow.toml:7:1 steps[0].projekt is not a known key") as string],
+  ],
+  [
+    "a worktree of two repositories",
+    `${HEAD}${STEP}project = "app"\nworkspace = { repo = "app" }\n`,
+    [
+      "flow.toml:7:1 steps[0].project says of which repository the worktree is, and so does workspace.repo: keep one of them",
+    ],
+  ],
+  [
+    "a worktree and another folder",
+    `${HEAD}${STEP}project = "app"\nworkdir = "sub"\nworkspace = "worktree"\n`,
+    ["flow.toml:8:1 steps[0].workdir does not go with a worktree: say by cwd where in it the step works"],
   ],
   [
     "two steps of one name",
@@ -314,6 +339,8 @@ timeout_ms = 1
 silence_ms = 2
 queue_ms = 3
 cwd = "../.."
+project = "{{payload.project?}}"
+workdir = "{{payload.workdir?}}"
 pool = "builders"
 labels = ["linux", "os:debian"]
 priority = -1
@@ -356,6 +383,8 @@ script = "exec/prompt.md"
             silenceMs: 2,
             queueMs: 3,
             cwd: "../..",
+            project: "{{payload.project?}}",
+            workdir: "{{payload.workdir?}}",
             pool: "builders",
             labels: ["linux", "os:debian"],
             priority: -1,

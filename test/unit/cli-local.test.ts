@@ -2,15 +2,16 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { cp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { stringify } from "smol-toml";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { processStart } from "../../runner-agent/steps/process-tree.ts";
+import { projectPath } from "../../scripts/project.ts";
 import { fakeModel, folder } from "../support/codex.ts";
-import { structured } from "../support/fake-model/answers.ts";
+import { patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
@@ -278,5 +279,38 @@ result({ status: "completed", message: JSON.stringify(asked) });`;
       EXIT.ok,
       { results: [{ result: { status: "changed", message: "done" } }] },
     ]);
+  });
+
+  test("a prompt on the command line asks it in a project of this box, and nowhere else", async () => {
+    const cwd = folder("cli-local");
+    await cp(projectPath("flows/codex-ask"), join(cwd, "flows/codex-ask"), { recursive: true });
+    const model = await fakeModel([
+      {
+        answers: [
+          patch("*** Add File: made.txt", "+one"),
+          structured({ status: "changed", message: "made it" }),
+        ],
+      },
+    ]);
+    const config = stringify(fakeModelConfig(model.url, writeModelCatalog(cwd)));
+    await writeFiles(cwd, {
+      "app/README.md": "",
+      ".codex/config.toml": config,
+      ".codex/runner.toml": '[projects]\napp = "~/app"\n',
+    });
+    const ask = async (payload: object) =>
+      codexFlow(cwd, ["run", "codex-ask", "ask", "--payload", JSON.stringify(payload), "--json"], "");
+    const done = await ask({ prompt: "Make it.", project: "app" });
+    expect([done.code, JSON.parse(done.out)]).toMatchObject([
+      EXIT.ok,
+      { result: { status: "changed", message: "made it" } },
+    ]);
+    expect(existsSync(join(cwd, "app/made.txt"))).toBe(true);
+    const unknown = await ask({ prompt: "Make it.", project: "ap" });
+    expect([unknown.code, JSON.parse(unknown.out)]).toMatchObject([
+      EXIT.bad,
+      { errorCode: "project_unknown" },
+    ]);
+    expect(model.requests).toHaveLength(2);
   });
 });

@@ -92,6 +92,7 @@ describe("a concurrency key", () => {
     ["{{id}}{{source}}", "e:1github"],
     ["{{payload.repo", "{{payload.repo"],
     ["{payload.repo}", "{payload.repo}"],
+    ["[{{payload.repo?}}{{payload.missing?}}]", "[codex]"],
     ["{{}}", "{{}}"],
     ["{{payload repo}}", "{{payload repo}}"],
     ["$&{{payload.repo}}$1", "$&codex$1"],
@@ -151,6 +152,7 @@ describe("a template that must be filled", () => {
     ["main", "main"],
     ["{{payload.repo}}", "codex"],
     ["refs/pull/{{ payload.number }}/head", "refs/pull/7/head"],
+    ["{{payload.repo?}}/{{payload.sha?}}{{payload.empty?}}{{payload.nothing?}}", "codex/"],
   ])("%j is %j", (template, text) => {
     expect(renderTemplate(template, given)).toEqual({ text });
   });

@@ -37,6 +37,7 @@ describe("runner.toml", () => {
       env: { pass: [], plain: [] },
       codex: { env: [], trusted: [], allowDangerFullAccess: false, config: {}, prices: {} },
       repositories: {},
+      projects: {},
       workspaces: { max: 20, maxGb: 20 },
     });
     const path = join(workspace, "other.toml");
@@ -69,6 +70,10 @@ describe("runner.toml", () => {
       output = 8
       [repositories]
       codex = "/srv/codex"
+      [projects]
+      app = "/srv/app"
+      "codex-fork_2.x" = "repos/codex"
+      default = "~/src"
       [workspaces]
       max = 3
       max_gb = 0.5
@@ -90,6 +95,7 @@ describe("runner.toml", () => {
         prices: { "gpt-5.6": { input: 2, cachedInput: 0.5, output: 8 } },
       },
       repositories: { codex: "/srv/codex" },
+      projects: { app: "/srv/app", "codex-fork_2.x": "repos/codex", default: "~/src" },
       workspaces: { max: 3, maxGb: 0.5 },
     });
   });
@@ -98,7 +104,7 @@ describe("runner.toml", () => {
     [
       `capasity = 2`,
       [
-        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, codex, repositories, workspaces",
+        "capasity: unknown key; known are name, pool, labels, capacity, executor, limits, env, codex, repositories, projects, workspaces",
       ],
     ],
     [
@@ -128,6 +134,28 @@ cpu_quota = "1.5"`,
       `[repositories]\n"my repo" = "/srv/x"`,
       ["repositories.my repo: a repository's name is 1 to 64 of A-Z a-z 0-9 - _, or owner/name"],
     ],
+    [
+      `[projects]\n"my app" = "/srv/app"`,
+      ["projects.my app: a project's name is 1 to 64 of a-z 0-9 - _ . and begins with a letter or digit"],
+    ],
+    [
+      `[projects]\nApp = "/srv/app"`,
+      ["projects.App: a project's name is 1 to 64 of a-z 0-9 - _ . and begins with a letter or digit"],
+    ],
+    [
+      `[projects]\napp = "~ada/app"`,
+      ["projects.app: a project's folder is an absolute path, one relative to the workspace, ~ or ~/path"],
+    ],
+    [
+      `[projects]\napp = "a\\u0000b"`,
+      ["projects.app: a project's folder is an absolute path, one relative to the workspace, ~ or ~/path"],
+    ],
+    [`[projects]\napp = 1`, ["projects.app: must be string"]],
+    [
+      `[projects]\napp = ""`,
+      ["projects.app: a project's folder is an absolute path, one relative to the workspace, ~ or ~/path"],
+    ],
+    [`projects = "/srv"`, ["projects: must be object"]],
     [`capacity = 0`, ["capacity: must be >= 1"]],
     [`capacity = "2"`, ["capacity: must be integer"]],
     [`labels = ["ok", "not ok"]`, [expect.stringContaining("labels.1: must match pattern")]],

@@ -18,7 +18,7 @@ import {
 } from "../../runner-agent/doctor/codex.ts";
 import { bunCheck, gitCheck, nodeCheck } from "../../runner-agent/doctor/programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "../../runner-agent/doctor/system.ts";
-import { configCheck, flowsCheck } from "../../runner-agent/doctor/workspace.ts";
+import { configCheck, flowsCheck, projectsCheck } from "../../runner-agent/doctor/workspace.ts";
 import { parseRunnerConfig } from "../../runner-agent/config/runner-config.ts";
 import { fakeSystemd } from "../support/fake-systemd.ts";
 import { packageFiles, workspaceWith } from "../support/flow-workspace.ts";
@@ -61,6 +61,7 @@ function box(change: Partial<Box> = {}): Box {
     freeBytes: async () => 100 * GIB,
     openFilesLimit: () => 65_536,
     canRead: () => true,
+    isDirectory: () => true,
     ...change,
   };
 }
@@ -69,6 +70,7 @@ function configured(codex: string): Partial<Box> {
   return { config: { file: "f", value: parseRunnerConfig(`[codex]\n${codex}`, "f") } };
 }
 const scoped = { file: "f", value: parseRunnerConfig('executor = "systemd-run"', "f") };
+const projects = { file: "f", value: parseRunnerConfig('[projects]\napp = "~/app"\nlab = "lab"', "f") };
 const gone = { unstarted: true, exitCode: undefined };
 
 const TABLE: Array<[Check, string, Partial<Box>, string, string, string?]> = [
@@ -134,6 +136,25 @@ const TABLE: Array<[Check, string, Partial<Box>, string, string, string?]> = [
     "unknown key",
     "correct",
   ],
+  [projectsCheck, "none", {}, "ok", "none"],
+  [projectsCheck, "all there", { config: projects }, "ok", "app, lab"],
+  [
+    projectsCheck,
+    "some are not there",
+    { config: projects, environment: { HOME: "/home/ada" }, isDirectory: () => false },
+    "warn",
+    "project app: there is no directory /home/ada/app, and 1 more",
+    "[projects] in f",
+  ],
+  [
+    projectsCheck,
+    "one that is relative to the workspace",
+    { config: projects, isDirectory: (path) => path !== "/nowhere/lab" },
+    "warn",
+    "project lab: there is no directory /nowhere/lab",
+    "[projects] in f",
+  ],
+  [projectsCheck, "unknown", { config: { file: "f", fault: "f: x" } }, "warn", "not looked at"],
   [flowsCheck, "no folder", { canRead: () => false }, "missing", "no workspace /nowhere", "--workspace"],
   [edgeCheck, "there", {}, "ok", "https://edge.example answers"],
   [edgeCheck, "no url", { url: undefined }, "missing", "no url", "--url"],

@@ -36,6 +36,7 @@ async function box(options: Partial<WorkspacesOptions> = {}): Promise<Box> {
       workspace,
       runnerId: "runner_this",
       repositories: {},
+      projects: {},
       quota: { max: 20, maxGb: 20 },
       ...options,
       ...other,
@@ -45,6 +46,7 @@ async function box(options: Partial<WorkspacesOptions> = {}): Promise<Box> {
 
 interface Wanted extends Partial<StepWorktree> {
   cwd?: string;
+  project?: string;
   payload?: unknown;
   attempt?: string;
   signal?: AbortSignal;
@@ -55,17 +57,18 @@ async function freshAttempt(): Promise<string> {
 }
 
 async function prepare(at: Box, wanted: Wanted = {}, workspaces = at.workspaces) {
-  const { repo, ref, needs, cwd, payload = {}, signal } = wanted;
+  const { repo, ref, needs, cwd, project, payload = {}, signal } = wanted;
   const workspace = {
     ...(repo === undefined ? {} : { repo }),
     ...(ref === undefined ? {} : { ref }),
     ...(needs === undefined ? {} : { needs }),
   };
   const manifest = { name: "s", runner: "node", script: "s.mjs", workspace } as const;
-  const flow = resolveManifest(
-    { name: "f", version: 1, steps: [cwd === undefined ? manifest : { ...manifest, cwd }] },
-    "digest",
-  );
+  const more = {
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(project === undefined ? {} : { project }),
+  };
+  const flow = resolveManifest({ name: "f", version: 1, steps: [{ ...manifest, ...more }] }, "digest");
   const [step] = flow.steps;
   if (step === undefined) throw new Error("the manifest has lost its step");
   const event: FlowEvent = { id: "e", type: "t", receivedAt: "2026-01-01T00:00:00Z", payload };
@@ -164,6 +167,24 @@ describe("a worktree is made of what was asked for", () => {
       expect(existsSync(join(worktree.root, file)), repo).toBe(true);
       expect(await worktree.release()).toBeUndefined();
     }
+  });
+
+  test("of the project that the event names, of the package's own where it names none", async () => {
+    const at = await box();
+    const app = join(await temporaryFolder(), "app");
+    await cloneAt(app, { "app.txt": "" });
+    const workspaces = at.again({ projects: { app } });
+    const project = "{{payload.project?}}";
+    for (const [payload, file] of [
+      [{ project: "app" }, "app.txt"],
+      [{}, "flows/f/flow.toml"],
+    ] as const) {
+      const worktree = made(await prepare(at, { project, payload }, workspaces));
+      expect(existsSync(join(worktree.root, file)), file).toBe(true);
+      expect(await worktree.release()).toBeUndefined();
+    }
+    const unknown = prepare(at, { project, payload: { project: "ap" } }, workspaces);
+    expect((await refusal(unknown)).code).toBe("project_unknown");
   });
 
   test("its repository's hooks do not run", async () => {

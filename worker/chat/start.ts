@@ -9,7 +9,7 @@ import { matchEvent } from "../../contract/matching.ts";
 import { iso, type RunView } from "../../contract/run-view.ts";
 import { checkFlowEvent, notJson } from "../../contract/validate.ts";
 import { readSettings } from "../../durable-objects/channel-settings/client.ts";
-import type { SessionPolicy } from "../../durable-objects/channel-settings/settings.ts";
+import type { SessionPolicy } from "../../contract/codex-prompt.ts";
 import { catalog } from "../catalog/catalog.ts";
 import { dispatchEvent } from "../dispatch.ts";
 import type { Env } from "../env.ts";

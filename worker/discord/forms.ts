@@ -2,7 +2,7 @@
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
 import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
-import type { SessionPolicy } from "../../durable-objects/channel-settings/settings.ts";
+import type { SessionPolicy } from "../../contract/codex-prompt.ts";
 
 export interface Form {
   kind: "form";

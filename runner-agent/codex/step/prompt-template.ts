@@ -6,7 +6,7 @@
  *   effort: high
  *   sandbox: workspace-write        # read-only | workspace-write | danger-full-access
  *   approval_policy: on-request     # never | on-request | untrusted
- *   session: auto                   # new | reuse | auto
+ *   session: auto                   # new | reuse | auto, or a template that says one of them
  *   session_key: "{{payload.repo}}"
  *   on_conflict: fork               # fork | blocked
  *   network: false
@@ -17,9 +17,16 @@
  * `{{path}}` is filled from the event, `{{config.path}}` from the flow's configuration; an object stands as JSON. A path
  * that leads nowhere is an error, unless it ends in `?`: an agent that is asked about "" does expensive nonsense.
  */
-import { PromptFrontMatter, type ApprovalPolicy, type Sandbox } from "../../../contract/codex-prompt.ts";
+import {
+  PromptFrontMatter,
+  SESSION_POLICIES,
+  type ApprovalPolicy,
+  type Sandbox,
+  type SessionPolicy,
+} from "../../../contract/codex-prompt.ts";
 import type { FlowEvent } from "../../../contract/flow-event.ts";
 import { PromptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
+import { fillPlaceholders, textAt } from "../../../contract/template.ts";
 import { frontMatterReader } from "./front-matter.ts";
 
 /** What a step asks of Codex, with every default filled in. */
@@ -29,7 +36,7 @@ export interface CodexSettings {
   effort?: string;
   sandbox: Sandbox;
   approvalPolicy: ApprovalPolicy;
-  session: "new" | "reuse" | "auto";
+  session: SessionPolicy;
   /** Distinguishes sessions of one directory. */
   sessionKey?: string;
   onConflict: "fork" | "blocked";
@@ -49,8 +56,9 @@ export class PromptTemplateError extends Error {
 }
 
 const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
-const PLACEHOLDER = /\{\{\s*([A-Za-z0-9_$.-]+)(\?)?\s*\}\}/g;
 const PROMPT_MAX_CHARS = 512 * 1024;
+/** Of a value that an event has brought and that cannot be used. */
+const SHOWN_MAX_CHARS = 64;
 
 const readFrontMatter = frontMatterReader(PromptFrontMatter, check);
 
@@ -78,7 +86,7 @@ export function renderPrompt(
       ...(fields.effort === undefined ? {} : { effort: fields.effort }),
       sandbox: fields.sandbox ?? "workspace-write",
       approvalPolicy: fields.approval_policy ?? "on-request",
-      session: fields.session ?? "new",
+      session: sessionOf(fields.session, known),
       ...(sessionKey === undefined ? {} : { sessionKey: fill(sessionKey, known) }),
       onConflict: fields.on_conflict ?? "blocked",
       network: fields.network ?? false,
@@ -88,23 +96,21 @@ export function renderPrompt(
 }
 
 function fill(template: string, values: Record<string, unknown>): string {
-  return template.replace(PLACEHOLDER, (_whole, path: string, optional: string | undefined) => {
-    const value = valueAt(values, path.split("."));
-    if (value === undefined || value === null) {
-      if (optional !== undefined) return "";
+  return fillPlaceholders(template, ({ path, optional }) => {
+    const text = textAt(values, path);
+    if (text === undefined && !optional)
       throw new PromptTemplateError(
         `{{${path}}} leads to nothing in this event; write {{${path}?}} if it may be absent`,
       );
-    }
-    return typeof value === "string" ? value : JSON.stringify(value);
+    return text ?? "";
   });
 }
 
-function valueAt(value: unknown, path: string[]): unknown {
-  let current = value;
-  for (const key of path) {
-    if (current === null || typeof current !== "object" || !Object.hasOwn(current, key)) return undefined;
-    current = (current as Record<string, unknown>)[key];
-  }
-  return current;
+function sessionOf(template: string | undefined, values: Record<string, unknown>): SessionPolicy {
+  const wanted = fill(template ?? "", values) || "new";
+  const known = SESSION_POLICIES.find((policy) => policy === wanted);
+  if (known !== undefined) return known;
+  throw new PromptTemplateError(
+    `front matter: session must be one of ${SESSION_POLICIES.join(", ")}, and here it is ${JSON.stringify(wanted.slice(0, SHOWN_MAX_CHARS))}`,
+  );
 }

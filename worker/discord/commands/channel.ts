@@ -1,6 +1,7 @@
 /** `/channel` and `/codeflow`: what is set for the channel in which they are used. */
 import { OUTPUT_MODES } from "../../../durable-objects/chat-outbox/calls.ts";
-import { SESSION_POLICIES, type SettingsChange } from "../../../durable-objects/channel-settings/settings.ts";
+import { SESSION_POLICIES } from "../../../contract/codex-prompt.ts";
+import type { SettingsChange } from "../../../durable-objects/channel-settings/settings.ts";
 import { refused, type ChatAnswer } from "../../chat/answer.ts";
 import { setChannel, setGuard, showGuard, showSettings } from "../../chat/settings.ts";
 import type { Options } from "../interaction.ts";

@@ -1,7 +1,7 @@
 /** `/codex`: start Codex, speak to it, stop it, answer what it asks, give it more. */
 import { APPROVAL_DECISIONS } from "../../../contract/approvals.ts";
 import type { BudgetUse } from "../../../contract/budget.ts";
-import { SESSION_POLICIES, type SessionPolicy } from "../../../durable-objects/channel-settings/settings.ts";
+import { SESSION_POLICIES, type SessionPolicy } from "../../../contract/codex-prompt.ts";
 import { refused, type ChatAnswer } from "../../chat/answer.ts";
 import { openApprovals } from "../../chat/approvals.ts";
 import { ask, type Ask } from "../../chat/start.ts";
