@@ -1,8 +1,10 @@
 /** What people do from Discord, with real event objects behind it: start, watch, steer, decide, set up. */
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
+import { DISCORD_COMMANDS } from "../../contract/chat/discord-commands.ts";
 import { shortRunId } from "../../contract/chat/short-id.ts";
 import type { RunView } from "../../contract/run-view.ts";
+import { COMMANDS } from "../../worker/discord/commands/index.ts";
 import {
   call,
   eventOf,
@@ -58,6 +60,15 @@ const owned = (): { server: Server; where: { server: Server; by: Server["owner"]
   const server = newServer();
   return { server, where: { server, by: server.owner } };
 };
+
+test("every command that is registered is answered, and no other", () => {
+  const registered = DISCORD_COMMANDS.flatMap(({ name, ...command }) => {
+    const options = "options" in command ? (command.options ?? []) : [];
+    if (!("description" in command)) return [];
+    return options.length === 0 ? [name] : options.map((option) => `${name} ${option.name}`);
+  });
+  expect(Object.keys(COMMANDS).sort()).toEqual(registered.sort());
+});
 
 describe("starting", () => {
   test("with every runner off, the run waits, says who asked, and can be canceled", async () => {
