@@ -18,6 +18,9 @@ const secrets = {
   EVENT_TOKENS: "test-event-token",
   EVENT_SECRETS: "old-event-secret,new-event-secret",
   WEBHOOK_SECRETS: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+  // Of the seed in test/edge/support/discord.ts. Without a bot's token there is no outbox: answers are inline alone.
+  DISCORD_APPLICATION_ID: "1000000000000000001",
+  DISCORD_PUBLIC_KEY: "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
 };
 
 /** Nobody listens there: no test may speak to the real chat platforms. */

@@ -5,6 +5,7 @@
 import type { Static } from "typebox";
 import type { ApprovalView, DecideRequest } from "../contract/approvals.ts";
 import type { BudgetRequest } from "../contract/budget.ts";
+import type { AuditPage, GrantRequest, GrantView } from "../contract/chat/audit.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
   CancelRequest,
@@ -41,6 +42,7 @@ export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
 export type { GuardAnswer };
 export type ControlAnswer = Static<typeof ControlAnswerSchema>;
 export type { RunnerAction };
+export type { AuditPage, GrantRequest, GrantView };
 export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView };
 export type { EventView, OutputChunkView, RunSummary, RunView };
 
@@ -59,6 +61,11 @@ export interface RunFilter extends PageRequest {
   /** A process or an effective status. */
   status?: string | undefined;
   flow?: string | undefined;
+}
+export interface AuditFilter extends PageRequest {
+  /** Id of a user, as his platform writes it. */
+  user?: string | undefined;
+  run?: string | undefined;
 }
 export interface EventPage {
   events: EventView[];
@@ -147,6 +154,12 @@ export interface EdgeClient {
     filter?: { pool?: string | undefined },
   ): Promise<RunnerView>;
   listFlows(): Promise<DeployedFlow[]>;
+  /** What people did in chats, newest first. */
+  listAudit(filter?: AuditFilter): Promise<AuditPage>;
+  /** Who may do what in the chats of a server or a bot. */
+  listGrants(tenant: string): Promise<GrantView[]>;
+  /** All grants of the tenant as they are then. */
+  setGrant(request: GrantRequest): Promise<GrantView[]>;
   openApi(): Promise<Record<string, unknown>>;
   /** Resolves when the Worker answers; needs no token. */
   health(): Promise<void>;
@@ -272,6 +285,19 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
     async listFlows() {
       return ((await ask({ method: "GET", path: ["flows"] }, ["flows"])) as { flows: DeployedFlow[] }).flows;
+    },
+    async listAudit(filter = {}) {
+      return (await ask({ method: "GET", path: ["chat", "audit"], query: { ...filter } }, [
+        "audit",
+      ])) as AuditPage;
+    },
+    async listGrants(tenant) {
+      const answer = await ask({ method: "GET", path: ["chat", "grants"], query: { tenant } }, ["grants"]);
+      return (answer as { grants: GrantView[] }).grants;
+    },
+    async setGrant(request) {
+      const answer = await ask({ method: "POST", path: ["chat", "grants"], body: request }, ["grants"]);
+      return (answer as { grants: GrantView[] }).grants;
     },
     async openApi() {
       return (await ask({ method: "GET", path: ["openapi.json"] }, ["openapi"])) as Record<string, unknown>;

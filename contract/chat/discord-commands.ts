@@ -13,6 +13,9 @@ import { PROCESS_STATUSES } from "../run-record.ts";
 
 export type DiscordCommand = RESTPostAPIApplicationCommandsJSONBody;
 
+/** Where the edge takes interactions. */
+export const DISCORD_INTERACTIONS_PATH = "/discord/interactions";
+
 /** Discord's numbers for kinds of options; its own enums would cost the Worker 89 KB. */
 const OPTION = { subcommand: 1, text: 3, integer: 4, flag: 5, mentionable: 9, number: 10 } as const;
 const COMMAND = { slash: 1, message: 3 } as const;

@@ -5,7 +5,9 @@
 import { Command, CommanderError } from "commander";
 import packageDescription from "../../package.json" with { type: "json" };
 import { registerApprovals } from "./approvals-command.ts";
+import { registerAudit, registerRoles } from "./chat-access-command.ts";
 import { registerDev } from "./dev-command.ts";
+import { registerDiscord } from "./discord-command.ts";
 import { registerDispatch } from "./dispatch-command.ts";
 import { registerEvents } from "./events-command.ts";
 import { EXIT, exitCodeHelp } from "./exit-codes.ts";
@@ -90,6 +92,9 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerFlows,
     registerFire,
     registerRun,
+    registerDiscord,
+    registerRoles,
+    registerAudit,
     registerLogin,
     registerRunner,
     registerRelay,

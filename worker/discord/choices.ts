@@ -2,7 +2,6 @@
  * Choices while an option is being typed. Discord asks at every key, and shows what comes within three seconds: nothing is
  * written down, and nothing is shown to those who may not see it. What is sent off at last is judged anew.
  */
-import type { ChatScope } from "../../contract/chat/scopes.ts";
 import { mayNow } from "../chat/access.ts";
 import type { Asker } from "../chat/asker.ts";
 import { askOutbox } from "../chat/outbox.ts";
@@ -23,8 +22,9 @@ const CHOICES_MAX = 25;
 const NAME_MAX_CHARS = 100;
 
 export async function choicesFor(env: Env, asker: Asker, { path, focused }: ReadCommand): Promise<Choice[]> {
-  const scope: ChatScope = COMMANDS[path]?.scope ?? "admin";
-  if (focused === undefined || !(await mayNow(env, asker, scope))) return [];
+  const command = Object.hasOwn(COMMANDS, path) ? COMMANDS[path] : undefined;
+  if (command === undefined || focused === undefined) return [];
+  if (!(await mayNow(env, asker, command.scope))) return [];
   const typed = focused.value.trim().toLowerCase();
   return (await candidates(env, asker, path, focused.name))
     .filter(({ name, value }) => `${name} ${value}`.toLowerCase().includes(typed))

@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import type { APIInteraction } from "discord-api-types/v10";
+import { DISCORD_INTERACTIONS_PATH } from "../../contract/chat/discord-commands.ts";
 import { BadRequestError } from "../../contract/errors.ts";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import { notJson } from "../../contract/validate.ts";
@@ -12,7 +13,7 @@ import { readBytes } from "../body.ts";
 import { answerInteraction } from "../discord/router.ts";
 import { verifyInteraction } from "../discord/verify.ts";
 
-export const discordRoutes = new Hono<AppContext>().all("/discord/interactions", async (context) => {
+export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PATH, async (context) => {
   const bytes = await readBytes(context.req.raw, "the interaction", INTERACTION_MAX_BYTES);
   await verifyInteraction(context.req.raw.headers, bytes, context.env, Date.now());
   return context.json(await answerInteraction(context.env, parsed(bytes), context.executionCtx));
