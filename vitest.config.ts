@@ -5,8 +5,8 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const STORY_TIMEOUT_MS = 120_000;
-/** More would slow each other down on two cores. */
-const STORIES_AT_ONCE = 2;
+/** Files at once. Most of their time is spent waiting, for a process, a clock or a disk; more would only hinder each other on two cores. */
+const FILES_AT_ONCE = 2;
 const UNIT_TIMEOUT_MS = 30_000;
 
 /** Secrets of the Worker under test; the tests read them from its environment. */
@@ -36,6 +36,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           testTimeout: UNIT_TIMEOUT_MS,
           hookTimeout: UNIT_TIMEOUT_MS,
+          maxWorkers: FILES_AT_ONCE,
         },
       },
       {
@@ -52,6 +53,7 @@ export default defineConfig({
           name: "edge",
           include: ["test/edge/**/*.test.ts"],
           testTimeout: UNIT_TIMEOUT_MS,
+          maxWorkers: FILES_AT_ONCE,
           // Fake chats are servers, which workerd cannot hold.
           globalSetup: "./test/support/chat-fakes/server.ts",
         },
@@ -62,8 +64,7 @@ export default defineConfig({
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: STORY_TIMEOUT_MS,
           hookTimeout: STORY_TIMEOUT_MS,
-          // Each story starts a workerd and agents of its own, and most of its time is spent waiting for a clock.
-          maxWorkers: STORIES_AT_ONCE,
+          maxWorkers: FILES_AT_ONCE,
         },
       },
     ],

@@ -12,7 +12,7 @@ export const APPROVAL_POLICIES = ["never", "on-request", "untrusted"] as const;
 export type ApprovalPolicy = (typeof APPROVAL_POLICIES)[number];
 
 /** `auto`: the thread of the session goes on, if there is one; `new`: never; `reuse`: only if there is one. */
-export const SESSION_POLICIES = ["auto", "new", "reuse"] as const;
+export const SESSION_POLICIES = ["new", "reuse", "auto"] as const;
 export type SessionPolicy = (typeof SESSION_POLICIES)[number];
 
 const closed = { additionalProperties: false } as const;
