@@ -49,8 +49,10 @@ export function noteUnseen(run: RunRecord, number: number, since: number): RunRe
   return unseenFrom(run, live, since);
 }
 
-function unseenFrom(run: RunRecord, live: AttemptRecord, since: number): RunRecord {
-  return { ...run, attempts: withAttempt(run, { ...live, unseenSince: since }) };
+function unseenFrom(run: RunRecord, live: AttemptRecord, since: number, lastSeen?: number): RunRecord {
+  const { graceFromSeen: _before, ...rest } = live;
+  const graceFromSeen = lastSeen === undefined ? {} : { graceFromSeen: lastSeen };
+  return { ...run, attempts: withAttempt(run, { ...rest, ...graceFromSeen, unseenSince: since }) };
 }
 
 export function noteSeen(run: RunRecord, number: number): RunRecord {
@@ -58,19 +60,31 @@ export function noteSeen(run: RunRecord, number: number): RunRecord {
   if (live?.number !== number || live.unseenSince === undefined) return run;
   const seen = { ...live };
   delete seen.unseenSince;
+  delete seen.graceFromSeen;
   return { ...run, attempts: withAttempt(run, seen) };
 }
 
-/** The last sign of life that is known; undefined when nobody has looked yet, or only the future is said to have seen it. */
+/**
+ * The last sign of life that is known; undefined when nobody has looked yet, or only the future is said to have seen it.
+ * Which of two times came first, a clock that jumps does not tell; that a sign is another than before, it does.
+ */
 function aliveAt(live: AttemptRecord, lastSeen: number | undefined, now: number): number | undefined {
-  const signs = [lastSeen, live.unseenSince].filter((sign) => sign !== undefined && sign <= now);
+  const { graceFromSeen, unseenSince } = live;
+  const shownSince = lastSeen !== undefined && graceFromSeen !== undefined && lastSeen !== graceFromSeen;
+  const signs = [lastSeen, shownSince ? undefined : unseenSince].filter(
+    (sign) => sign !== undefined && sign <= now,
+  );
   return signs.length === 0 ? undefined : Math.max(...(signs as number[]));
 }
 
 /** The attempt has the whole grace from now on. */
-function granted(run: RunRecord, live: AttemptRecord, since: number | undefined, now: number): RunRecord {
+function granted(
+  run: RunRecord,
+  live: AttemptRecord,
+  { since, lastSeen, now }: { since: number | undefined; lastSeen: number | undefined; now: number },
+): RunRecord {
   const skippedMs = (live.skippedMs ?? 0) + (now - (since ?? now));
-  return unseenFrom(run, skippedMs === 0 ? live : { ...live, skippedMs }, now);
+  return unseenFrom(run, skippedMs === 0 ? live : { ...live, skippedMs }, now, lastSeen);
 }
 
 /** The clock was set back: a wait that begins later than any backoff could mean begins now. */
@@ -110,7 +124,8 @@ function tickAttempt(
   const { now } = options;
   const since = aliveAt(live, lastSeen, now);
   const jumpMs = since === lastSeen ? LATE_ALARM_MS : LOST_AFTER_MS;
-  if (since === undefined || now >= since + LOST_AFTER_MS + jumpMs) return granted(run, live, since, now);
+  if (since === undefined || now >= since + LOST_AFTER_MS + jumpMs)
+    return granted(run, live, { since, lastSeen, now });
   if (lastSeen !== undefined && now >= wallDeadline(run, live))
     return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
   if (now < since + LOST_AFTER_MS) return since === lastSeen ? noteSeen(run, live.number) : run;

@@ -74,6 +74,8 @@ export interface AttemptRecord {
   completedAt?: number;
   /** Since when no socket of the runner has been seen; absent while one is open. */
   unseenSince?: number;
+  /** The last sign of life that was known when a grace began although a socket is open; another one ends that grace. */
+  graceFromSeen?: number;
   /** What the edge's clock has jumped over meanwhile: it does not count as the step's time. */
   skippedMs?: number;
   /** Highest committed sequence number of a result or end; output has its own in its rows (invariant 8). */
