@@ -20,6 +20,7 @@ import { burst } from "./burst.ts";
 import { codex } from "./codex.ts";
 import { cost } from "./cost.ts";
 import { devProxy } from "./dev-proxy.ts";
+import { discord } from "./discord.ts";
 import type { BenchOptions, Figure } from "./figures.ts";
 import { ingest } from "./ingest.ts";
 import { latency } from "./latency.ts";
@@ -34,6 +35,7 @@ const BENCHES: Record<string, (options: BenchOptions) => Promise<Figure[]>> = {
   step,
   agent,
   codex,
+  discord,
   cost,
   bundle,
   "dev-proxy": devProxy,

@@ -36,12 +36,22 @@ export interface OtherWorker {
   objects: { name: string; class_name: string }[];
 }
 
-export async function edgeServer(other?: OtherWorker): Promise<EdgeServer> {
+/** @param chats settings of chats, by their names in the Worker's environment */
+export async function edgeServer(
+  other?: OtherWorker,
+  chats: Record<string, string> = {},
+): Promise<EdgeServer> {
   const state = await mkdtemp(join(tmpdir(), "codex-flow-bench-"));
   const workspace = join(state, "workspace");
   await benchWorkspace(workspace);
   const secrets = await devSecrets(state);
-  const { config, catalog } = await writeDevConfig({ project: projectPath(), state, workspace, secrets });
+  const { config, catalog } = await writeDevConfig({
+    project: projectPath(),
+    state,
+    workspace,
+    secrets,
+    chats,
+  });
   process.env["CODEX_FLOW_WORKSPACE"] = workspace;
   process.env["CODEX_FLOW_CATALOG"] = catalog;
   if (other !== undefined) await replaceWorker(config, other);

@@ -316,7 +316,7 @@ describe("setting up", () => {
       !(await answered(command("runners", {}, { server, by: role }))).text.includes("may not");
     const asked = await answered(command("roles set", { who: "4711" }, where));
     expect(asked).toMatchObject({ type: 4, data: { flags: PRIVATE } });
-    expect(JSON.stringify(asked.data)).toContain("v1:grant:user:4711");
+    expect(JSON.stringify(asked.data)).toContain("v1:grant:role:4711");
     await answered(select(`v1:grant:${subject}`, ["run:read"], where));
     expect(await may()).toBe(true);
     await answered(select(`v1:grant:${subject}`, ["run:read", "deny"], where));

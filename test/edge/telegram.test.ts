@@ -219,7 +219,7 @@ describe("a command", () => {
     ["/dispatch lab.one {", "JSON"],
     ["/dispatch no.such.type", "no.such.type"],
     ["/flow dry-run lab.one", "It would start 1"],
-    ["/codex ask session=maybe do it", "auto, new, reuse"],
+    ["/codex ask session=maybe do it", "new, reuse, auto"],
     ["/ask", "what Codex is to do"],
     ["/show", "which run"],
     ["/show me", "no id of a run"],

@@ -76,11 +76,12 @@ export class Options {
     return words.find((word) => word === value);
   }
 
-  /** The subject of a grant for a role or a user that was mentioned. */
+  /** The subject of a grant for a role or a user that was mentioned; undefined for what Discord does not know as either. */
   subject(name: string): string | undefined {
     const id = this.text(name);
     if (id === undefined) return undefined;
-    return this.#resolved?.roles?.[id] === undefined ? `user:${id}` : `role:${id}`;
+    if (this.#resolved?.roles?.[id] !== undefined) return `role:${id}`;
+    return this.#resolved?.users?.[id] === undefined ? undefined : `user:${id}`;
   }
 }
 

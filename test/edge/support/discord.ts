@@ -103,7 +103,9 @@ export function command(path: string, values: Values, where: Where, focused?: st
     ...(option === focused ? { focused: true } : {}),
   }));
   const nested = subcommand === undefined ? options : [{ type: 1, name: subcommand, options }];
-  const data = { id: "1", name, type: 1, options: nested };
+  const who = { [String(values["who"])]: { id: values["who"] } };
+  const resolved = path === "roles set" ? { resolved: { roles: who } } : {};
+  const data = { id: "1", name, type: 1, options: nested, ...resolved };
   return interaction(focused === undefined ? 2 : 4, data, where);
 }
 

@@ -1,0 +1,80 @@
+/**
+ * Fifty people at the same moment, with every object behind the door still asleep: Discord waits for three seconds, and what
+ * comes later is "This interaction failed". Each sends an event, so that every answer is a signature, an admission in the one
+ * object that gives them, and an event object of its own. Each round has an edge of its own; the Worker itself is awake.
+ */
+import { atMost, median, quantile, type Figure, type BenchOptions } from "./figures.ts";
+import { edgeServer } from "./servers.ts";
+import { Signer } from "../test/support/fake-discord/signer.ts";
+
+const AT_ONCE = 50;
+const P99_MAX_MS = 300;
+const GUILD = "900000000000000001";
+
+export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
+  const signer = new Signer();
+  const cold: number[][] = [];
+  const warm: number[][] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const edge = await edgeServer(undefined, { DISCORD_PUBLIC_KEY: signer.publicKey });
+    try {
+      await interact(edge.url, signer, { type: 1 });
+      cold.push(await together(edge.url, signer, `${round}0`));
+      warm.push(await together(edge.url, signer, `${round}1`));
+    } finally {
+      await edge.close();
+    }
+  }
+  const medianOf = (bursts: number[][], q: number): number =>
+    median(bursts.map((burst) => quantile(burst, q)));
+  return [
+    atMost(`${AT_ONCE} interactions at once, objects cold, p99`, medianOf(cold, 0.99), "ms", P99_MAX_MS),
+    { name: "the same, p50", value: medianOf(cold, 0.5), unit: "ms" },
+    { name: "the same again, admission warm, p99", value: medianOf(warm, 0.99), unit: "ms" },
+  ];
+}
+
+/** Latencies of a burst, ms. */
+async function together(url: string, signer: Signer, burst: string): Promise<number[]> {
+  return Promise.all(
+    Array.from({ length: AT_ONCE }, async (_unused, index) => {
+      const payload = dispatchBy(`7${burst}${String(index).padStart(15, "0")}`);
+      const sent = performance.now();
+      const text = await interact(url, signer, payload);
+      if (!text.includes("Started")) throw new Error(`an interaction started nothing: ${text}`);
+      return performance.now() - sent;
+    }),
+  );
+}
+
+async function interact(url: string, signer: Signer, payload: object): Promise<string> {
+  const { headers, body } = signer.sign(
+    JSON.stringify({ id: "1", application_id: "1", ...payload }),
+    Date.now(),
+  );
+  const answer = await fetch(`${url}/discord/interactions`, {
+    method: "POST",
+    headers,
+    body: new Uint8Array(body),
+  });
+  const text = await answer.text();
+  if (answer.status !== 200) throw new Error(`an interaction got ${answer.status}: ${text}`);
+  return text;
+}
+
+/** `/flow dispatch` by an administrator of a server; every one has an id of its own. */
+function dispatchBy(id: string): object {
+  const options = [
+    { name: "type", type: 3, value: "bench.quick" },
+    { name: "payload", type: 3, value: "{}" },
+  ];
+  return {
+    id,
+    token: "token",
+    type: 2,
+    guild_id: GUILD,
+    channel: { id, type: 0 },
+    member: { user: { id, username: "ada" }, roles: [], permissions: "8" },
+    data: { id: "1", name: "flow", type: 1, options: [{ name: "dispatch", type: 1, options }] },
+  };
+}
