@@ -5,6 +5,7 @@
 import type { Static } from "typebox";
 import type { ApprovalView, DecideRequest } from "../contract/approvals.ts";
 import type { BudgetRequest } from "../contract/budget.ts";
+import type { ChatOutboxView } from "../contract/chat/requests.ts";
 import type { AuditPage, GrantRequest, GrantView } from "../contract/chat/audit.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
@@ -154,6 +155,8 @@ export interface EdgeClient {
     filter?: { pool?: string | undefined },
   ): Promise<RunnerView>;
   listFlows(): Promise<DeployedFlow[]>;
+  /** How delivery to the chats stands, a bot each. */
+  listChatOutboxes(): Promise<ChatOutboxView[]>;
   /** What people did in chats, newest first. */
   listAudit(filter?: AuditFilter): Promise<AuditPage>;
   /** Who may do what in the chats of a server or a bot. */
@@ -285,6 +288,10 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
     async listFlows() {
       return ((await ask({ method: "GET", path: ["flows"] }, ["flows"])) as { flows: DeployedFlow[] }).flows;
+    },
+    async listChatOutboxes() {
+      const answer = await ask({ method: "GET", path: ["chat", "status"] }, ["outboxes"]);
+      return (answer as { outboxes: ChatOutboxView[] }).outboxes;
     },
     async listAudit(filter = {}) {
       return (await ask({ method: "GET", path: ["chat", "audit"], query: { ...filter } }, [

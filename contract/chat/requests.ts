@@ -157,3 +157,4 @@ export const ChatOutboxView = Type.Object(
   },
   { $id: "ChatOutbox" },
 );
+export type ChatOutboxView = Static<typeof ChatOutboxView>;

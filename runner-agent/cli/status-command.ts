@@ -40,8 +40,9 @@ async function showStatus(invocation: Invocation): Promise<number> {
 }
 
 async function readStatus(client: EdgeClient): Promise<StatusView> {
-  const [runners, events, running, ...pages] = await Promise.all([
+  const [runners, chats, events, running, ...pages] = await Promise.all([
     client.listRunners(),
+    client.listChatOutboxes(),
     client.listEvents({ limit: SHOWN_ITEMS }),
     client.listRuns({ status: "running", limit: LIST_MAX_ITEMS }),
     ...ATTENTION_STATUSES.map((status) => client.listRuns({ status, limit: SHOWN_ITEMS })),
@@ -49,7 +50,8 @@ async function readStatus(client: EdgeClient): Promise<StatusView> {
   const asking = newestFirst(running.runs.filter((run) => run.pendingApprovals !== undefined));
   const ended = newestFirst(pages.flatMap((page) => page.runs));
   // Whoever waits for an answer comes first: nothing else goes by within minutes.
-  return { ...runners, attention: [...asking, ...ended].slice(0, SHOWN_ITEMS), events: events.events };
+  const attention = [...asking, ...ended].slice(0, SHOWN_ITEMS);
+  return { ...runners, attention, chats, events: events.events };
 }
 
 function newestFirst(runs: RunSummary[]): RunSummary[] {

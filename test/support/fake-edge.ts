@@ -227,6 +227,8 @@ function bodyFor(
       if (runner === undefined) throw new NotFoundError("runner_not_found", `there is no runner ${id}`);
       return { runner: action === "pause" ? { ...runner, state: "paused", paused: true } : runner };
     }
+    case "GET /chat/status":
+      return { outboxes: [] };
     case "GET /flows":
       return { flows: script.flows };
     default:

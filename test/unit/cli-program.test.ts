@@ -280,7 +280,7 @@ describe("looking at what is there", () => {
       ["runners", "waiting"],
     ],
     [["flows", "list", "--deployed"], ["flows"]],
-    [["status"], ["url", "latencyMs", "runners", "waiting", "attention", "events"]],
+    [["status"], ["url", "latencyMs", "runners", "waiting", "attention", "chats", "events"]],
   ])("%j answers in words, and as one JSON document", async (words, keys) => {
     const edge = await startFakeEdge();
     const [plain, json] = await Promise.all([

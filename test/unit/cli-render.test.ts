@@ -354,14 +354,49 @@ describe("runners and status", () => {
     );
     const token = { value: "secret-token", from: "profile default" };
     expect(renderReachable(PIPE, { ...connection, token }, 1)).not.toContain("secret-token");
-    const view = { ...answer, attention: [endedRun("blocked", "look")], events: [eventFixture()] };
+    const view = { ...answer, attention: [endedRun("blocked", "look")], events: [eventFixture()], chats: [] };
     const text = renderStatus(PIPE, view);
     expect(text).toContain("1 connected, 1 of 4 places busy");
     expect(text).toMatch(/needs attention\n[\s\S]*! blocked[\s\S]*latest events\n[\s\S]*upstream:1/);
-    const idle = { runners: [], waiting: [], attention: [], events: [] };
+    const idle = { runners: [], waiting: [], attention: [], events: [], chats: [] };
     expect(renderStatus(PIPE, idle)).toMatch(
       /none connected[\s\S]*needs attention\n {2}nothing[\s\S]*events\n {2}none/,
     );
+  });
+
+  test("the status says what waits for a chat, and why it does not go out", () => {
+    const quiet = {
+      waiting: { final: 0, event: 0, state: 0 },
+      sent: 3,
+      limited: 0,
+      parked: [],
+      shownRuns: 2,
+    };
+    const parked = {
+      place: "telegram:-5",
+      code: "kicked",
+      message: "the bot was kicked",
+      at: 0,
+      waiting: 4,
+    };
+    const view = { runners: [], waiting: [], attention: [], events: [] };
+    const text = renderStatus(PIPE, {
+      ...view,
+      chats: [
+        { ...quiet, platform: "discord" },
+        {
+          ...quiet,
+          platform: "telegram",
+          waiting: { final: 1, event: 3, state: 0 },
+          halted: { code: "token", message: "the token was refused" },
+          parked: [parked],
+        },
+      ],
+    });
+    expect(text).toMatch(/discord +nothing waits, 2 runs shown\n/);
+    expect(text).toMatch(/telegram +4 messages to be sent, 2 runs shown, see below/);
+    expect(text).toContain("telegram: nothing is sent: the token was refused (token)");
+    expect(text).toContain("telegram:-5: the bot was kicked (kicked), 4 messages held");
   });
 
   test("faults are lines that an editor can jump to", () => {

@@ -1,15 +1,18 @@
 /** One screen: is the edge there, as whom do I speak, who works, what waits, what needs somebody. */
 import type { EventView, RunSummary, RunnersAnswer } from "../../../client/http.ts";
+import type { ChatOutboxView } from "../../../contract/chat/requests.ts";
 import type { Connection } from "../configuration.ts";
 import { eventTable } from "./event.ts";
 import { waitingText } from "./runners.ts";
 import { runTable } from "./run.ts";
+import { chatLines, chatTroubles } from "./chats.ts";
 import { countText, fields, indent, paragraphs, section, type Style } from "./text.ts";
 
 export interface StatusView extends RunnersAnswer {
   /** Newest first. */
   attention: RunSummary[];
   events: EventView[];
+  chats: ChatOutboxView[];
 }
 
 /** What is known before a token is asked for. */
@@ -34,7 +37,9 @@ export function renderStatus(style: Style, view: StatusView): string {
     fields(style, [
       ["runners", runners],
       ["waiting", countText(view.waiting.length, "run")],
+      ...view.chats.map((chat): [string, string] => [chat.platform, chatLines(style, chat)]),
     ]),
+    chatTroubles(style, view.chats),
     section(style, "waiting runs", waitingText(style, view.waiting)),
     section(
       style,
