@@ -2,25 +2,32 @@
  * Fifty people at the same moment, with every object behind the door still asleep: Discord waits for three seconds, and what
  * comes later is "This interaction failed". Each sends an event, so that every answer is a signature, an admission in the one
  * object that gives them, and an event object of its own. Each round has an edge of its own; the Worker itself is awake.
+ * Beside it, as many events by HTTP: what the machine takes for the event objects alone.
  */
 import { atMost, median, quantile, type Figure, type BenchOptions } from "./figures.ts";
+import { load, post } from "./http-load.ts";
 import { edgeServer } from "./servers.ts";
 import { Signer } from "../test/support/fake-discord/signer.ts";
 
 const AT_ONCE = 50;
 const P99_MAX_MS = 300;
+/** An interaction over an event by HTTP: admission, and the word of what came of it, are rows of one object. */
+const RATIO_MAX = 2;
 const GUILD = "900000000000000001";
 
 export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
   const signer = new Signer();
   const cold: number[][] = [];
   const warm: number[][] = [];
+  const byHttp: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const edge = await edgeServer(undefined, { DISCORD_PUBLIC_KEY: signer.publicKey });
     try {
       await interact(edge.url, signer, { type: 1 });
       cold.push(await together(edge.url, signer, `${round}0`));
       warm.push(await together(edge.url, signer, `${round}1`));
+      const send = (): Promise<void> => post(edge.url, edge.secrets.tokens.write, "bench.quick", {});
+      byHttp.push((await load(AT_ONCE, AT_ONCE, send)).p99Ms);
     } finally {
       await edge.close();
     }
@@ -31,6 +38,8 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
     atMost(`${AT_ONCE} interactions at once, objects cold, p99`, medianOf(cold, 0.99), "ms", P99_MAX_MS),
     { name: "the same, p50", value: medianOf(cold, 0.5), unit: "ms" },
     { name: "the same again, admission warm, p99", value: medianOf(warm, 0.99), unit: "ms" },
+    { name: `${AT_ONCE} events by HTTP at once, p99`, value: median(byHttp), unit: "ms" },
+    atMost("the first over these", medianOf(cold, 0.99) / median(byHttp), "×", RATIO_MAX),
   ];
 }
 
