@@ -143,7 +143,7 @@ function route(call: Call, script: EdgeScript, nextRuns: () => RunView[]): { sta
   const success = HTTP_ROUTES.find(
     ({ method, path }) =>
       method.toUpperCase() === call.method &&
-      path.replace("{name}", "{id}") === pathOf(collection, encodedId, action, part),
+      (path === call.path || path.replace("{name}", "{id}") === pathOf(collection, encodedId, action, part)),
   )?.success;
   if (success === undefined) throw new NotFoundError("no_route", `there is no ${call.method} ${call.path}`);
   const body = bodyFor(call, script, nextRuns, id, action);
@@ -227,7 +227,7 @@ function bodyFor(
       if (runner === undefined) throw new NotFoundError("runner_not_found", `there is no runner ${id}`);
       return { runner: action === "pause" ? { ...runner, state: "paused", paused: true } : runner };
     }
-    case "GET /chat/status":
+    case "GET /chat/id":
       return { outboxes: [] };
     case "GET /flows":
       return { flows: script.flows };
