@@ -16,8 +16,8 @@ export async function control(env: Env, request: ControlRequest): Promise<Contro
   const posted = quiet
     ? undefined
     : await askOutbox(env, place.platform, async (outbox) => {
-        await outbox.post({ key: `control:${id}`, place, class: "event", message });
-        return true;
+        const { status } = await outbox.post({ key: `control:${id}`, place, class: "event", message });
+        return status !== "full";
       });
   return {
     guard: allowed ? "on" : "off",
