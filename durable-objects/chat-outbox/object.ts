@@ -11,6 +11,7 @@ import { CHAT_WAITING_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { CHAT_ACCESS } from "../chat-access/naming.ts";
+import { within } from "../kit/deadline.ts";
 import type { Board } from "./board/board.ts";
 import { RunBoard } from "./board/run-board.ts";
 import type {
@@ -157,7 +158,7 @@ export class ChatOutbox extends DurableObject<Env> {
       const lookAt = this.#board.due(Date.now());
       if (lookAt !== undefined && lookAt <= Date.now()) continue;
       if (!sending.on || lookAt === undefined) return earlier(await drained, this.#board.due(Date.now()));
-      await earliest(sent, lookAt - Date.now());
+      await within(sent, lookAt - Date.now(), () => undefined);
     }
   }
 
@@ -169,17 +170,4 @@ export class ChatOutbox extends DurableObject<Env> {
 
 function earlier(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
-}
-
-/** Resolves when the work is over, or after `ms`. */
-async function earliest(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer ?? null);
-  }
 }

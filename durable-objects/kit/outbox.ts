@@ -4,6 +4,8 @@
  * repetition harmless. What fails stays owed, and the caller arms its alarm for another round.
  */
 
+import { within } from "./deadline.ts";
+
 /** Longest time that one effect may take. */
 const EFFECT_TIMEOUT_MS = 30_000;
 /** First wait after a failed round; it doubles with each. */
@@ -53,15 +55,7 @@ export class Outbox {
 }
 
 async function withTimeout(effect: Effect): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`${effect.key} took longer than ${EFFECT_TIMEOUT_MS} ms`));
-    }, EFFECT_TIMEOUT_MS);
+  await within(effect.perform(), EFFECT_TIMEOUT_MS, () => {
+    throw new Error(`${effect.key} took longer than ${EFFECT_TIMEOUT_MS} ms`);
   });
-  try {
-    await Promise.race([effect.perform(), late]);
-  } finally {
-    if (timer !== undefined) clearTimeout(timer);
-  }
 }

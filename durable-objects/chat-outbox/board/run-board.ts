@@ -18,6 +18,7 @@ import {
 import { parseRunId } from "../../../contract/ids.ts";
 import { retentionMs } from "../../day-ledger/naming.ts";
 import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
+import { within } from "../../kit/deadline.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
@@ -372,15 +373,7 @@ function noteFailure(error: unknown): void {
 }
 
 async function withTimeout<T>(work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`a look took longer than ${LOOK_TIMEOUT_MS} ms`));
-    }, LOOK_TIMEOUT_MS);
+  return within(work, LOOK_TIMEOUT_MS, () => {
+    throw new Error(`a look took longer than ${LOOK_TIMEOUT_MS} ms`);
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer ?? null);
-  }
 }
