@@ -5,6 +5,10 @@
  * Whoever owns an object's clock calls `wakeBy` whenever something new is due, and once more at the end of every
  * alarm handler (in `finally`: the platform gives a failing alarm up after six tries).
  */
+
+/** Epoch ms. The platform refuses an alarm at 0 or before, which says "due ever since"; one that is past fires at once. */
+const EARLIEST_AT = 1;
+
 export class AlarmSchedule {
   readonly #storage: DurableObjectStorage;
   /** Epoch ms; null: none is set; undefined: not read yet. */
@@ -29,14 +33,15 @@ export class AlarmSchedule {
   async wakeBy(due: number | undefined): Promise<void> {
     if (due === undefined) return;
     if (this.#armedAt === undefined) await this.load();
-    if (typeof this.#armedAt === "number" && this.#armedAt <= due) return;
+    if (typeof this.#armedAt === "number" && this.#armedAt <= Math.max(due, EARLIEST_AT)) return;
     await this.moveTo(due);
   }
 
   /** Sets the alarm to `due`, also when that is later than before: only when nothing earlier is owed any more. */
   async moveTo(due: number): Promise<void> {
-    if (this.#armedAt === due) return;
-    this.#armedAt = due;
-    await this.#storage.setAlarm(due);
+    const at = Math.max(due, EARLIEST_AT);
+    if (this.#armedAt === at) return;
+    this.#armedAt = at;
+    await this.#storage.setAlarm(at);
   }
 }

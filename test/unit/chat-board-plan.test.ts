@@ -203,6 +203,12 @@ describe("a card", () => {
     expect(look(rows({}), glanceOf(runningRun()), { again: true }).run.changed).toBe(true);
   });
 
+  test("that waits says why at each look, although the run itself has not changed", () => {
+    const sent = look(rows(...PLACES), glanceOf(queuedRun()));
+    const known = look(sent, glanceOf(queuedRun()));
+    expect(known.drawn).toEqual(PLACES.map(({ place }) => place));
+  });
+
   test("that waits is looked at less and less, from its last change on", () => {
     let plan = look(rows({}), glanceOf(queuedRun()));
     for (const looks of [2, 3, 4]) {

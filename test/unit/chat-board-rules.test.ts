@@ -123,10 +123,10 @@ describe("a run is looked at", () => {
   });
 
   test.each([
-    [1, 30_000],
-    [2, 60_000],
-    [3, 120_000],
-    [9, 600_000],
+    [1, 2_000],
+    [2, 4_000],
+    [3, 8_000],
+    [12, 600_000],
   ])("while it waits: after %d looks in %d ms, also by an object that has just woken", (looks, ms) => {
     const run = shownRun({ phase: "queued", changed: false, waiting: { at: BEGIN_MS, looks } });
     expect(nextLook(run, paced, NOT_FRESH)).toBe(BEGIN_MS + ms);

@@ -120,7 +120,8 @@ function planShowing(look: Look, run: ShownRun, before: Showing, glance: RunGlan
   const items = withItems(opened.showing, look, run, settings, place);
   const asked = withApprovals(items.showing, glance.run, view, place);
   const ended = withEnd(asked.showing, glance.run, view, place, look.run);
-  const drawn = changed || run.phase === "over" || look.due.has(before.place) || !before.opened;
+  // Looks at a run that waits are rare, and are for why it waits; a card that says the same is not sent.
+  const drawn = changed || run.phase !== "running" || look.due.has(before.place) || !before.opened;
   const card: BoardEffect = {
     kind: "card",
     anchor: anchorOfCard(before.runId, before.place),

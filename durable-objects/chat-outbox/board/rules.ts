@@ -2,7 +2,7 @@
  * Which runs are shown where, and when a run is looked at next. Functions of rows and a clock.
  *
  *   changed, or behind    at once, but not twice within a second
- *   waits for a runner    every 30 s, doubling to 10 min: why it waits changes without its being told
+ *   waits for a runner    after 2 s, doubling to 10 min: why it waits changes without its being told
  *   running, followed     every 3 s, after 10 min 10 s, after 50 min 30 s (older messages take few edits)
  *   running otherwise     by the channel's output: minimal never, balanced 30 s, verbose 5 s
  *   over                  never: an hour later its threads are closed, after days it is forgotten
@@ -27,7 +27,8 @@ const DAY_MS = 24 * HOUR_MS;
 
 /** Between two looks at a run, whatever happens to it. */
 export const LOOK_GAP_MS = SECOND_MS;
-export const WAITING_LOOK_FIRST_MS = 30 * SECOND_MS;
+/** Short: a run that has just been sent is still on its way, and only then known to wait. */
+export const WAITING_LOOK_FIRST_MS = 2 * SECOND_MS;
 export const WAITING_LOOK_MAX_MS = 10 * MINUTE_MS;
 /** Pace of a followed card, by how long it has been followed. */
 const OLD_MESSAGE_MS = 50 * MINUTE_MS;
