@@ -42,6 +42,12 @@ export class AlarmSchedule {
     const at = Math.max(due, EARLIEST_AT);
     if (this.#armedAt === at) return;
     this.#armedAt = at;
-    await this.#storage.setAlarm(at);
+    try {
+      await this.#storage.setAlarm(at);
+    } catch (error) {
+      // What is armed now, only the storage knows: the next call asks it.
+      this.#armedAt = undefined;
+      throw error;
+    }
   }
 }

@@ -13,3 +13,16 @@ test.each([0, -1])("what is due since ever (%i) is no time that the platform ref
     await storage.deleteAlarm();
   });
 });
+
+test("an alarm that could not be set is not taken for one that is armed", async () => {
+  const object = env.CHAT_OUTBOXES.getByName("discord:alarm-refused") as unknown as DurableObjectStub;
+  await runInDurableObject(object, async (_instance, { storage }) => {
+    const alarm = new AlarmSchedule(storage);
+    const never = Number.NaN;
+    await expect(alarm.moveTo(never)).rejects.toThrow();
+    const due = Date.now() + 3_600_000;
+    await alarm.wakeBy(due);
+    expect(await storage.getAlarm()).toBe(due);
+    await storage.deleteAlarm();
+  });
+});
