@@ -30,6 +30,8 @@ import { botPlatform } from "./bot.ts";
 
 /** How long after a call the alarm drains what a crash may have left. */
 const DRAIN_AGAIN_MS = 5_000;
+/** Between two tries to look at what is due, when there is no room for it. */
+const LOOK_PAUSE_MS = 10;
 
 export class ChatOutbox extends DurableObject<Env> {
   readonly #alarm: AlarmSchedule;
@@ -143,22 +145,25 @@ export class ChatOutbox extends DurableObject<Env> {
   }
 
   /**
-   * Looks and sends side by side: while many messages wait for their time, cards that somebody follows go on moving.
-   * Resolves with when to go on.
+   * Looks and sends side by side: while many messages wait for their time, cards that somebody follows go on moving, and
+   * no message waits for a look. Resolves with when to go on.
    */
   async #work(): Promise<number | undefined> {
-    const sending = { on: true };
-    const sent = this.#sender.drain().finally(() => {
-      sending.on = false;
-    });
+    // Awaited below, with what the look brings; until then nobody listens.
+    this.#sender.drain().catch(() => undefined);
     for (;;) {
       await this.#board.tick(Date.now());
-      // Takes along what the look has brought.
-      const drained = this.#sender.drain();
+      const drained = this.#sender.drain().then((due) => ({ due }));
       const lookAt = this.#board.due(Date.now());
-      if (lookAt !== undefined && lookAt <= Date.now()) continue;
-      if (!sending.on || lookAt === undefined) return earlier(await drained, this.#board.due(Date.now()));
-      await within(sent, lookAt - Date.now(), () => undefined);
+      const sent =
+        lookAt === undefined
+          ? await drained
+          : await within(drained, Math.max(lookAt - Date.now(), LOOK_PAUSE_MS), () => undefined);
+      if (sent === undefined) continue;
+      const next = this.#board.due(Date.now());
+      if (next === undefined || next > Date.now()) return earlier(sent.due, next);
+      // The looks of another call fill all places: without a pause this loop would leave them no time.
+      await within(new Promise<never>(() => undefined), LOOK_PAUSE_MS, () => undefined);
     }
   }
 
