@@ -19,7 +19,7 @@
  *   const shown = await fake.interact(url, fake.command("run start", { prompt: "x" }, { by: fake.alice }));
  *   fake.button(message, customId), fake.select(message, customId, values), fake.modalSubmit(shown.modal, values),
  *   fake.autocomplete(name, options, focused), fake.messageCommand(name, message)
- *   fake.interact(url, payload, { spoil: "forged", staleMs, delayMs }), fake.replay(shown), fake.resign(shown)
+ *   fake.interact(url, payload, { spoil: "forged", staleMs, delayMs, through }), fake.replay(shown), fake.resign(shown)
  *   await fake.verifyEndpoint(url)                                    // PING and a bad signature; what is wrong, if anything
  *   await fake.stop()
  */
