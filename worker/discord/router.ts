@@ -48,7 +48,7 @@ export async function answerInteraction(
     return drawAnswer(refused("unknown_interaction", "This is not known here"), false);
   if (type === INTERACTION.ping) return PONG;
   if (type === INTERACTION.autocomplete) return drawChoices(await choices(env, interaction));
-  return inTime(env, interaction, arrival, pressed(interaction));
+  return inTime(env, interaction, arrival, actAsked(interaction));
 }
 
 async function choices(
@@ -68,7 +68,7 @@ async function choices(
 type Act = Extract<APIInteraction, { type: 2 | 3 | 5 }>;
 
 /** What an interaction asks for; undefined when it cannot be read, which is logged. */
-function pressed(interaction: Act): Press | undefined {
+export function actAsked(interaction: Act): Press | undefined {
   try {
     if (interaction.type === INTERACTION.component) return pressOf(interaction);
     return interaction.type === INTERACTION.modal ? submissionOf(interaction) : commandOf(interaction);
