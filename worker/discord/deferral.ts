@@ -14,9 +14,9 @@ import { within } from "../../durable-objects/kit/deadline.ts";
 import type { DiscordAnswer } from "./answers.ts";
 
 /**
- * From the arrival of the request to a deferral. Long enough that, on an edge that is not busy, answers stand in the response
- * and nobody sees a deferral; so short that of fifty at once, with every object asleep, the last is acknowledged within
- * 300 ms (`npm run bench -- --only discord`).
+ * From the arrival of the request to a deferral. Most answers of an edge that is not busy are there by then, cold objects
+ * included (80 to 140 ms on two cores), and need no deferral; and it leaves a third of the 300 ms within which everybody is
+ * to be acknowledged for the road. Many at once are crowd.ts's concern (`npm run bench -- --only discord` has both).
  */
 export const DEFER_AFTER_MS = 200;
 /** The same for what may have to answer inline; the rest of Discord's three seconds is the road's. */

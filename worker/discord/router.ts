@@ -139,8 +139,9 @@ async function inTime(
     .then(() => answerAct(env, interaction, press))
     .finally(leave);
   if (!canFollow) return drawAnswer(await answering, onMessage);
-  const patience = crowded ? 0 : patienceMs(inline, at, Date.now());
-  const answer = crowded ? undefined : await within(answering, patience, () => undefined);
+  const answer = crowded
+    ? undefined
+    : await within(answering, patienceMs(inline, at, Date.now()), () => undefined);
   if (answer !== undefined) return drawAnswer(answer, onMessage);
   waitUntil(answerLater(env, interaction, at, answering));
   return DEFERRED;
