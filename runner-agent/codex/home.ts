@@ -8,7 +8,8 @@
  *     link would be cut by the rename, a copy would be out of date.) A login that the user keeps in the keyring of the
  *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
  * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
- *     and of the user's configuration only which model is asked, and where. The box's owner may say otherwise.
+ *     nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's configuration only which
+ *     model is asked, and where. The box's owner may say otherwise.
  * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
  *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
  *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
@@ -54,7 +55,9 @@ const SAFE: TomlTable = {
   approval_policy: "never",
   check_for_update_on_startup: false,
   analytics: { enabled: false },
-  features: { plugins: false, apps: false, shell_snapshot: false },
+  features: { plugins: false, apps: false, shell_snapshot: false, multi_agent: false, goals: false },
+  // What models bring tools for it themselves, as most do, heed only this.
+  agents: { enabled: false },
 };
 
 const OWNER_ONLY_DIRECTORY = 0o700;

@@ -8,8 +8,9 @@ import type { Message } from "../../conversation.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
 import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
-import type { JsonValue, ServerNotification } from "../protocol.ts";
+import type { ClientMethods, JsonValue, ServerNotification } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { Offshoots } from "./offshoots.ts";
 import type { CodexSettings } from "./prompt-template.ts";
 
 /** Where the thread comes from. */
@@ -91,6 +92,15 @@ export interface TurnOptions {
 const INTERRUPT_MS = 3_000;
 const CLOSE_REQUEST_MS = 3_000;
 
+/** What ends something of a thread. */
+type ClosingMethod =
+  "turn/interrupt" | "thread/goal/clear" | "thread/backgroundTerminals/clean" | "thread/unsubscribe";
+/** Never rejects: what fails here fails since the server is going, hangs, or there is nothing to do. */
+export type ClosingRequest = <Method extends ClosingMethod>(
+  method: Method,
+  params: ClientMethods[Method]["params"],
+) => Promise<void>;
+
 export class ThreadSession {
   readonly threadId: string;
   readonly turnIds: string[] = [];
@@ -101,7 +111,8 @@ export class ThreadSession {
   readonly #redactor: Redactor;
   readonly #told: (items: AgentItem[]) => void;
   readonly #shown: (messageId: string) => void;
-  readonly #stopListening: () => void;
+  readonly #offshoots: Offshoots;
+  readonly #stopListening: Array<() => void>;
   /** Of deltas, by the item they belong to. */
   readonly #streams = new Map<string, RedactionStream>();
   #turn: PromiseWithResolvers<TurnOutcome> | undefined;
@@ -131,9 +142,16 @@ export class ThreadSession {
     this.#redactor = given.redactor;
     this.#told = given.told;
     this.#shown = given.shown;
-    this.#stopListening = given.lease.server.onNotification((notification) => {
-      this.#heard(notification);
-    }, given.threadId);
+    this.#offshoots = new Offshoots(given.threadId);
+    const { server } = given.lease;
+    this.#stopListening = [
+      server.onNotification((notification) => {
+        this.#offshoots.heard(notification);
+      }),
+      server.onNotification((notification) => {
+        this.#heard(notification);
+      }, given.threadId),
+    ];
   }
 
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
@@ -210,7 +228,7 @@ export class ThreadSession {
     await Promise.race([this.#begun.promise, turn?.promise]);
     const turnId = this.#turnId;
     if (turn === undefined || turn !== this.#turn || turnId === undefined) return;
-    await this.#try("turn/interrupt", { threadId: this.threadId, turnId }, INTERRUPT_MS);
+    await this.#closing("turn/interrupt", { threadId: this.threadId, turnId });
     if (this.#hung) turn.resolve({ kind: "interrupted" });
     const timer = setTimeout(() => {
       turn.resolve({ kind: "interrupted" });
@@ -220,38 +238,39 @@ export class ThreadSession {
     });
   }
 
-  /** The last turn came to its own end: it has no command in its hands. */
+  /** The last turn came to its own end, and was all that the agent did: it has no command in its hands. */
   get complete(): boolean {
-    return this.#complete;
+    return this.#complete && !this.#offshoots.any;
   }
 
-  /** Has Codex end what commands have left behind. Never rejects. */
+  /** Its own thread, and those of sub-agents in it. */
+  get threads(): string[] {
+    return [this.threadId, ...this.#offshoots.threads];
+  }
+
+  /** Has Codex end what goes on by itself, and what commands have left behind. Never rejects. */
   async clean(): Promise<void> {
-    await this.#try("thread/backgroundTerminals/clean", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+    await this.#offshoots.end(this.#closing);
+    await this.#closing("thread/backgroundTerminals/clean", { threadId: this.threadId });
   }
 
   /** Gives the thread up for others. Nothing is told from now on. Never rejects. */
   async close(): Promise<void> {
-    this.#stopListening();
-    await this.#try("thread/unsubscribe", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+    for (const stop of this.#stopListening) stop();
+    await this.#closing("thread/unsubscribe", { threadId: this.threadId });
   }
 
-  /** What fails here fails since the server is going, hangs, or there is nothing to do. */
-  async #try(
-    method: "turn/interrupt" | "thread/backgroundTerminals/clean" | "thread/unsubscribe",
-    params: { threadId: string; turnId?: string },
-    timeoutMs: number,
-  ): Promise<void> {
+  readonly #closing: ClosingRequest = async (method, params) => {
     if (this.#hung) return;
     try {
-      await this.#lease.server.request(method, params, { timeoutMs });
+      await this.#lease.server.request(method, params, { timeoutMs: CLOSE_REQUEST_MS });
     } catch (error) {
       if (!(error instanceof CodexError)) throw error;
       if (!(error instanceof RequestTimeoutError)) return;
       this.#hung = true;
       this.#lease.retire();
     }
-  }
+  };
 
   #heard(raw: ServerNotification): void {
     if (raw.method === "turn/started") {
