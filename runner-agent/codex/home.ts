@@ -8,8 +8,9 @@
  *     link would be cut by the rename, a copy would be out of date.) A login that the user keeps in the keyring of the
  *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
  * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
- *     nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's configuration only which
- *     model is asked, and where. The box's owner may say otherwise.
+ *     no search of the web, nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's
+ *     configuration only which model is asked, and where. Commands run in no login shell: what a profile exports is no
+ *     variable that the box has passed, and nobody would redact it. The box's owner may say otherwise.
  * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
  *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
  *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
@@ -53,10 +54,12 @@ const USER_KEYS = [
 const SAFE: TomlTable = {
   sandbox_mode: "workspace-write",
   approval_policy: "never",
+  allow_login_shell: false,
+  web_search: "disabled",
   check_for_update_on_startup: false,
   analytics: { enabled: false },
-  features: { plugins: false, apps: false, shell_snapshot: false, multi_agent: false, goals: false },
-  // What models bring tools for it themselves, as most do, heed only this.
+  features: { plugins: false, apps: false, shell_snapshot: false, goals: false },
+  // The feature of that name would not do: models that bring tools for it themselves, as most do, heed only this.
   agents: { enabled: false },
 };
 

@@ -209,16 +209,25 @@ describe("configuration (H2)", () => {
       model_providers: { p: { base_url: "http://user" } },
       sandbox_mode: "workspace-write",
       approval_policy: "never",
+      allow_login_shell: false,
+      web_search: "disabled",
       check_for_update_on_startup: false,
       analytics: { enabled: false },
-      features: { plugins: false, apps: false, shell_snapshot: false },
+      features: { plugins: false, apps: false, shell_snapshot: false, goals: false },
+      agents: { enabled: false },
     });
   });
 
   test("the box's owner has the last word, key by key", () => {
-    const owner = { approval_policy: "on-request", features: { apps: true }, model_providers: { q: {} } };
+    const owner = {
+      approval_policy: "on-request",
+      web_search: "live",
+      features: { apps: true },
+      model_providers: { q: {} },
+    };
     expect(homeConfig(user, owner)).toMatchObject({
       approval_policy: "on-request",
+      web_search: "live",
       features: { plugins: false, apps: true },
       model_providers: { p: { base_url: "http://user" }, q: {} },
     });

@@ -47,7 +47,8 @@ async function askedMeanwhile(at: CodexBox): Promise<unknown[]> {
 describe("by default a model is not given the tools", () => {
   test.each(KINDS)("of sub-agents and goals: %s", async (model) => {
     const at = await codexBox([{ answers: [DONE] }], { config: { model } });
-    await runCodexStep(at, { template: PROMPT });
+    const { items } = await runCodexStep(at, { template: PROMPT });
+    expect(items.filter(({ type }) => type === "warning")).toEqual([]);
     const tools = at.model.requests[0]?.tools.map((tool) => tool["name"]);
     expect(tools).toContain("exec_command");
     for (const name of [...KINDS.map(([, namespace]) => namespace), "create_goal", "update_goal"])
@@ -73,7 +74,7 @@ describe("by default a model is not given the tools", () => {
 });
 
 describe("where the box's owner has them on", () => {
-  const AGENTS = { agents: { enabled: true }, features: { multi_agent: true } };
+  const AGENTS = { agents: { enabled: true } };
 
   test.each(
     KINDS.flatMap(([model, namespace]) => ["is over", "is canceled"].map((how) => [model, how, namespace])),

@@ -7,10 +7,10 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer } from "../../runner-agent/codex/app-server.ts";
-import { codexEnvironment } from "../support/codex.ts";
+import { codexEnvironment, folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import { codeMode, command, held, message, structured, together } from "../support/fake-model/answers.ts";
-import { CODE_MODE_MODEL } from "../support/fake-model/codex-home.ts";
+import { CODE_MODE_MODEL, DIRECT_MODEL } from "../support/fake-model/codex-home.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 
@@ -172,6 +172,23 @@ test("trap 6: commands inherit Codex's whole environment, the key of its provide
   expect(told).toContain("WANTED=yes");
   expect(told).toContain(`CODEX_FLOW_ATTEMPT_ID=${life.runId}_a1`);
   for (const name of ["CODEX_HOME", "CODEX_FLOW_APP_SERVER_ID"]) expect(told).not.toContain(`${name}=`);
+});
+
+test("trap 6, of the user's profile: what a login shell would export is no command's", async () => {
+  const user = folder("user-with-a-profile");
+  for (const name of [".bash_profile", ".profile", ".bashrc"])
+    await writeFile(join(user, name), "export OF_THE_PROFILE=s3cr3t-of-the-profile\n");
+  const script = `text(await tools.exec_command({ cmd: "env; echo $OF_THE_PROFILE" }))`;
+  for (const [model, answer] of [
+    [DIRECT_MODEL, command("env; echo $OF_THE_PROFILE")],
+    [CODE_MODE_MODEL, codeMode(script)],
+  ] as const) {
+    const at = await codexBox([{ answers: [answer, DONE] }], { config: { model } });
+    const life = await runCodexStep(at, { template: AUTO, variables: { HOME: user } });
+    const told = JSON.stringify([life.told, at.model.requests.map(({ input }) => input)]);
+    expect(told).toContain(`HOME=${user}`);
+    expect(told).not.toContain("s3cr3t-of-the-profile");
+  }
 });
 
 test("trap 7: what a step gives its commands as their environment is not written into Codex's home", async () => {

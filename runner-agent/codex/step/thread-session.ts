@@ -41,6 +41,12 @@ export interface ThreadOptions {
   config?: Record<string, JsonValue>;
 }
 
+/**
+ * Codex gives a command a socket to read from, which bash takes for a connection from another machine: the first shell of
+ * one reads the user's profile, login shell or not.
+ */
+const NO_FIRST_SHELL = { SHLVL: "1" };
+
 /** Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. */
 export async function openThread(
   { server }: ServerLease,
@@ -54,7 +60,7 @@ export async function openThread(
     ...(settings.model === undefined ? {} : { model: settings.model }),
     config: {
       ...config,
-      shell_environment_policy: { inherit: "none", set: variables },
+      shell_environment_policy: { inherit: "none", set: { ...NO_FIRST_SHELL, ...variables } },
       sandbox_workspace_write: { network_access: settings.network },
     },
   };
