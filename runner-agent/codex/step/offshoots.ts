@@ -6,11 +6,18 @@
  *
  * Each turn tells the turn at its root. No sub-agent's thread is told of by itself.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerNotification } from "../protocol.ts";
 import type { ClosingRequest } from "./thread-session.ts";
 
-/** Ending one may find another that it has begun; a box that answers needs two. */
-const ROUNDS_MAX = 8;
+/**
+ * For how long nothing may have begun: a goal's next turn is decided on before it is told of, and neither the goal's end
+ * nor the state of its thread says so meanwhile. It takes 20 ms.
+ */
+const SETTLE_MS = 400;
+const LOOK_AGAIN_MS = 20;
+/** In all. */
+const END_MAX_MS = 10_000;
 
 export class Offshoots {
   readonly #threadId: string;
@@ -50,15 +57,18 @@ export class Offshoots {
 
   /** Interrupts all that goes on, the step's own thread included, and sees to it that nothing begins anew. Never rejects. */
   async end(request: ClosingRequest): Promise<void> {
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    const due = performance.now() + END_MAX_MS;
+    let quietSince = performance.now();
+    for (;;) {
       for (const threadId of this.#goals) await request("thread/goal/clear", { threadId });
-      this.#goals.clear();
-      const active = [...this.#active];
-      if (active.length === 0) break;
-      for (const [turnId, threadId] of active) {
+      for (const [turnId, threadId] of [...this.#active]) {
         await request("turn/interrupt", { threadId, turnId });
         this.#active.delete(turnId);
+        quietSince = performance.now();
       }
+      const now = performance.now();
+      if (!this.any || now - quietSince >= SETTLE_MS || now >= due) break;
+      await sleep(LOOK_AGAIN_MS);
     }
     for (const threadId of this.#threads) await request("thread/backgroundTerminals/clean", { threadId });
     for (const threadId of this.#threads) await request("thread/unsubscribe", { threadId });
