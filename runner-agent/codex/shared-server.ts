@@ -45,8 +45,11 @@ export interface ServerLease {
   handle(threadId: string, handlers: ThreadHandlers): void;
   /** It does not answer in time: those who have it keep it, the next step gets another. */
   retire(): void;
-  /** Once. Its threads are free when `left` is over; who claims one before that waits for it. */
-  release(left?: Promise<void>): void;
+  /**
+   * Once. `left`: its last request, which shows whether the server still answers. Its threads are free when `gone` is over,
+   * too; who claims one before that waits for it. Neither may reject.
+   */
+  release(left?: Promise<unknown>, gone?: Promise<unknown>): void;
 }
 
 interface Running {
@@ -54,7 +57,7 @@ interface Running {
   handlers: Map<string, ThreadHandlers>;
   users: number;
   /** Last requests of those who are leaving. */
-  leaving: Set<Promise<void>>;
+  leaving: Set<Promise<unknown>>;
   /** Nobody new gets it. */
   retired: boolean;
 }
@@ -117,7 +120,7 @@ export class SharedServer {
       retire: () => {
         this.#retire(running);
       },
-      release: (left = Promise.resolve()) => {
+      release: (left = Promise.resolve(), gone = Promise.resolve()) => {
         for (const threadId of threads) {
           const writer = this.#writers.get(threadId);
           if (writer !== undefined) writer.leaving = true;
@@ -125,7 +128,10 @@ export class SharedServer {
         running.leaving.add(left);
         void left.finally(() => {
           running.leaving.delete(left);
-          this.#freed(running, threads);
+          this.#left(running, threads);
+        });
+        void Promise.all([left, gone]).finally(() => {
+          this.#free(threads);
         });
       },
     };
@@ -179,12 +185,15 @@ export class SharedServer {
     if (running.users === 0) void running.server.stop();
   }
 
-  #freed(running: Running, threads: string[]): void {
+  #free(threads: string[]): void {
     for (const threadId of threads) {
-      running.handlers.delete(threadId);
       this.#writers.get(threadId)?.gone.resolve(undefined);
       this.#writers.delete(threadId);
     }
+  }
+
+  #left(running: Running, threads: string[]): void {
+    for (const threadId of threads) running.handlers.delete(threadId);
     running.users -= 1;
     if (running.users > 0) return;
     if (running.retired) void running.server.stop();

@@ -104,3 +104,19 @@ test("a thread has one writer on this box: another run is told who, the same run
   again.release();
   expect(await other.claim("thread", "run_b")).toBeUndefined();
 });
+
+test("a thread is nobody's before what its last writer has left is gone; the server is everybody's by then", async () => {
+  const { servers } = await shared();
+  const first = await servers.lease();
+  await first.claim("t", "run_1");
+  const gone = Promise.withResolvers<undefined>();
+  first.release(Promise.resolve(), gone.promise);
+  const second = await servers.lease();
+  const order: string[] = [];
+  const claimed = second.claim("t", "run_2").then(() => order.push("claimed"));
+  expect(await answers(second)).toBe(true);
+  order.push("gone");
+  gone.resolve(undefined);
+  await claimed;
+  expect(order).toEqual(["gone", "claimed"]);
+});

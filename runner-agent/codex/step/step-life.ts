@@ -4,20 +4,16 @@
  * goes on as items.
  *
  * K2. Whoever ends it first (a clock, a cancel, a bound of the work) says why; the turn is interrupted, then what its
- *     commands have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment.
+ *     commands have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment,
+ *     and by Codex's own hand the thread's. No other step gets the thread before that is over.
  * K4. An app-server that dies takes the attempt with it, as lost.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import { attemptId } from "../../../contract/ids.ts";
-import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
+import type { AttemptEnd, EndReason, TreeProof } from "../../../contract/run-record.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
-import {
-  ATTEMPT_VARIABLE,
-  attemptProcesses,
-  endTree,
-  ENVIRONMENTS_VISIBLE,
-} from "../../steps/process-tree.ts";
+import { attemptMark, endTree, ENVIRONMENTS_VISIBLE, processesOf } from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
 import type { CodexHost } from "../codex-host.ts";
@@ -27,8 +23,13 @@ import type { ServerLease } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import type { StepPlace } from "./step-plan.ts";
 import { isOfTheServer, stopFor, type Stop } from "./step-stop.ts";
-import { ThreadSession, type ThreadSettings } from "./thread-session.ts";
+import type { ThreadSettings } from "./open-thread.ts";
+import { ThreadSession } from "./thread-session.ts";
 import { WorkRecord } from "./work-record.ts";
+
+/** Codex gives it to each command. */
+const THREAD_VARIABLE = "CODEX_THREAD_ID";
+const NOTHING_LEFT: TreeProof = { empty: true, survivors: [] };
 
 /** What the kinds of steps do differently. */
 export interface StepWork {
@@ -220,18 +221,16 @@ export class StepLife implements RunningStep {
 
   async #finish(stop: Stop): Promise<AttemptEnd> {
     for (const clock of [this.#wall, this.#silence]) clock.stop();
-    const id = attemptId(this.request.runId, this.request.attempt);
     // What the commands of a turn that is complete have left is there to be seen, or there is nothing.
     const proven =
-      this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
+      this.#session?.complete === true &&
+      ENVIRONMENTS_VISIBLE &&
+      (await processesOf({ marks: this.#marks })).length === 0;
     if (!proven) await this.#session?.clean();
-    this.#lease?.release(this.#session?.close());
+    const gone = proven ? Promise.resolve(NOTHING_LEFT) : this.#endCommands();
+    this.#lease?.release(this.#session?.close(), gone);
     this.items.flush();
-    const tree = proven
-      ? { empty: true, survivors: [] }
-      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${id}` }, this.clocks, (survivors) => {
-          this.events.signalled(survivors);
-        });
+    const tree = await gone;
     const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
     // A later attempt goes on in this thread only if this one was cut off.
     if (reason === "exited") this.host.sessions.forget([runKey(this.request.runId)]);
@@ -241,5 +240,19 @@ export class StepLife implements RunningStep {
       ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
       ...(error === undefined ? {} : { error }),
     };
+  }
+
+  get #marks(): string[] {
+    const threads = this.#session?.threads ?? [];
+    return [
+      attemptMark(attemptId(this.request.runId, this.request.attempt)),
+      ...threads.map((threadId) => `${THREAD_VARIABLE}=${threadId}`),
+    ];
+  }
+
+  async #endCommands(): Promise<TreeProof> {
+    return await endTree({ marks: this.#marks }, this.clocks, (survivors) => {
+      this.events.signalled(survivors);
+    });
   }
 }

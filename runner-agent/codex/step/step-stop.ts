@@ -2,7 +2,8 @@
 import type { EndReason, Reason } from "../../../contract/run-record.ts";
 import type { Redactor } from "../../steps/redaction.ts";
 import { CodexError, NotLoggedInError, RequestTimeoutError, SandboxUnavailableError } from "../errors.ts";
-import { ThreadBusyError, ThreadNotResumableError, type TurnOutcome } from "./thread-session.ts";
+import { ThreadBusyError, ThreadNotResumableError } from "./open-thread.ts";
+import type { TurnOutcome } from "./thread-session.ts";
 
 export interface Stop {
   reason: EndReason;

@@ -7,7 +7,7 @@ import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
 import type { StepPlan } from "./step-plan.ts";
-import { openThread, ThreadNotResumableError, type ThreadOrigin } from "./thread-session.ts";
+import { openThread, ThreadNotResumableError, type ThreadOrigin } from "./open-thread.ts";
 
 export type ChosenThread =
   /** `again`: an attempt before has begun this very work in it. */
@@ -70,16 +70,19 @@ function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
 }
 
 async function opened(
-  { lease, plan, request, sessions, variables }: ThreadChoice,
+  { lease, plan, request, sessions, variables, say }: ThreadChoice,
   origin: ThreadOrigin,
 ): Promise<ChosenThread> {
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
   const threadId = await openThread(lease, origin, { settings, cwd, variables });
-  if (origin.kind !== "resume") await lease.claim(threadId, runId);
+  const resumed = origin.kind === "resume" && origin.threadId === threadId;
+  if (!resumed) await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
+  if (origin.kind === "resume" && !resumed)
+    say(`Codex has thread ${origin.threadId} open with other settings: it is forked to ${threadId}`);
   // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
-  if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
+  if (!resumed) void conversation?.leaseThread(threadId);
   return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
 }
 

@@ -1,84 +1,16 @@
 /**
- * One thread of Codex in the hands of one step: how it is opened, its turns, and how it is left. What Codex tells of the
- * thread is redacted before anything else looks at it (invariant 15): a text that is first cut and then redacted could
+ * One thread of Codex in the hands of one step: its turns, and how it is left (how it is opened: open-thread.ts). What Codex
+ * tells of the thread is redacted before anything else looks at it (invariant 15): a text that is first cut and then redacted could
  * show half a secret.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { Message } from "../../conversation.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
-import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
+import { AppServerExitedError, CodexError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
-import type { ClientMethods, JsonValue, ServerNotification } from "../protocol.ts";
+import type { ClientMethods, ServerNotification } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { Offshoots } from "./offshoots.ts";
-import type { CodexSettings } from "./prompt-template.ts";
-
-/** Where the thread comes from. */
-export type ThreadOrigin =
-  { kind: "new" } | { kind: "resume"; threadId: string } | { kind: "fork"; threadId: string };
-
-/** The thread is not there any more, or cannot be read. Its own error: a step may begin a new one, or stop here. */
-export class ThreadNotResumableError extends Error {
-  override readonly name = "ThreadNotResumableError";
-  readonly code = "thread_not_resumable";
-}
-
-/** Another program writes to the thread. */
-export class ThreadBusyError extends Error {
-  override readonly name = "ThreadBusyError";
-  readonly code = "thread_busy";
-}
-
-/** What a thread has to be told each time that it is opened. */
-export type ThreadSettings = Pick<CodexSettings, "model" | "sandbox" | "approvalPolicy" | "network">;
-
-export interface ThreadOptions {
-  settings: ThreadSettings;
-  cwd: string;
-  /** The whole environment of the commands that Codex runs. */
-  variables: Record<string, string>;
-  /** Keys of a config.toml, for this thread alone. */
-  config?: Record<string, JsonValue>;
-}
-
-/**
- * Codex gives a command a socket to read from, which bash takes for a connection from another machine: the first shell of
- * one reads the user's profile, login shell or not.
- */
-const NO_FIRST_SHELL = { SHLVL: "1" };
-
-/** Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. */
-export async function openThread(
-  { server }: ServerLease,
-  origin: ThreadOrigin,
-  { settings, cwd, variables, config }: ThreadOptions,
-): Promise<string> {
-  const params = {
-    cwd,
-    sandbox: settings.sandbox,
-    approvalPolicy: settings.approvalPolicy,
-    ...(settings.model === undefined ? {} : { model: settings.model }),
-    config: {
-      ...config,
-      shell_environment_policy: { inherit: "none", set: { ...NO_FIRST_SHELL, ...variables } },
-      sandbox_workspace_write: { network_access: settings.network },
-    },
-  };
-  if (origin.kind === "new") return (await server.request("thread/start", params)).thread.id;
-  const { threadId } = origin;
-  try {
-    const { thread } =
-      origin.kind === "fork"
-        ? await server.request("thread/fork", { threadId, ...params })
-        : await server.request("thread/resume", { threadId, excludeTurns: true, ...params });
-    return thread.id;
-  } catch (error) {
-    if (!(error instanceof RequestFailedError)) throw error;
-    if (error.message.includes("already has an active writer"))
-      throw new ThreadBusyError(`thread ${threadId} is in use by another program on this box`);
-    throw new ThreadNotResumableError(`thread ${threadId} cannot be resumed: ${error.message}`);
-  }
-}
 
 export type TurnOutcome =
   /** `messages`: all of the turn, the last of which is its answer. */
