@@ -118,6 +118,16 @@ describe("approvals and messages", () => {
     expect(readFileSync(join(at.cwd, "made-by-codex"), "utf8")).toBe("");
   });
 
+  test("of a command with a secret across the cut shows no part of it", async () => {
+    const value = "s3cr3t-across-the-cut-0123456789";
+    const at = await codexBox([{ answers: [command(`echo ${"x".repeat(480)} ${value}`), DONE] }]);
+    const life = await runCodexStep(at, { template: ASKS, secrets: [{ name: "TOKEN", value }] });
+    expect(life.watchers.asked).toHaveLength(1);
+    const told = JSON.stringify([life.watchers.asked, life.told]);
+    expect(told).toContain("***");
+    expect(told).not.toContain(value.slice(0, 6));
+  });
+
   test("a declined command is not run, and the turn goes on", async () => {
     const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
     const life = await runCodexStep(at, { template: ASKS });

@@ -108,5 +108,7 @@ function settingsFault(
     return `with${network ? "out" : ""} network in its sandbox`;
   if (opened.approvalPolicy !== approvalPolicy)
     return `with the approval policy ${JSON.stringify(opened.approvalPolicy)} instead of ${approvalPolicy}`;
-  return realpathSync(opened.cwd) === realpathSync(cwd) ? undefined : `in ${opened.cwd} instead of ${cwd}`;
+  return opened.cwd === cwd || realpathSync(opened.cwd) === realpathSync(cwd)
+    ? undefined
+    : `in ${opened.cwd} instead of ${cwd}`;
 }

@@ -158,6 +158,7 @@ export class StepLife implements RunningStep {
       approvalHandlers({
         policy: approvalPolicy,
         pathsOf: (itemId) => this.record.pathsOf(itemId),
+        redacted: (value) => this.redactor.value(value) as typeof value,
         ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
       }),
     );
@@ -204,6 +205,7 @@ export class StepLife implements RunningStep {
     }
   }
 
+  /** @param asked redacted */
   async #ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision> {
     const { conversation, attempt } = this.request;
     if (conversation === undefined) return "decline";
@@ -211,8 +213,10 @@ export class StepLife implements RunningStep {
     this.#asking += 1;
     this.#silence.stop();
     this.items.flush();
-    const request = this.redactor.value({ ...asked, id: `a${attempt}-${this.#asked}` });
-    const { decision, by } = await conversation.ask(request as Asked & { id: string }, withdrawn);
+    const { decision, by } = await conversation.ask(
+      { ...asked, id: `a${attempt}-${this.#asked}` },
+      withdrawn,
+    );
     this.#asking -= 1;
     this.restartSilence();
     this.say(`${asked.title}: ${decision} (${by})`);
