@@ -18,6 +18,8 @@ import type { Journal } from "./journal/journal.ts";
 import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
 import type { StartStep } from "./steps/start-step.ts";
+import { internalError } from "./steps/internal-error.ts";
+import { reapAttempt } from "./steps/process-tree.ts";
 import type { RunningStep } from "./steps/step.ts";
 import type { Executor } from "./steps/systemd-scope.ts";
 import { keptLine, resultWithKept } from "./workspace/kept.ts";
@@ -108,7 +110,10 @@ export class Attempt {
       conversation: this.#conversation,
       claimed: (context, lease) => {
         this.#lease = lease;
-        this.#running = this.#start(context);
+        this.#running = this.#start(context).catch(async (error: unknown) => {
+          const end = await this.#failed(error);
+          if (!this.#ended) this.#end(end);
+        });
       },
       stop: (reason, why) => {
         this.stop(reason, why);
@@ -212,6 +217,20 @@ export class Attempt {
       run: this.runId,
       attempt: this.number,
     });
+    const end = await this.#run({ loaded, step, workspace, context }).catch((error: unknown) =>
+      this.#failed(error),
+    );
+    await this.#release(workspace, end);
+    this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+  }
+
+  async #run(given: {
+    loaded: RunnablePackage;
+    step: StartableStep;
+    workspace: PreparedWorkspace;
+    context: StepContext;
+  }): Promise<AttemptEnd> {
+    const { loaded, step, workspace, context } = given;
     this.#step = this.#host.startStep(
       {
         runId: this.runId,
@@ -248,9 +267,15 @@ export class Attempt {
         },
       },
     );
-    const end = await this.#step.ended;
-    await this.#release(workspace, end);
-    this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+    return await this.#step.ended;
+  }
+
+  /** Nobody has foreseen it: the attempt is over, its processes are ended, and the agent goes on. */
+  async #failed(error: unknown): Promise<AttemptEnd> {
+    const reason = internalError(String(error));
+    const stack = error instanceof Error ? error.stack : undefined;
+    this.#host.log("error", reason.message, { run: this.runId, attempt: this.number, stack });
+    return { reason: this.#stopped ?? "abandoned", tree: await reapAttempt(this.id), error: reason };
   }
 
   /** What stays of the workspace is said in the output, and in the result if there is one that counts. */

@@ -6,6 +6,7 @@
 import type { Sandbox } from "../../contract/codex-prompt.ts";
 import { join } from "node:path";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
+import type { AgentLog } from "../log.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
@@ -51,6 +52,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** Absent where nobody reads it. */
+  log?: AgentLog;
 }
 
 export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
@@ -91,7 +94,9 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     servers,
     get sessions() {
-      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
+      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json"), (why) => {
+        given.log?.("warn", `which thread goes on where is only remembered until the agent ends: ${why}`);
+      }));
     },
     rules: { allowDangerFullAccess: config.allowDangerFullAccess },
     prices: config.prices,

@@ -66,7 +66,7 @@ const SAFE: TomlTable = {
 const OWNER_ONLY_DIRECTORY = 0o700;
 const OWNER_ONLY_FILE = 0o600;
 
-/** The home cannot be made, or what it is made from cannot be read. Somebody has to mend it. */
+/** The home cannot be made or written, or what it is made from cannot be read. Somebody has to mend it. */
 export class CodexHomeError extends CodexError {
   readonly code = "codex_home_unusable";
   readonly retryable = false;
@@ -89,11 +89,15 @@ export class CodexHome {
   readonly #trusted: readonly string[];
   /** Trust by directory, as config.toml says it. */
   readonly #projects = new Map<string, boolean>();
+  /** config.toml says all of it. */
+  #written = false;
 
   /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
   constructor(options: CodexHomeOptions) {
-    mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    this.path = realpathSync(options.path);
+    this.path = onDisk(options.path, () => {
+      mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      return realpathSync(options.path);
+    });
     for (const temporary of ["/tmp", tmpdir()])
       if (isBelow(realpathOr(temporary), this.path))
         throw new CodexHomeError(
@@ -101,8 +105,10 @@ export class CodexHome {
         );
     this.#config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
     this.#trusted = (options.trusted ?? []).map(realpathOr);
-    linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
-    mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    onDisk(this.path, () => {
+      linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
+      mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    });
     this.#write();
   }
 
@@ -116,26 +122,29 @@ export class CodexHome {
     return { CODEX_HOME: this.path, TMPDIR: this.temporary };
   }
 
-  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. */
+  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. @throws CodexHomeError */
   enter(directory: string): boolean {
     const path = realpathOr(directory);
-    const known = this.#projects.size;
     // Each is judged by itself: a trusted directory does not make the repository around it trusted.
     for (const place of [repositoryOf(path) ?? path, path])
-      this.#projects.set(
-        place,
-        this.#trusted.some((root) => isBelow(root, place)),
-      );
-    if (this.#projects.size > known) this.#write();
+      if (!this.#projects.has(place)) {
+        const trusted = this.#trusted.some((root) => isBelow(root, place));
+        this.#projects.set(place, trusted);
+        this.#written = false;
+      }
+    // Also what could not be written the last time.
+    if (!this.#written) this.#write();
     return this.#projects.get(path) === true;
   }
 
-  /** Keeps a file beside the configuration. Returns its path. */
+  /** Keeps a file beside the configuration. Returns its path. @throws CodexHomeError */
   keep(name: string, text: string): string {
     const file = join(this.path, name);
-    // Codex may read it at any time.
-    writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
-    renameSync(`${file}.new`, file);
+    onDisk(file, () => {
+      // Codex may read it at any time.
+      writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
+      renameSync(`${file}.new`, file);
+    });
     return file;
   }
 
@@ -147,6 +156,17 @@ export class CodexHome {
       ]),
     );
     this.keep("config.toml", stringify({ ...this.#config, projects }));
+    this.#written = true;
+  }
+}
+
+/** What the disk refuses (full, read-only, somebody else's, a file in the way) is said with its place. @throws CodexHomeError */
+function onDisk<Value>(place: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    throw new CodexHomeError(`${place} cannot be made or written: ${error.message}`);
   }
 }
 
