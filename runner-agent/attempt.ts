@@ -3,10 +3,10 @@
  * once, when nothing of it is left to do or to send.
  */
 import type { FlowEvent } from "../contract/flow-event.ts";
-import type { FlowResult } from "../contract/flow-result.ts";
+import { resultFault, type FlowResult } from "../contract/flow-result.ts";
 import { attemptId } from "../contract/ids.ts";
 import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
-import type { AttemptEnd } from "../contract/run-record.ts";
+import type { AttemptEnd, Reason } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
@@ -70,6 +70,8 @@ export class Attempt {
   readonly #preparing = new AbortController();
   /** The step's last word so far. */
   #result: FlowResult | undefined;
+  /** Why its last word is none that can be handed over. */
+  #invalid: Reason | undefined;
   #stopped: "canceled" | "abandoned" | undefined;
   #stoppedWhy: string | undefined;
   #ended = false;
@@ -220,8 +222,10 @@ export class Attempt {
     const end = await this.#run({ loaded, step, workspace, context }).catch((error: unknown) =>
       this.#failed(error),
     );
-    await this.#release(workspace, end);
-    this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+    const byItself = end.reason === "exited" || end.reason === "reaped";
+    const error = end.error ?? (byItself ? this.#invalid : this.#lostError(end.reason));
+    await this.#release(workspace, { ...end, error });
+    this.#end({ ...end, error });
   }
 
   async #run(given: {
@@ -258,9 +262,7 @@ export class Attempt {
           this.#output(stream, text);
         },
         result: (result) => {
-          this.#result = result;
-          this.#host.journal.appendResult(this.#journaled(), result);
-          this.#link.journaled("urgent");
+          this.#said(result);
         },
         signalled: (survivors) => {
           if (this.#stopped === "canceled") this.#link.signalled(survivors);
@@ -268,6 +270,17 @@ export class Attempt {
       },
     );
     return await this.#step.ended;
+  }
+
+  /** The last word counts: one that the edge would never take makes the attempt a failed one, as one that is no result. */
+  #said(result: FlowResult): void {
+    const wrong = resultFault(result);
+    this.#invalid =
+      wrong === undefined ? undefined : { code: "invalid_result", message: `the step's result ${wrong}` };
+    if (wrong !== undefined) return;
+    this.#result = result;
+    this.#host.journal.appendResult(this.#journaled(), result);
+    this.#link.journaled("urgent");
   }
 
   /** Nobody has foreseen it: the attempt is over, its processes are ended, and the agent goes on. */

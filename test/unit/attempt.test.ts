@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { Attempt, type AttemptHost } from "../../runner-agent/attempt.ts";
 import { Journal } from "../../runner-agent/journal/journal.ts";
 import type { StepRequest } from "../../runner-agent/steps/step.ts";
@@ -98,4 +99,31 @@ test.each([
   expect(processesOfRun(RUN_ID)).toEqual([]);
   expect(life.released).toEqual([true]);
   expect(life.logged.join("\n")).toContain("error the runner agent failed: Error: ENOSPC");
+});
+
+test.each([
+  ["larger", { message: "x".repeat(RESULT_MAX_BYTES) }, "larger than"],
+  [
+    "deeper",
+    { artifacts: JSON.parse(`${'{"a":'.repeat(300)}1${"}".repeat(300)}`) as never },
+    "nested deeper",
+  ],
+])("a result that is %s than one may be fails the run, and its end arrives", async (_what, more, word) => {
+  const life = await runAttempt((_request, events) => {
+    const ended = Promise.resolve().then(() => {
+      events.result({ status: "completed", ...more });
+      return {
+        reason: "exited" as const,
+        exit: { code: 0, signal: null },
+        tree: { empty: true, survivors: [] },
+      };
+    });
+    return { ...never, ended };
+  });
+  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
+  expect(life.edge.faults).toEqual([]);
+  expect(life.edge.received.at(-1)?.frame).toMatchObject({
+    type: "end",
+    error: { code: "invalid_result", message: expect.stringContaining(word) as string },
+  });
 });

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { resultFault } from "../../contract/flow-result.ts";
+import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import {
   command,
@@ -63,6 +65,28 @@ describe("the answer", () => {
       status: "failed",
       error: { code: "invalid_result", message: expect.stringContaining("/status") as string },
     });
+  });
+
+  test("that is as large as a result may be arrives, without what the runner would add", async () => {
+    const bare = JSON.stringify({ status: "completed", message: "" });
+    const largest = structured({
+      status: "completed",
+      message: "x".repeat(RESULT_MAX_BYTES - bare.length - 100),
+    });
+    const at = await codexBox([{ answers: [patch("*** Add File: a.txt", "+one"), largest] }]);
+    const { results } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toMatchObject([{ artifacts: { threadId: expect.any(String) as string } }]);
+    expect(results[0]?.artifacts).not.toHaveProperty("changedFiles");
+    expect(resultFault(results[0])).toBeUndefined();
+  });
+
+  test("that is larger than a result may be gets its correcting turn", async () => {
+    const at = await codexBox([
+      { answers: [structured({ status: "completed", message: "x".repeat(RESULT_MAX_BYTES) })] },
+      { prompt: "it is larger than", answers: [DONE] },
+    ]);
+    const { results } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toMatchObject([{ message: "done" }]);
   });
 
   test("has the form that the step's own schema demands", async () => {

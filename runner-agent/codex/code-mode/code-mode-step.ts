@@ -10,6 +10,7 @@
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import { Countdown } from "../../steps/clocks.ts";
+import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import { StepOutput } from "../../steps/step-output.ts";
@@ -66,10 +67,7 @@ class ScriptWork implements StepWork {
       },
       result: (result) => {
         life.items.flush();
-        life.events.result({
-          ...result,
-          artifacts: { threadId: life.session?.threadId, ...result.artifacts },
-        });
+        life.events.result(withOwnArtifacts(result, { threadId: life.session?.threadId }));
         this.#resultSeen(undefined);
       },
       invalid: (message) => {
