@@ -12,6 +12,7 @@
  */
 import type { AppServer } from "./app-server.ts";
 import type { ServerMethod, ServerMethods } from "./protocol.ts";
+import { unlessStopped } from "./unless-stopped.ts";
 
 /** Kept for this long without a step. */
 const IDLE_STOP_MS = 10 * 60_000;
@@ -38,9 +39,9 @@ export interface ServerLease {
   server: AppServer;
   /**
    * Makes the holder of this lease the one writer of a thread, until `release`. Returns the run that is it already, if
-   * that is another; an attempt of the same run that is still ending is waited for.
+   * that is another; one that is ending is waited for. Rejects with the reason of `stopped` when that is aborted meanwhile.
    */
-  claim(threadId: string, runId: string): Promise<string | undefined>;
+  claim(threadId: string, runId: string, stopped?: AbortSignal): Promise<string | undefined>;
   /** From now on, this thread's requests go there. */
   handle(threadId: string, handlers: ThreadHandlers): void;
   /** It does not answer in time: those who have it keep it, the next step gets another. */
@@ -102,13 +103,13 @@ export class SharedServer {
     const threads: string[] = [];
     return {
       server: running.server,
-      claim: async (threadId, runId) => {
+      claim: async (threadId, runId, stopped) => {
         if (threads.includes(threadId)) return undefined;
         for (;;) {
           const writer = this.#writers.get(threadId);
           if (writer === undefined) break;
           if (writer.runId !== runId && !writer.leaving) return writer.runId;
-          await writer.gone.promise;
+          await unlessStopped(writer.gone.promise, stopped);
         }
         this.#writers.set(threadId, { runId, leaving: false, gone: Promise.withResolvers() });
         threads.push(threadId);

@@ -49,7 +49,7 @@ export async function codexBox(rules: Rule[], more: Partial<CodexConfig> = {}): 
 class Watchers implements StepConversation {
   readonly asked: ApprovalRequest[] = [];
   readonly leased: string[] = [];
-  lease: ThreadLease = { granted: true };
+  lease: ThreadLease | Promise<ThreadLease> = { granted: true };
   answer: (request: ApprovalRequest) => Decision | Promise<Decision> = () => ({
     decision: "decline",
     by: "the test",
@@ -75,6 +75,7 @@ class Watchers implements StepConversation {
 
   leaseThread(threadId: string): Promise<ThreadLease> {
     this.leased.push(threadId);
+    this.#signal.notify();
     return Promise.resolve(this.lease);
   }
 

@@ -120,6 +120,33 @@ describe("an app-server that hangs", () => {
   });
 });
 
+describe("an edge that is away when a thread has to be asked for", () => {
+  const AUTO = PROMPT.replace("never", "never\nsession: auto");
+  const away = new Promise<never>(() => undefined);
+
+  test.each([
+    ["timeout", { timeoutMs: 400 }],
+    ["silence", { silenceMs: 400 }],
+    ["canceled", {}],
+    ["abandoned", {}],
+  ] as const)("%s ends the step all the same, and the next one gets the thread", async (reason, step) => {
+    const at = await codexBox([{ answers: [DONE] }]);
+    const first = await runCodexStep(at, { template: AUTO });
+    const life = await startCodexStep(at, {
+      template: AUTO,
+      step,
+      watchers: (watchers) => {
+        watchers.lease = away;
+      },
+    });
+    await life.until(() => life.watchers.leased.length === 1);
+    if (reason === "canceled" || reason === "abandoned") life.step.cancel(reason);
+    expect(await life.step.ended).toMatchObject({ reason, tree: { empty: true } });
+    const next = await runCodexStep(at, { template: AUTO });
+    expect(next.results[0]?.artifacts?.["threadId"]).toBe(first.results[0]?.artifacts?.["threadId"]);
+  });
+});
+
 describe("a disk that takes nothing", () => {
   test("in mid-turn: the result arrives, the thread is remembered, and the next step goes on in it", async () => {
     const at = await codexBox([{ answers: [held(DONE)] }]);

@@ -96,6 +96,7 @@ class CodexWork implements StepWork {
       request,
       sessions: host.sessions,
       variables,
+      stopped: this.#life.stopped,
       say: (text) => {
         this.#life.say(text);
       },

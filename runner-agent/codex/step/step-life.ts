@@ -74,6 +74,7 @@ export class StepLife implements RunningStep {
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
+  readonly #stopped = new AbortController();
   #paused = false;
   #asking = 0;
   #asked = 0;
@@ -117,6 +118,11 @@ export class StepLife implements RunningStep {
     return this.#stop;
   }
 
+  /** Aborted as soon as it has to end: for whoever waits for others, who may take for ever. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
   cancel(reason: "canceled" | "abandoned"): void {
     this.halt(reason);
   }
@@ -134,6 +140,7 @@ export class StepLife implements RunningStep {
   halt(reason: EndReason, message?: string): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
+    this.#stopped.abort();
     void this.#session?.interrupt();
   }
 

@@ -6,6 +6,7 @@
 import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import type { StepPlan } from "./step-plan.ts";
 import { openThread, ThreadNotResumableError, type ThreadOrigin } from "./open-thread.ts";
 
@@ -24,9 +25,11 @@ export interface ThreadChoice {
   variables: Record<string, string>;
   /** A line for whoever reads the run's output. */
   say(text: string): void;
+  /** The step has to end: nobody is waited for any more. */
+  stopped: AbortSignal;
 }
 
-/** @throws ThreadNotResumableError, ThreadBusyError, CodexError */
+/** @throws ThreadNotResumableError, ThreadBusyError, CodexError; the reason of `stopped` when that is aborted meanwhile */
 export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> {
   const { plan, request, say } = choice;
   const { settings } = plan;
@@ -49,10 +52,13 @@ export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> 
 }
 
 /** The other run that writes to a thread, on this box or anywhere; from now on it is this run, if there is none. */
-async function writerOf(threadId: string, { lease, request }: ThreadChoice): Promise<string | undefined> {
-  const leave = (await request.conversation?.leaseThread(threadId)) ?? { granted: true };
+async function writerOf(threadId: string, choice: ThreadChoice): Promise<string | undefined> {
+  const { lease, request, stopped } = choice;
+  // The edge may be away for any time.
+  const asked = request.conversation?.leaseThread(threadId);
+  const leave = asked === undefined ? { granted: true } : await unlessStopped(asked, stopped);
   if (!leave.granted) return leave.heldBy ?? "another run";
-  return await lease.claim(threadId, request.runId);
+  return await lease.claim(threadId, request.runId, stopped);
 }
 
 function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
