@@ -82,6 +82,8 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
   const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
     const known = fitness.get(server) ?? boxFitness(server);
     fitness.set(server, known);
+    // Not found out: the next step asks again.
+    known.catch(() => fitness.delete(server));
     return known;
   };
   let sessions: Sessions | undefined;
