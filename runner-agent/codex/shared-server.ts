@@ -46,6 +46,8 @@ export interface ServerLease {
   handle(threadId: string, handlers: ThreadHandlers): void;
   /** It does not answer in time: those who have it keep it, the next step gets another. */
   retire(): void;
+  /** It goes on with what nobody can stop in it: it is ended, for all who have it. Resolves when nothing is left of it. */
+  end(): Promise<unknown>;
   /**
    * Once. `left`: its last request, which shows whether the server still answers. Its threads are free when `gone` is over,
    * too; who claims one before that waits for it. Neither may reject.
@@ -120,6 +122,10 @@ export class SharedServer {
       },
       retire: () => {
         this.#retire(running);
+      },
+      end: async () => {
+        this.#retire(running);
+        await running.server.stop();
       },
       release: (left = Promise.resolve(), gone = Promise.resolve()) => {
         for (const threadId of threads) {

@@ -58,7 +58,9 @@ async function runAttempt(startStep: AttemptHost["startStep"]): Promise<Life> {
           }),
       },
       findPackage: () =>
-        Promise.resolve({ found: { root: folder, flow: { name: "release", version: 1, steps: [step] } } }),
+        Promise.resolve({
+          found: { root: folder, config: undefined, flow: { name: "release", version: 1, steps: [step] } },
+        }),
     },
     { runId: RUN_ID, attempt: 1 },
   );

@@ -118,6 +118,32 @@ describe("an app-server that hangs", () => {
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
     expect(processesWith("environ", `CODEX_FLOW_RUN_ID=${life.runId}`)).toEqual([]);
   });
+
+  test("before it has said that a turn began: nobody waits for it, and it does not go on with the turn", async () => {
+    const at = await codexBox([
+      { prompt: "Wait", answers: [held(DONE)] },
+      { answers: [command("touch x"), DONE] },
+    ]);
+    const other = await startCodexStep(at, { template: PROMPT.replace("Do it", "Wait") });
+    await until(() => at.model.requests[0]);
+    const hung = appServersOf(at);
+    const life = await startCodexStep(at, { template: PROMPT });
+    // Asked for in the breath before the turn is.
+    await life.until(() => {
+      if (life.watchers.leased.length === 0) return false;
+      for (const pid of hung) process.kill(pid, "SIGSTOP");
+      return true;
+    });
+    life.step.cancel("canceled");
+    expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+    expect(appServersOf(at).filter((pid) => hung.includes(pid))).toEqual([]);
+    expect(outcomeOf(await other.step.ended, undefined, false)).toMatchObject({
+      status: "lost",
+      retry: "lost",
+    });
+    expect(at.model.requests).toHaveLength(1);
+    expect(readdirSync(at.cwd)).not.toContain("x");
+  });
 });
 
 describe("an edge that is away when a thread has to be asked for", () => {

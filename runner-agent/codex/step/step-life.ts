@@ -263,11 +263,21 @@ export class StepLife implements RunningStep {
     return seen?.length === 0;
   }
 
-  /** A box on which nobody can look (no more files may be opened) proves nothing. */
+  /**
+   * An app-server that hangs may yet go on with the turn, and is ended with it. A box on which nobody can look (no more
+   * files may be opened) proves nothing.
+   */
   async #endCommands(): Promise<TreeProof> {
-    const proof = endTree({ marks: this.#marks }, this.clocks, (survivors) => {
-      this.events.signalled(survivors);
-    });
-    return await proof.catch(() => ({ empty: false, survivors: [] }));
+    const look = async (): Promise<TreeProof> => {
+      const proof = endTree({ marks: this.#marks }, this.clocks, (survivors) => {
+        this.events.signalled(survivors);
+      });
+      return await proof.catch(() => ({ empty: false, survivors: [] }));
+    };
+    const serverEnds = this.#session?.hung === true ? this.#lease?.end() : undefined;
+    const proof = await look();
+    if (serverEnds === undefined) return proof;
+    await serverEnds;
+    return await look();
   }
 }

@@ -26,7 +26,7 @@ export interface TurnOptions {
   begun?: (() => void) | undefined;
 }
 
-/** After an interrupt, Codex has this long to say that the turn is over. */
+/** For an interrupt, and again to say that the turn is over, Codex has this long. */
 const INTERRUPT_MS = 3_000;
 const CLOSE_REQUEST_MS = 3_000;
 
@@ -95,11 +95,16 @@ export class ThreadSession {
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
   async turn({ text, effort, outputSchema, begun }: TurnOptions): Promise<TurnOutcome> {
     return await this.#untilOver(async () => {
-      const { turn } = await this.#lease.server.request("turn/start", {
+      const started = this.#lease.server.request("turn/start", {
         threadId: this.threadId,
         input: [{ type: "text", text, text_elements: [] }],
         ...(effort === undefined ? {} : { effort: effort }),
         ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
+      });
+      // Which turn has begun, or whether one is still going to, is not known.
+      const { turn } = await started.catch((error: unknown) => {
+        if (error instanceof RequestTimeoutError) this.#hangs();
+        throw error;
       });
       this.#begin(turn.id);
       begun?.();
@@ -162,18 +167,20 @@ export class ThreadSession {
   /** Ends the active turn; its `turn()` resolves. Running commands stay: see `clean`. */
   async interrupt(): Promise<void> {
     const turn = this.#turn;
-    // Codex has to say which turn it is, first.
-    await Promise.race([this.#begun.promise, turn?.promise]);
-    const turnId = this.#turnId;
-    if (turn === undefined || turn !== this.#turn || turnId === undefined) return;
-    await this.#closing("turn/interrupt", { threadId: this.threadId, turnId });
-    if (this.#hung) turn.resolve({ kind: "interrupted" });
+    if (turn === undefined) return;
+    // Codex has to say which turn it is, first; and that it is over, in the end.
     const timer = setTimeout(() => {
+      if (this.#turnId === undefined) this.#hangs();
       turn.resolve({ kind: "interrupted" });
-    }, INTERRUPT_MS);
+    }, 2 * INTERRUPT_MS);
     void turn.promise.then(() => {
       clearTimeout(timer);
     });
+    await Promise.race([this.#begun.promise, turn.promise]);
+    const turnId = this.#turnId;
+    if (turn !== this.#turn || turnId === undefined) return;
+    await this.#closing("turn/interrupt", { threadId: this.threadId, turnId });
+    if (this.#hung) turn.resolve({ kind: "interrupted" });
   }
 
   /** The last turn came to its own end, and was all that the agent did: it has no command in its hands. */
@@ -204,11 +211,19 @@ export class ThreadSession {
       await this.#lease.server.request(method, params, { timeoutMs: CLOSE_REQUEST_MS });
     } catch (error) {
       if (!(error instanceof CodexError)) throw error;
-      if (!(error instanceof RequestTimeoutError)) return;
-      this.#hung = true;
-      this.#lease.retire();
+      if (error instanceof RequestTimeoutError) this.#hangs();
     }
   };
+
+  #hangs(): void {
+    this.#hung = true;
+    this.#lease.retire();
+  }
+
+  /** The server does not answer, so a turn may go on in it that nobody can end but with the server. */
+  get hung(): boolean {
+    return this.#hung;
+  }
 
   #heard(raw: ServerNotification): void {
     if (raw.method === "turn/started") {
