@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { resultFault } from "../../contract/flow-result.ts";
-import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
+import { KILL_GRACE_MS, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import {
   command,
@@ -16,6 +16,7 @@ import {
   withUsage,
 } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
 import { codexBox, runCodexStep, startCodexStep } from "../support/codex-step-life.ts";
 
 const DONE = structured({ status: "completed", message: "done" });
@@ -326,6 +327,21 @@ describe("an end", () => {
     await life.until(() => life.items.some((item) => item.type === "command"));
     life.step.cancel("canceled");
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+  });
+
+  test("by a cancel: also what ignores its signals is gone within 5 s, and the run says so", async () => {
+    const script = `(trap "" TERM INT HUP; setsid setsid sleep 300 & setsid setsid sleep 300 & ) ; echo begun; sleep 300`;
+    const at = await codexBox([{ answers: [command(script)] }], { allowDangerFullAccess: true });
+    const template = PROMPT.replace("never", "never\nsandbox: danger-full-access");
+    const life = await startCodexStep(at, { template, clocks: { killGraceMs: KILL_GRACE_MS } });
+    const mark = `CODEX_FLOW_RUN_ID=${life.runId}`;
+    await until(() => (processesWith("environ", mark).length >= 3 ? true : undefined));
+    life.step.cancel("canceled");
+    expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+    expect(processesWith("environ", mark)).toEqual([]);
+    const [, count, ms] = /its (\d+) processes were gone after (\d+) ms/.exec(life.told.join("\n")) ?? [];
+    expect(Number(count)).toBeGreaterThanOrEqual(2);
+    expect(Number(ms)).toBeLessThan(5_000);
   });
 
   test("by the wall clock interrupts the turn and says so", async () => {

@@ -11,6 +11,7 @@
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import { attemptId } from "../../../contract/ids.ts";
+import { CODEX_KILL_GRACE_MS } from "../../../contract/limits.ts";
 import type { AttemptEnd, EndReason, TreeProof } from "../../../contract/run-record.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
 import { attemptMark, endTree, ENVIRONMENTS_VISIBLE, processesOf } from "../../steps/process-tree.ts";
@@ -75,6 +76,8 @@ export class StepLife implements RunningStep {
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
   readonly #stopped = new AbortController();
+  /** When that was, on the monotonic clock. */
+  #stoppedAt: number | undefined;
   #paused = false;
   #asking = 0;
   #asked = 0;
@@ -140,6 +143,7 @@ export class StepLife implements RunningStep {
   halt(reason: EndReason, message?: string): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
+    this.#stoppedAt = performance.now();
     this.#stopped.abort();
     void this.#session?.interrupt();
   }
@@ -268,16 +272,24 @@ export class StepLife implements RunningStep {
    * files may be opened) proves nothing.
    */
   async #endCommands(): Promise<TreeProof> {
+    const clocks = { ...this.clocks, killGraceMs: Math.min(this.clocks.killGraceMs, CODEX_KILL_GRACE_MS) };
+    const since = this.#stoppedAt ?? performance.now();
+    const seen = new Set<number>();
     const look = async (): Promise<TreeProof> => {
-      const proof = endTree({ marks: this.#marks }, this.clocks, (survivors) => {
+      const proof = endTree({ marks: this.#marks }, clocks, (survivors) => {
+        for (const pid of survivors) seen.add(pid);
         this.events.signalled(survivors);
       });
       return await proof.catch(() => ({ empty: false, survivors: [] }));
     };
     const serverEnds = this.#session?.hung === true ? this.#lease?.end() : undefined;
-    const proof = await look();
-    if (serverEnds === undefined) return proof;
-    await serverEnds;
-    return await look();
+    let proof = await look();
+    if (serverEnds !== undefined) {
+      await serverEnds;
+      proof = await look();
+    }
+    const ms = Math.round(performance.now() - since);
+    if (proof.empty && seen.size > 0) this.say(`its ${seen.size} processes were gone after ${ms} ms`);
+    return proof;
   }
 }
