@@ -5,7 +5,7 @@
 import type { ChatGrant } from "../../contract/chat/scopes.ts";
 import { AUDIT_MAX_ROWS, AUDIT_RETENTION_DAYS } from "../../contract/limits.ts";
 import { SqlSchema } from "../kit/migrations.ts";
-import type { Attempt, AuditFilter, AuditRow, GrantRow } from "./calls.ts";
+import type { Attempt, AuditFilter, AuditRow, GrantRow, ServerRow } from "./calls.ts";
 import type { Seen } from "./rules.ts";
 
 const MIGRATIONS = [
@@ -15,6 +15,7 @@ const MIGRATIONS = [
    CREATE INDEX seen_until ON seen (until);
    CREATE TABLE granted (tenant TEXT, subject TEXT, scopes TEXT, deny INTEGER, set_by TEXT, at INTEGER,
      PRIMARY KEY (tenant, subject)) WITHOUT ROWID;`,
+  `CREATE TABLE server (id TEXT PRIMARY KEY, set_by TEXT, at INTEGER) WITHOUT ROWID;`,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -182,6 +183,29 @@ export class AccessStorage {
 
   removeGrant(tenant: string, subject: string): void {
     this.#sql("DELETE FROM granted WHERE tenant = ? AND subject = ?", tenant, subject);
+  }
+
+  servers(): ServerRow[] {
+    if (this.empty) return [];
+    return this.#all("SELECT * FROM server ORDER BY at, id").map((row) => ({
+      server: String(row["id"]),
+      setBy: String(row["set_by"]),
+      at: Number(row["at"]),
+    }));
+  }
+
+  hasServer(id: string): boolean {
+    return !this.empty && this.#one("SELECT id FROM server WHERE id = ?", id) !== undefined;
+  }
+
+  /** Who has let it in first stays. */
+  addServer({ server, setBy, at }: ServerRow): void {
+    const by = setBy.slice(0, NAME_MAX_CHARS);
+    this.#sql("INSERT OR IGNORE INTO server (id, set_by, at) VALUES (?, ?, ?)", server, by, at);
+  }
+
+  removeServer(id: string): void {
+    this.#sql("DELETE FROM server WHERE id = ?", id);
   }
 
   #sql(query: string, ...values: SqlStorageValue[]): void {

@@ -5,19 +5,25 @@ import { afterAll, describe, expect, test } from "vitest";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
-import { call, eventOf, eventStub, expectError, expectJson, stored } from "./support/api.ts";
+import { call, eventOf, eventStub, expectError, expectJson, get, stored } from "./support/api.ts";
 import {
   actsOf,
+  allowServer,
   answered,
   auditOf,
+  broughtAlong,
   button,
   command,
   direct,
+  form,
+  messageCommand,
   newServer,
   person,
   roleWith,
+  select,
   sendInteraction,
   snowflake,
+  strangeServer,
   type Interaction,
   type Sending,
 } from "./support/discord.ts";
@@ -58,7 +64,7 @@ describe("the signature", () => {
     ],
   ];
   test.each(SPOILED)("%s: 401, and nothing is written down or started", async (_name, sending) => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     await expectError(sendInteraction(given, sending), 401);
@@ -98,7 +104,7 @@ describe("the signature", () => {
 
 describe("a repetition", () => {
   test("is refused and written down, and starts nothing a second time", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     await expectJson(sendInteraction(given), 200);
@@ -114,7 +120,7 @@ describe("a repetition", () => {
   });
 
   test("of many at the same moment one is admitted", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     const answers = await Promise.all(Array.from({ length: 8 }, () => sendInteraction(given)));
@@ -126,7 +132,7 @@ describe("a repetition", () => {
 
 describe("who may not", () => {
   test("nobody has anything before an administrator says so", async () => {
-    const server = newServer();
+    const server = await newServer();
     const somebody = person("ada");
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: somebody });
@@ -147,7 +153,7 @@ describe("who may not", () => {
   });
 
   test("a role without the scope, and one that is denied everything", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const reader = await roleWith(server, ["run:read"]);
     const starter = await roleWith(server, ["run:start"]);
@@ -164,7 +170,7 @@ describe("who may not", () => {
   });
 
   test("a deny binds an administrator too", async () => {
-    const server = newServer();
+    const server = await newServer();
     const denied = await roleWith(server, [], true);
     const boss = person("boss", [denied], true);
     expect((await answered(command("runners", {}, { server, by: boss }))).text).toContain(
@@ -173,14 +179,64 @@ describe("who may not", () => {
   });
 
   test("a grant of another server opens nothing", async () => {
-    const [server, other] = [newServer(), newServer()];
+    const [server, other] = [await newServer(), await newServer()];
     const role = await roleWith(other, ["admin"]);
     const stranger = person("eve", [role]);
     expect((await answered(command("runners", {}, { server, by: stranger }))).text).toContain("may not");
   });
 
+  test("a server that the edge has not let in: its administrators are nobody", async () => {
+    const server = strangeServer();
+    const where = { server, by: server.owner };
+    const { type } = deployStep();
+    const start = command("flow dispatch", { type, payload: "{}" }, where);
+    for (const given of [
+      start,
+      command("roles set", { who: server.id }, where),
+      command("status", {}, where),
+      command("forget everything", {}, where),
+      select(`v1:grant:user:${server.owner.id}`, ["admin"], where),
+      button("v1:cancel:run_0000000000000000_1", where),
+      form("v1:form:dispatch", { type, payload: "{}" }, where),
+      messageCommand("Send to Codex", "do it", where),
+    ]) {
+      const answer = await answered(given);
+      expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
+      expect(answer.text).toContain(`codex-flow discord allow ${server.id}`);
+    }
+    expect(await answered(command("flow dispatch", { type: "" }, where, "type"))).toMatchObject({
+      type: 8,
+      data: { choices: [] },
+    });
+    expect((await auditOf(server)).map(({ verdict, outcome }) => `${verdict} ${outcome ?? ""}`)).toEqual(
+      Array(8).fill("denied unknown_server"),
+    );
+    expect((await get<{ grants: unknown[] }>(`/chat/grants?tenant=${server.id}`)).grants).toEqual([]);
+    await nothingStarted(start);
+  });
+
+  test("a role with every scope counts for nothing there, before it is let in and after it was put out", async () => {
+    const server = strangeServer();
+    const by = person("ada", [await roleWith(server, ["admin"])]);
+    const look = async (): Promise<string> => (await answered(command("runners", {}, { server, by }))).text;
+    expect(await look()).toContain("codex-flow discord allow");
+    await allowServer(server);
+    expect(await look()).not.toContain("may not");
+    await allowServer(server, false);
+    expect(await look()).toContain("codex-flow discord allow");
+  });
+
+  test("somebody who has brought the application along into a server that has not installed it", async () => {
+    const server = await newServer();
+    const { type } = deployStep();
+    const start = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
+    expect((await answered(broughtAlong(start))).text).toContain("may not");
+    expect(await actsOf(server.owner)).toMatchObject([{ tenant: "direct", verdict: "denied" }]);
+    await nothingStarted(start);
+  });
+
   test("direct messages: every kind is refused and written down", async () => {
-    const server = newServer();
+    const server = await newServer();
     const by = person("ada", [], true);
     const { type } = deployStep();
     const where = { server, by };
@@ -215,7 +271,7 @@ describe("what nobody knows", () => {
     ],
     ["a button of no run", (where: Parameters<typeof button>[1]) => button("v1:cancel:everything", where)],
   ])("%s gets a friendly answer that only its asker sees", async (_name, make) => {
-    const server = newServer();
+    const server = await newServer();
     const answer = await answered(make({ server, by: server.owner }));
     expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
     expect(answer.text).toContain("out of date");
@@ -227,7 +283,7 @@ describe("what nobody knows", () => {
   });
 
   test("a run that nobody started", async () => {
-    const server = newServer();
+    const server = await newServer();
     const where = { server, by: server.owner };
     for (const act of ["cancel", "logs", "replay", "diff"])
       expect((await answered(button(`v1:${act}:run_0000000000000000_1`, where))).text).toContain("no run");

@@ -9,7 +9,7 @@ import type { Admission } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { Env } from "../env.ts";
 import { refused, type ChatAnswer } from "./answer.ts";
-import { placeOf, requestKey, type Asker } from "./asker.ts";
+import { DIRECT_MESSAGES, placeOf, requestKey, standingOf, type Asker } from "./asker.ts";
 
 /** What is asked for. */
 export interface Asked {
@@ -34,15 +34,10 @@ export async function withAdmission<Answer extends { kind: string }>(
   act: (scopes: ReadonlySet<ChatScope>) => Promise<Answer> | Answer,
 ): Promise<Answer | ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
-  const { tenant, user, roles, administrator, place } = asker;
   const admission = await access.admit({
     key: requestKey(asker),
-    platform: place.platform,
-    tenant,
     place: placeOf(asker),
-    user,
-    roles,
-    administrator,
+    ...standingOf(asker),
     ...asked,
   });
   if (admission.verdict === "replayed") return { kind: "replayed" };
@@ -67,32 +62,36 @@ export async function withAdmission<Answer extends { kind: string }>(
 
 /** Whether somebody may, for a list of choices; nothing is written down. */
 export async function mayNow(env: Env, asker: Asker, scope: ChatScope): Promise<boolean> {
-  const { tenant, user, roles, administrator } = asker;
-  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf({
-    tenant,
-    user,
-    roles,
-    administrator,
-  });
+  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf(standingOf(asker));
   return scopes.includes(scope);
 }
 
-function denied({ place }: Asker, { scope, act }: Asked, { reason }: Denial): ChatAnswer {
+function denied({ place, tenant }: Asker, { scope, act }: Asked, { reason }: Denial): ChatAnswer {
+  const title = `You may not do this: ${act}`;
+  if (reason === "unknown_server")
+    return { kind: "denied", message: { tone: "bad", title, lines: strangers(tenant) } };
   const giver =
     place.platform === "discord"
       ? "An administrator of this server, or somebody with the scope admin, gives it with /roles set."
       : "Somebody with the scope admin gives it with /roles, and the owner of the edge names the first ones in TELEGRAM_ADMINS.";
-  const why: Record<Denial["reason"], string> = {
+  const why: Record<typeof reason, string> = {
     denied_role: "A role or an entry of yours is denied everything here, whatever else you have.",
     missing_scope: `It needs the scope ${scope ?? ""}, which none of your roles has.`,
     unconfigured: `It needs the scope ${scope ?? ""}, and nobody here has been given any yet.`,
   };
   return {
     kind: "denied",
-    message: {
-      tone: "bad",
-      title: `You may not do this: ${act}`,
-      lines: [why[reason], giver, "Nothing was done."],
-    },
+    message: { tone: "bad", title, lines: [why[reason], giver, "Nothing was done."] },
   };
+}
+
+/** To whom the edge does not know: what its owner would have to do. */
+function strangers(tenant: string): string[] {
+  return tenant === DIRECT_MESSAGES
+    ? ["Only in a server that has the bot and that the owner of the edge has let in.", "Nothing was done."]
+    : [
+        "The owner of the edge has not let this server in, so nobody here may do anything, its administrators neither.",
+        `The owner does it in a terminal: codex-flow discord allow ${tenant}`,
+        "Nothing was done.",
+      ];
 }

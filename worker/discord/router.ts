@@ -9,7 +9,7 @@ import type { ChatMessage } from "../../contract/chat/message.ts";
 import { FlowError } from "../../contract/errors.ts";
 import { withAdmission } from "../chat/access.ts";
 import { refused } from "../chat/answer.ts";
-import type { Asker } from "../chat/asker.ts";
+import { DIRECT_MESSAGES, type Asker } from "../chat/asker.ts";
 import { outboxOf, runOfPlace } from "../chat/outbox.ts";
 import type { Env } from "../env.ts";
 import { DEFERRED, drawAnswer, drawChoices, PONG, type DiscordAnswer } from "./answers.ts";
@@ -17,7 +17,7 @@ import { choicesFor } from "./choices.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { outOfDate, pressOf, type Press } from "./components.ts";
 import { askForm } from "./forms.ts";
-import { askerOf, DIRECT_MESSAGES, Options, readCommand } from "./interaction.ts";
+import { askerOf, Options, readCommand } from "./interaction.ts";
 import { submissionOf } from "./modals.ts";
 
 /** Discord's numbers of kinds of interactions; its own enums would cost 89 KB. */
@@ -68,9 +68,7 @@ async function answerAct(env: Env, interaction: Act): Promise<DiscordAnswer> {
     const { asked, act } = await pressed(env, asker, interaction);
     const options =
       interaction.type === INTERACTION.command ? optionsOf(interaction) : new Options(new Map());
-    // In direct messages nobody has roles: no command is offered there, and one that comes all the same is refused.
-    const needed = asker.tenant === DIRECT_MESSAGES ? { ...asked, scope: asked.scope ?? "run:read" } : asked;
-    return await withAdmission<DiscordAnswer>(env, asker, needed, (scopes) =>
+    return await withAdmission<DiscordAnswer>(env, asker, asked, (scopes) =>
       act({ env, asker, options, scopes }),
     );
   } catch (error) {
