@@ -28,9 +28,10 @@ export interface TenantState {
   configured: boolean;
 }
 
-/** Subjects of the grants that concern somebody. */
-export function subjectsOf({ user, roles }: Standing): string[] {
-  return [`user:${user.id}`, ...roles.map((role) => `role:${role}`)];
+/** Subjects of the grants that concern somebody. Everybody has the role @everyone, whose id is its server's: no list names it. */
+export function subjectsOf({ platform, tenant, user, roles }: Standing): string[] {
+  const everyone = platform === "discord" ? [tenant] : [];
+  return [`user:${user.id}`, ...[...everyone, ...roles].map((role) => `role:${role}`)];
 }
 
 /** The scopes of somebody who was given these grants. */

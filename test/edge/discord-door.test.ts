@@ -25,6 +25,7 @@ import {
   snowflake,
   strangeServer,
   type Interaction,
+  type Person,
   type Sending,
 } from "./support/discord.ts";
 import { deployStep } from "./support/flow-catalog.ts";
@@ -176,6 +177,27 @@ describe("who may not", () => {
     expect((await answered(command("runners", {}, { server, by: boss }))).text).toContain(
       "denied everything",
     );
+  });
+
+  test("what @everyone is given, everybody has; what it is denied, nobody", async () => {
+    const server = await newServer();
+    const everyone = async (deny: boolean): Promise<void> => {
+      const grant = {
+        tenant: server.id,
+        subject: `role:${server.id}`,
+        scopes: deny ? [] : ["run:read"],
+        deny,
+      };
+      await expectJson(call("POST", "/chat/grants", { body: grant }), 200);
+    };
+    const look = async (by: Person): Promise<string> =>
+      (await answered(command("runners", {}, { server, by }))).text;
+    expect(await look(person("ada"))).toContain("may not");
+    await everyone(false);
+    expect(await look(person("ada"))).not.toContain("may not");
+    await everyone(true);
+    for (const by of [person("ada"), person("ben", [await roleWith(server, ["run:read"])]), server.owner])
+      expect(await look(by)).toContain("denied everything");
   });
 
   test("a grant of another server opens nothing", async () => {

@@ -30,7 +30,8 @@ const known = { known: true, configured: true };
 
 describe("the verdict", () => {
   test("whom it concerns", () => {
-    expect(subjectsOf(attempt)).toEqual(["user:3", "role:4", "role:5"]);
+    expect(subjectsOf(attempt)).toEqual(["user:3", "role:1", "role:4", "role:5"]);
+    expect(subjectsOf({ ...attempt, platform: "telegram", roles: [] })).toEqual(["user:3"]);
   });
 
   test("A1: without a grant nobody has anything, but an administrator", () => {
