@@ -21,6 +21,9 @@ export interface Asked {
   subject?: string;
 }
 
+/** An object that has just been reset is there again at the second call. */
+const CONCLUDE_TRIES = 2;
+
 type Denial = Extract<Admission, { verdict: "denied" }>;
 
 /**
@@ -42,22 +45,41 @@ export async function withAdmission<Answer extends { kind: string }>(
   });
   if (admission.verdict === "replayed") return { kind: "replayed" };
   if (admission.verdict === "denied") return denied(asker, asked, admission);
+  const conclude = (outcome: string): Promise<void> => noteOutcome(access, admission.row, outcome);
   try {
     const answer = await act(new Set(admission.scopes));
-    await access.conclude(admission.row, "outcome" in answer ? String(answer.outcome) : answer.kind);
+    await conclude("outcome" in answer ? String(answer.outcome) : answer.kind);
     return answer;
   } catch (error) {
     if (!(error instanceof FlowError)) {
-      await access.conclude(admission.row, "failed: the edge could not do it");
+      await conclude("failed: the edge could not do it");
       throw error;
     }
-    await access.conclude(admission.row, `refused: ${error.code}`);
+    await conclude(`refused: ${error.code}`);
     return refused(
       error.code,
       error.message,
       error.details.map(({ path, message }) => `${path} ${message}`),
     );
   }
+}
+
+/** Never throws: what was done is done, and who asked is told so, whether or not it could be written down. */
+async function noteOutcome(
+  access: { conclude(row: number, outcome: string): Promise<void> },
+  row: number,
+  outcome: string,
+): Promise<void> {
+  for (let tries = CONCLUDE_TRIES; tries > 0; tries -= 1)
+    try {
+      await access.conclude(row, outcome);
+      return;
+    } catch (error) {
+      if (tries > 1) continue;
+      console.error(
+        JSON.stringify({ message: "an outcome is not in the audit", row, outcome, error: String(error) }),
+      );
+    }
 }
 
 /** Whether somebody may, for a list of choices; nothing is written down. */
