@@ -274,7 +274,12 @@ describe("steering and watching", () => {
     const { where } = await owned();
     const { runId, eventId } = await startRun(deployStep().type);
     const again = startedRun(await answered(button(`v1:replay:${runId}`, where)));
-    expect(await runOf(again)).toMatchObject({ replayOf: runId, eventId } satisfies Partial<RunView>);
+    const requestedBy = `discord:${where.by.id} (${where.by.name})`;
+    expect(await runOf(again)).toMatchObject({
+      replayOf: runId,
+      eventId,
+      requestedBy,
+    } satisfies Partial<RunView>);
     const budget = await answered(form(`v1:budget:${runId}`, { tokens: "5" }, where));
     expect(budget.text).toContain("no budget of tokens");
     const none = await answered(form(`v1:budget:${runId}`, { tokens: "many", usd: "-3" }, where));
