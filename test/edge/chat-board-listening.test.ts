@@ -93,6 +93,16 @@ describe("a message in a run's thread", () => {
     expect(answers).toHaveLength(1);
   });
 
+  test("is judged by the roles that its writer has when it is read, not by those he had a moment ago", async () => {
+    const { board, access, write } = await scene("on");
+    for (const roles of [["5"], ["5", "6"], []]) {
+      await tell(fake, { do: "set roles", roles });
+      await write(`as ${roles.join()}`);
+      await board.after(5_000);
+    }
+    expect(access.attempts.map(({ roles }) => roles)).toEqual([["5"], ["5", "6"], []]);
+  });
+
   test("is not asked for where nobody wants it, and is where one channel does", async () => {
     const off = await scene(undefined);
     await off.write("hello");
