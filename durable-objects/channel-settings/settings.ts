@@ -32,6 +32,8 @@ export interface Settings {
   session: SessionPolicy;
   /** A plain message begins a run with it as the prompt, where plain messages arrive. */
   prompts: boolean;
+  /** On Discord, what mentions the bot in a run's thread is said to the run. Absent: as the deployment says. */
+  listen?: boolean;
   guards: Guard[];
   /** Counts the changes of what the platform's outbox has to know, and says which of them it knows. */
   followsRev: number;
@@ -64,12 +66,14 @@ export interface SettingsChange {
   workdir?: string | null;
   session?: SessionPolicy;
   prompts?: boolean;
+  listen?: boolean;
 }
 
 export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full"; most: number };
 
 export function changeSettings(settings: Settings, change: SettingsChange): SettingsAnswer {
   const { follow, unfollow, bound, threads, output, safe, project, workdir, session, prompts } = change;
+  const listen = change.listen ?? settings.listen;
   const without = (known: string[], gone: string[] = []): string[] =>
     gone.includes("*") ? [] : known.filter((one) => !gone.includes(one));
   const flows = [...new Set([...without(settings.flows, unfollow?.flows), ...(follow?.flows ?? [])])];
@@ -89,12 +93,20 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     output: output ?? settings.output,
     safe: safe ?? settings.safe,
     session: session ?? settings.session,
+    ...(listen === undefined ? {} : { listen }),
     ...(projectNow == null ? {} : { project: projectNow }),
     ...(workdirNow == null ? {} : { workdir: workdirNow }),
   };
   // What nobody has said anything about is shown by the outbox's own defaults, until the channel is bound.
-  const shown = ({ bound: b, flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
-    JSON.stringify([b, f, t, h, o, s]);
+  const shown = ({
+    bound: b,
+    flows: f,
+    types: t,
+    threads: h,
+    output: o,
+    safe: s,
+    listen: l,
+  }: Settings): string => JSON.stringify([b, f, t, h, o, s, l]);
   const followsRev = settings.followsRev + (shown(next) === shown(settings) ? 0 : 1);
   return { kind: "set", settings: { ...next, followsRev } };
 }

@@ -108,21 +108,27 @@ describe("a message in a run's thread", () => {
     await off.write("hello");
     await off.board.after(5_000);
     expect(await said(off.runId)).toEqual([]);
-    expect(await off.board.inside((life) => life.board.status())).toEqual({ shownRuns: 1 });
+    expect(await off.board.inside((life) => life.board.status())).toEqual({
+      shownRuns: 1,
+      polling: { usually: false, threads: 0 },
+    });
     const on = await scene(undefined, true);
     await on.write("hello");
     await on.board.after(5_000);
     expect(await said(on.runId)).toEqual(["hello"]);
     expect(await on.board.inside((life) => life.board.status())).toEqual({
       shownRuns: 1,
-      polling: { threads: 1 },
+      polling: { usually: false, threads: 1 },
     });
   });
 
   test("is asked for no longer when nothing has happened for half an hour, or the run is over", async () => {
     const { board, link, runId } = await scene("on");
     await board.after(30 * 60_000);
-    expect(await board.inside((life) => life.board.status().polling)).toBeUndefined();
+    expect(await board.inside((life) => life.board.status().polling)).toEqual({
+      usually: true,
+      threads: 0,
+    });
     await link.complete();
     await board.changed({ runId });
     const reads = async () => (await look(fake)).requests.filter(({ method }) => method === "GET").length;

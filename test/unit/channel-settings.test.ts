@@ -29,6 +29,10 @@ describe("settings", () => {
     expect(after({ project: "x" }, { session: "new" }).followsRev).toBe(0);
     expect(after({ safe: false }).followsRev).toBe(0);
     expect(after({ safe: true }, { output: "minimal" }, { follow: { types: ["t"] } }).followsRev).toBe(3);
+    expect(after({ listen: true }, { listen: true }, { listen: false })).toMatchObject({
+      listen: false,
+      followsRev: 2,
+    });
   });
 
   test("more than a channel may follow is refused, and nothing of it kept", () => {

@@ -60,8 +60,8 @@ function answered(answer: SettingsAnswer, show: (settings: Settings) => ChatAnsw
 }
 
 function settingsAnswer(outcome: string, title: string, settings: Settings): ChatAnswer {
-  const { flows, types, threads, output, safe, project, workdir, session, prompts, followsRev, toldRev } =
-    settings;
+  const { flows, types, threads, output, safe, project, workdir, session, prompts, listen } = settings;
+  const { followsRev, toldRev } = settings;
   return said(outcome, title, {
     tone: "neutral",
     lines: [
@@ -82,6 +82,9 @@ function settingsAnswer(outcome: string, title: string, settings: Settings): Cha
   });
 }
 
+      ...(listen === undefined
+        ? []
+        : [{ name: "messages to the bot in threads", value: listen ? "picked up" : "not picked up" }]),
 /** Lets relays post to this channel (in a thread: to that thread), or forbids it. */
 export async function setGuard(
   env: Env,

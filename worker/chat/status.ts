@@ -46,7 +46,11 @@ function outboxLines({
     `${total} messages wait${oldest}; ${sent} sent; ${limited} times limited; ${shownRuns} runs shown`,
     ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
     ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
-    ...(polling === undefined ? [] : [`${polling.threads} threads are polled for plain messages`]),
+    ...(polling === undefined
+      ? []
+      : [
+          `Plain messages: picked up in ${polling.threads} threads; ${polling.usually ? "on" : "off"} in channels that say nothing of it (/channel set listen)`,
+        ]),
   ];
 }
 
