@@ -43,7 +43,8 @@ export async function moveChat(env: Env, from: ChatPlace, to: ChatPlace): Promis
       ...(workdir === undefined ? {} : { workdir }),
     });
   for (const guard of guards)
-    if (!known.guards.some(({ topic }) => topic === guard.topic)) await guardChannel(env, to, guard);
+    if (!known.guards.some((one) => one.topic === guard.topic && one.sessionKey === guard.sessionKey))
+      await guardChannel(env, to, guard);
   await changeChannel(env, from, { bound: false, unfollow: { flows: ["*"], types: ["*"] } });
   for (const guard of guards) if (guard.on) await guardChannel(env, from, { ...guard, on: false });
 }
