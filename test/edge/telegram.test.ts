@@ -8,6 +8,7 @@ import { RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
 import {
+  botMessage,
   auditOf,
   BOT,
   boundGroup,
@@ -266,8 +267,9 @@ test("a run that is asked for while every runner is off waits, is shown with the
   });
   await take(message(group, admin, `/show ${runId}`));
   expect(await lastWords(group)).toMatch(/Waits: \S/);
-  // The only reply that names it is to the bot's own message.
-  const replyTo = { from: { id: Number(BOT), is_bot: true }, text: `Started ${runId}` };
+  // The only reply that names it is to the bot's own message, by a button of it.
+  const buttons = { inline_keyboard: [[{ text: "Logs", callback_data: `v1:logs:${runId}` }]] };
+  const replyTo = { from: { id: Number(BOT), is_bot: true }, text: `Started ${RUN}`, reply_markup: buttons };
   await take(message(group, admin, "/cancel", { replyTo }));
   expect(await lastWords(group)).toContain("Canceled");
   expect((await runOf(runId)).status).toBe("canceled");
@@ -300,7 +302,7 @@ describe("a plain message", () => {
     const { group } = await boundGroup();
     const { runId, link } = await startedRun(group);
     const ada = await person("ada", "run:reply", "run:start");
-    const replyTo = { from: { id: Number(BOT), is_bot: true }, text: runId };
+    const replyTo = await botMessage(group, `items|${runId}|telegram:${group.id}|0|0`, `not ${RUN}`);
     expect(await take(message(group, ada, "leave the tests", { replyTo }))).toMatchObject({
       method: "setMessageReaction",
     });
@@ -310,6 +312,19 @@ describe("a plain message", () => {
     await link.complete();
     await take(message(group, ada, "and now the docs", { replyTo }));
     expect(await runAskedBy(ada)).not.toBe(runId);
+  });
+
+  test("that replies to a message of an agent is not said to a run which that one has named", async () => {
+    const { group } = await boundGroup();
+    const [own, other] = [await startedRun(group), await startedRun(group)];
+    const ada = await person("ada", "run:reply");
+    const words = `I have looked at ${other.runId}`;
+    const unknown = { from: { id: Number(BOT), is_bot: true }, text: words };
+    expect(await take(message(group, ada, "stop it", { replyTo: unknown }))).toEqual({});
+    const replyTo = await botMessage(group, `items|${own.runId}|telegram:${group.id}|0|0`, words);
+    await take(message(group, ada, "stop it", { replyTo }));
+    expect((await runOf(other.runId)).messages).toBeUndefined();
+    expect((await runOf(own.runId)).messages).toMatchObject([{ text: "stop it" }]);
   });
 
   test("that replies to somebody else's words starts nothing, whatever run they name", async () => {

@@ -30,6 +30,15 @@ export async function askOutbox<T>(
   }
 }
 
+/** The run that one of the bot's messages is about: by what it has sent, never by what stands in it. */
+export async function runOfMessage(
+  env: Env,
+  { platform, channel }: ChatPlace,
+  messageId: string,
+): Promise<string | undefined> {
+  return askOutbox(env, platform, (outbox) => outbox.runOfMessage(channel, messageId));
+}
+
 /** The run whose thread or topic a place is. */
 export async function runOfPlace(env: Env, place: ChatPlace): Promise<string | undefined> {
   if (place.thread === undefined) return undefined;

@@ -17,6 +17,7 @@ import { isBound, moveChat } from "./chats.ts";
 import { COMMANDS, scopeFor, unknownCommand } from "./commands.ts";
 import { acknowledge, postAnswer, toast, type WebhookReply } from "./deliver.ts";
 import { press } from "./presses.ts";
+import { runRepliedTo } from "./replied.ts";
 import { hearText } from "./texts.ts";
 import type { Asked, CommandRequest, PressRequest, TelegramRequest } from "./update.ts";
 import { safely } from "./safely.ts";
@@ -72,7 +73,9 @@ async function obeyCommand(
   const command = COMMANDS[name];
   const runId =
     command.about === "run"
-      ? (leadingRun(rest).runId ?? request.repliedTo?.runId ?? (await runOfPlace(env, asker.place)))
+      ? (leadingRun(rest).runId ??
+        (await runRepliedTo(env, asker, request.repliedTo)) ??
+        (await runOfPlace(env, asker.place)))
       : undefined;
   const scope = bound ? scopeFor(command, rest) : "admin";
   const asked = {

@@ -16,6 +16,7 @@ import { runOfPlace } from "../chat/outbox.ts";
 import { ask, ASK_TYPE } from "../chat/start.ts";
 import { say } from "../chat/steer.ts";
 import { acknowledge, postAnswer, type WebhookReply } from "./deliver.ts";
+import { runRepliedTo } from "./replied.ts";
 import { safely } from "./safely.ts";
 import type { TextRequest } from "./update.ts";
 
@@ -25,7 +26,7 @@ export async function hearText(
   request: TextRequest,
 ): Promise<WebhookReply | undefined> {
   const { text, repliedTo, messageId } = request;
-  const replied = repliedTo?.runId;
+  const replied = await runRepliedTo(env, asker, repliedTo);
   const runId = replied ?? (await runOfPlace(env, asker.place));
   if (runId === undefined && !(await takesPrompts(env, asker.place))) return undefined;
   const scope = runId === undefined ? "run:start" : "run:reply";

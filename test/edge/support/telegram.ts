@@ -138,6 +138,20 @@ export async function saidIn(chat: Chat): Promise<ChatMessage[]> {
   });
 }
 
+/** The bot's message with this key, as Telegram shows it to who replies. The outbox takes it for sent, and knows its id. */
+export async function botMessage(chat: Chat, key: string, text: string): Promise<object> {
+  const id = newId();
+  const place = `telegram:${chat.id}`;
+  const outbox = env.CHAT_OUTBOXES.getByName(`telegram:${BOT}`) as unknown as DurableObjectStub;
+  await runInDurableObject(outbox, (_instance, { storage }) => {
+    storage.sql.exec(
+      "INSERT INTO message (key, seq, class, target, pending, channel, message, posted_ms, created_ms) VALUES (?, 0, 'event', ?, 0, ?, ?, 1, 1)",
+      ...[key, place, String(chat.id), String(id)],
+    );
+  });
+  return { message_id: id, from: { id: Number(BOT), is_bot: true }, text };
+}
+
 /** The newest of them, in words. */
 export async function lastWords(chat: Chat): Promise<string> {
   const last = (await saidIn(chat)).at(-1);
