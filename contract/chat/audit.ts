@@ -18,6 +18,12 @@ export const AuditView = Type.Object(
     subject: Type.Optional(Type.String({ description: "Run, event id, type, role or user" })),
     verdict: Type.String({ description: "allowed, denied or replayed" }),
     outcome: Type.Optional(Type.String({ description: "What came of it, or why it was denied" })),
+    times: Type.Optional(
+      Type.Integer({
+        description:
+          "Of refusals at the door: how often within an hour, at least; those of one kind are one row",
+      }),
+    ),
   },
   { $id: "AuditRow" },
 );

@@ -50,6 +50,29 @@ export interface AuditRow {
   verdict: string;
   /** What came of an admitted one, once it is known. */
   outcome?: string;
+  /** Of refusals that are counted in one row. */
+  times?: number;
+}
+
+/**
+ * Something that was refused before anybody was admitted: what bears no signature, and what strangers ask for. Whoever
+ * likes can send as much of it as he likes, so it is counted and not listed.
+ */
+export interface Refusal {
+  platform: ChatPlatform;
+  /** What, in words of ours: never of who sent it. */
+  act: string;
+  reason: string;
+  /** Absent: nobody can be known from it. */
+  from?: { tenant: string; place: string; user: ChatUser };
+  times: number;
+}
+
+/** Of those, what was refused lately. */
+export interface RefusedLately {
+  platform: string;
+  act: string;
+  times: number;
 }
 
 /** A decision of the guard about a relayed session. */

@@ -16,6 +16,8 @@ import type {
   GrantAnswer,
   GrantRow,
   GuardDecision,
+  Refusal,
+  RefusedLately,
   ServerAnswer,
   ServerRow,
   Standing,
@@ -44,12 +46,13 @@ export class ChatAccess extends DurableObject<Env> {
     const now = Date.now();
     const admission = this.#storage.transaction((): Admission => {
       this.#storage.sweep(now);
+      if (!this.#isKnown(attempt)) return this.#refuseStranger(attempt, now);
       if (isReplay(attempt.platform, this.#storage.seen(attempt.key), now)) {
         this.#storage.append(attemptRow(attempt, now, "replayed"));
         return { verdict: "replayed" };
       }
       const judged = judge(attempt, this.#storage.grants(attempt.tenant, subjectsOf(attempt)), {
-        known: this.#isKnown(attempt),
+        known: true,
         configured: this.#storage.grantCount(attempt.tenant) > 0,
       });
       const row = this.#storage.append(
@@ -113,6 +116,28 @@ export class ChatAccess extends DurableObject<Env> {
       else this.#storage.addServer({ server, setBy, at });
       return { kind: "set", servers: this.#storage.servers() };
     });
+  }
+
+  /** Counts what was refused before anybody could be admitted. */
+  async refused(refusal: Refusal): Promise<void> {
+    const now = Date.now();
+    this.#storage.transaction(() => {
+      this.#storage.sweep(now);
+      this.#storage.refuse(refusal, now);
+    });
+    await this.#alarm.wakeBy(now + DAY_MS);
+  }
+
+  /** What was refused so within the last hour. */
+  refusedLately(): RefusedLately[] {
+    return this.#storage.refusedLately(Date.now());
+  }
+
+  /** Anybody can make himself a server: what he does there is counted, and not listed one by one. */
+  #refuseStranger({ platform, act, tenant, place, user }: Attempt, now: number): Admission {
+    const reason = "unknown_server";
+    this.#storage.refuse({ platform, act, reason, from: { tenant, place, user }, times: 1 }, now);
+    return { verdict: "denied", reason };
   }
 
   #isKnown({ platform, tenant }: Pick<Attempt, "platform" | "tenant">): boolean {

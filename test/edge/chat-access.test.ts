@@ -6,6 +6,7 @@ import {
   AUDIT_MAX_ROWS,
   AUDIT_RETENTION_DAYS,
   GRANTS_PER_TENANT_MAX,
+  REFUSAL_ROWS_MAX,
   SERVERS_MAX,
 } from "../../contract/limits.ts";
 import type { Attempt } from "../../durable-objects/chat-access/calls.ts";
@@ -134,6 +135,45 @@ test("texts are cut, so that the bound of rows bounds the bytes", async () => {
     commandHint: long,
   });
   expect(JSON.stringify(await access.audit({}, undefined, 10)).length).toBeLessThan(5_000);
+});
+
+test("refusals of strangers are counted: a row a kind, sender and hour, and one for those of too many senders", async () => {
+  const { access, stub } = strangersAccess();
+  const forged = { platform: "discord", act: "forged interaction", reason: "invalid signature" } as const;
+  await access.refused({ ...forged, times: 1 });
+  await access.refused({ ...forged, times: 41 });
+  const from = (id: string) => ({ tenant: "9", place: "telegram:1", user: { id, name: "eve" } });
+  const asked = { platform: "telegram", act: "/ask", reason: "not_bound" } as const;
+  for (let user = 0; user < 3 * REFUSAL_ROWS_MAX; user += 1)
+    await access.refused({ ...asked, from: from(String(user)), times: 1 });
+  // What has a row of its own stays so; and what nobody can be known from always has one.
+  await access.refused({ ...asked, from: from("0"), times: 5 });
+  await access.refused({ ...forged, act: "stale interaction", times: 1 });
+  for (let server = 0; server < 3; server += 1) {
+    expect(await access.admit(attempt({ key: "k", tenant: `s${server}` }))).toMatchObject({
+      verdict: "denied",
+    });
+    expect(await access.admit(attempt({ key: "k", tenant: `s${server}` }))).toMatchObject({
+      verdict: "denied",
+    });
+  }
+  const rows = await access.audit({}, undefined, 100);
+  expect(rows.length).toBeLessThanOrEqual(REFUSAL_ROWS_MAX + 5);
+  const times = (act: string): number[] =>
+    rows.filter((row) => row.act === act).flatMap((row) => row.times ?? []);
+  expect(times("forged interaction")).toEqual([42]);
+  expect(times("stale interaction")).toEqual([1]);
+  expect(rows.find(({ user }) => user.id === "0" && user.name === "eve")).toMatchObject({ times: 6 });
+  const all = rows.reduce((sum, row) => sum + (row.times ?? 0), 0);
+  expect(all).toBe(42 + 3 * REFUSAL_ROWS_MAX + 5 + 1 + 6);
+  const lately = await access.refusedLately();
+  expect(lately.reduce((sum, row) => sum + row.times, 0)).toBe(all);
+  expect(lately).toContainEqual({ platform: "discord", act: "forged interaction", times: 42 });
+  // An hour later it is another row.
+  await sql(stub, "UPDATE refusal SET until = 1");
+  expect(await access.refusedLately()).toEqual([]);
+  await access.refused({ ...forged, times: 1 });
+  expect((await access.audit({}, undefined, 1))[0]).toMatchObject({ act: "forged interaction", times: 1 });
 });
 
 test("servers are bounded; one that is there stays as it was let in, and one that is put out makes room", async () => {

@@ -2,10 +2,11 @@
 import { env } from "cloudflare:workers";
 import { createExecutionContext } from "cloudflare:test";
 import { afterAll, describe, expect, test } from "vitest";
+import type { AuditView } from "../../contract/chat/audit.ts";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
-import { call, eventOf, eventStub, expectError, expectJson, get, stored } from "./support/api.ts";
+import { call, eventOf, eventStub, expectError, expectJson, get, stored, until } from "./support/api.ts";
 import {
   actsOf,
   allowServer,
@@ -72,6 +73,33 @@ describe("the signature", () => {
     await expectError(sendInteraction(PING, sending), 401);
     expect(await auditOf(server)).toEqual([]);
     await nothingStarted(given);
+  });
+
+  test("what is refused so is counted in the audit, a row a kind", async () => {
+    const server = await newServer();
+    const where = { server, by: server.owner };
+    const given = command("runners", {}, where);
+    for (const sending of SPOILED.map(([, one]) => one))
+      await expectError(sendInteraction(given, sending), 401);
+    await expectError(sendInteraction({ ...PING, pad: "x".repeat(INTERACTION_MAX_BYTES) }), 413);
+    await expectError(sendInteraction([]), 400);
+    const refused = async (act: string): Promise<string[]> => {
+      const { audit } = await get<{ audit: AuditView[] }>("/chat/audit?limit=500");
+      return audit
+        .filter((row) => row.act === act)
+        .map(({ verdict, outcome }) => `${verdict} ${outcome ?? ""}`);
+    };
+    await until(async () => {
+      expect(await refused("forged interaction")).toEqual(["denied invalid signature"]);
+      expect(await refused("stale interaction")).toEqual(["denied invalid signature"]);
+      expect((await refused("unreadable interaction")).sort()).toEqual([
+        "denied invalid_interaction",
+        "denied too_large",
+      ]);
+    });
+    expect((await answered(command("status", {}, where))).text).toMatch(
+      /Refused at the doors within an hour: .*\d+ × forged interaction \(discord\)/,
+    );
   });
 
   test.each(["GET", "PUT", "DELETE"])("%s is not signed either", async (method) => {
@@ -230,8 +258,18 @@ describe("who may not", () => {
       type: 8,
       data: { choices: [] },
     });
-    expect((await auditOf(server)).map(({ verdict, outcome }) => `${verdict} ${outcome ?? ""}`)).toEqual(
-      Array(8).fill("denied unknown_server"),
+    // Anybody can do so as often as he likes: it is counted.
+    const rows = (await auditOf(server)).reverse();
+    expect(rows.map(({ act, times }) => `${act} ${times ?? ""}`)).toEqual([
+      "flow dispatch 2",
+      "roles set 2",
+      "status 1",
+      "unknown command 1",
+      "cancel 1",
+      "Send to Codex 1",
+    ]);
+    expect(rows.every(({ verdict, outcome }) => `${verdict} ${outcome}` === "denied unknown_server")).toBe(
+      true,
     );
     expect((await get<{ grants: unknown[] }>(`/chat/grants?tenant=${server.id}`)).grants).toEqual([]);
     await nothingStarted(start);
@@ -301,7 +339,16 @@ describe("what nobody knows", () => {
   });
 
   test("a kind of interaction that is not known yet", async () => {
-    expect((await answered({ ...PING, id: snowflake(), type: 77 })).text).toContain("not known");
+    const server = await newServer();
+    const given = { ...command("runners", {}, { server, by: server.owner }), type: 77 };
+    expect((await answered(given)).text).toContain("not known");
+    await expectError(sendInteraction(given), 409);
+    expect(await auditOf(server)).toMatchObject([
+      { act: "unknown interaction", verdict: "replayed" },
+      { act: "unknown interaction", verdict: "allowed", outcome: "refused: unknown_interaction" },
+    ]);
+    const nobodys = { ...given, id: snowflake(), guild_id: undefined, member: undefined };
+    expect((await answered(nobodys)).text).toContain("may not");
   });
 
   test("a run that nobody started", async () => {

@@ -39,11 +39,17 @@ export async function answerInteraction(
 ): Promise<object> {
   const { type } = interaction;
   const known: number[] = Object.values(INTERACTION);
-  if (!known.includes(type))
-    return drawAnswer(refused("unknown_interaction", "This is not known here"), false);
+  if (!known.includes(type)) return drawAnswer(await answerUnknown(env, interaction), false);
   if (type === INTERACTION.ping) return PONG;
   if (type === INTERACTION.autocomplete) return drawChoices(await choices(env, interaction));
   return inTime(env, interaction, answerAct(env, interaction), waiting);
+}
+
+/** Of a kind that no version of ours knows: nothing is done, and it is written down. */
+async function answerUnknown(env: Env, interaction: APIInteraction): Promise<DiscordAnswer> {
+  return withAdmission<DiscordAnswer>(env, askerOf(interaction), { act: "unknown interaction" }, () =>
+    refused("unknown_interaction", "This is not known here"),
+  );
 }
 
 async function choices(
