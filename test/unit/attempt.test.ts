@@ -68,6 +68,7 @@ async function runAttempt(startStep: AttemptHost["startStep"]): Promise<Life> {
     attempt.detach();
     journal.close();
   });
+  attempt.take();
   return { edge, attempt, released, logged };
 }
 
