@@ -88,7 +88,7 @@ function relayOptions(command: Command): Command {
     .option("-h <sec>", "silence that is warned of (default: 120)", wholeNumber(1, SECONDS_MAX))
     .option("--silence <sec>", "silence that ends it (default: ten times -h)", wholeNumber(1, SECONDS_MAX))
     .option("-n <name>", "name of the agent (default: by its command)")
-    .option("--thread", "ask for a thread of its own")
+    .option("--thread", "a thread of its own, also where the channel is used to have none")
     .option("--skip-reads", "show no files that are read or searched")
     .option("--new-session", "Codex: begin a new session")
     .option("--reuse-session", "Codex: go on with the earlier session of this directory, or fail")
