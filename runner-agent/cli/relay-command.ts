@@ -48,7 +48,9 @@ export function registerRelay(program: Command, act: Act): void {
   act(run, runRelay);
 
   const resume = relayOptions(relay.command("resume"))
-    .description("Show an earlier session again, from its relay folder")
+    .description(
+      "Show an earlier session again, from its relay folder; or tell the edge what it has not of it",
+    )
     .argument("<dir>", "its folder: dev-relay.XXXXXX in the temporary directory");
   examples(resume, [["codex-flow relay resume --channel 1234 /tmp/dev-relay.a1B2c3", "as a new run"]]);
   act(resume, resumeRelay);
