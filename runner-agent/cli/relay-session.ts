@@ -171,7 +171,7 @@ export async function relayParallel(
             task,
             runId: end.runId,
             code: exitCodeOf(end),
-            message: end.result?.message ?? end.refused,
+            message: end.result?.message ?? end.refused ?? end.end?.error?.message,
           };
         } catch (error) {
           return { task, code: RELAY_EXIT.refused, message: problemOf(error).what };
