@@ -120,6 +120,15 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     ],
   ],
   [
+    "a budget of what the kind of step never uses",
+    `${HEAD}${STEP}budget.seconds = 1\n${STEP.replace('name = "', 'name = "other-').replace(/runner = "\w+"/, 'runner = "code-mode"')}budget = { tokens = 1, seconds = 2, usd = 3 }\n`,
+    [
+      "flow.toml:7:1 steps[0].budget limits nothing of a bun step, which asks no model: use timeout_ms",
+      "flow.toml:12:12 steps[1].budget.tokens limits nothing of a code-mode step, which asks no model: seconds does",
+      "flow.toml:12:37 steps[1].budget.usd limits nothing of a code-mode step, which asks no model: seconds does",
+    ],
+  ],
+  [
     "an unknown key in an inline table",
     `${HEAD}${STEP}retry = { attempts = 2, of = ["lost"] }\n`,
     ["flow.toml:7:25 steps[0].retry.of is not a known key; allowed here: attempts, on, backoff_ms"],
