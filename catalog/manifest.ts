@@ -51,6 +51,7 @@ export function readManifest(text: string, file: string): ManifestReading {
     ...(validate(data) ? [] : (validate.errors ?? []).map(complain)),
     ...repeatedStepNames(data),
     ...contradictingPlaces(data),
+    ...budgetsOfNothing(data),
     ...notFinite(toml, ""),
   ])
     if (!complaints.has(pointer)) complaints.set(pointer, message);
@@ -138,6 +139,27 @@ function repeatedStepNames(data: unknown): Complaint[] {
       });
   }
   return complaints;
+}
+
+/** A limit that nothing is ever counted against would be believed in. */
+function budgetsOfNothing(data: unknown): Complaint[] {
+  return steps(data).flatMap((step, index) => {
+    const runner = member(step, "runner");
+    const budget = member(step, "budget");
+    const pointer = `/steps/${index}/budget`;
+    if (budget === undefined) return [];
+    if (runner === "bun" || runner === "node")
+      return [
+        { pointer, message: `limits nothing of a ${runner} step, which asks no model: use timeout_ms` },
+      ];
+    if (runner !== "code-mode") return [];
+    return ["tokens", "usd"]
+      .filter((unit) => member(budget, unit) !== undefined)
+      .map((unit) => ({
+        pointer: `${pointer}/${unit}`,
+        message: "limits nothing of a code-mode step, which asks no model: seconds does",
+      }));
+  });
 }
 
 /** A worktree is of one repository, and has its own way to say where in it the step works. */

@@ -11,6 +11,7 @@ import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal } from "./journal/journal.ts";
 import { JournalInUseError, JournalUnwritableError } from "./journal/tables.ts";
 import { agentLog } from "./log.ts";
+import { keepTelling } from "./relay/untold.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { stepStarter } from "./steps/start-step.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
@@ -105,11 +106,13 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       },
     });
     const stopListening = onSignals(runner, log);
+    const stopTelling = keepTelling({ url: options.url, token: options.token }, log);
     try {
       await runner.start();
       await runner.finished;
     } finally {
       stopListening();
+      await stopTelling();
       await codex.stop();
       journal.close();
     }

@@ -47,6 +47,8 @@ export interface AttemptHost {
   startStep: StartStep;
   executor: Executor;
   workspaces: Pick<Workspaces, "prepare">;
+  /** The end of an attempt is written down. */
+  ended?(end: AttemptEnd): void;
   /** The package to run, or why this box cannot. */
   findPackage(context: StepContext): Promise<{ found: RunnablePackage } | { here: string | undefined }>;
 }
@@ -356,5 +358,6 @@ export class Attempt {
       code: end.exit?.code ?? undefined,
     });
     this.#link.journaled("urgent");
+    this.#host.ended?.(end);
   }
 }

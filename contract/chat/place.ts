@@ -32,6 +32,8 @@ export function isSomebody({ id }: ChatUser): boolean {
 export interface ChatOrigin {
   place: ChatPlace;
   user: ChatUser;
+  /** It was asked to have a thread of its own there, whatever the channel is used to. */
+  ownThread?: boolean;
 }
 
 const PLACE = /^(discord|telegram):(-?\d{1,20})(?::(\d{1,20}))?$/;

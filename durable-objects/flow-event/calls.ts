@@ -36,6 +36,9 @@ export type IngestAnswer = KnownEvent | { status: "full" };
 export type ReplayAnswer = { kind: "runs"; runs: RunView[] } | { kind: "unknown" } | { kind: "full" };
 export interface OutputPage {
   output: OutputChunkView[];
+  /** More is stored behind it. */
+  more: boolean;
+  /** Nothing will ever stand behind it. */
   complete: boolean;
 }
 /** What a pool should hold of a run: what it reconciles its own view with. */

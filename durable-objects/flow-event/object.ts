@@ -200,7 +200,7 @@ export class FlowEventObject extends DurableObject<Env> {
     // Whoever looks once will look again: by then what the runner holds back is here.
     this.#runSockets.askForOutput(run);
     const { chunks, more } = this.#storage.readOutput(n, cursor, maxBytes);
-    return { output: chunks, complete: !more && isTerminal(run.status) };
+    return { output: chunks, more, complete: !more && isTerminal(run.status) };
   }
 
   cancel(n: number, by: string): Promise<CancelAnswer | undefined> {

@@ -12,6 +12,7 @@
  */
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from "node:zlib";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
+import { OUTPUT_PAGE_MAX_BYTES } from "../../contract/limits.ts";
 import type { OutputCursor } from "../../contract/output-cursor.ts";
 import { liveAttempt, type RunRecord } from "../../contract/run-record.ts";
 import type { OutputProgress } from "../../contract/run-lifecycle.ts";
@@ -169,7 +170,7 @@ export class EventStorage {
     this.#storage.kv.put(frameKey(n, attempt, firstSeq), frame);
   }
 
-  /** Chunks behind a cursor in the order in which they were printed, up to about `maxBytes` of text (at least one frame). */
+  /** Chunks behind a cursor in the order in which they were printed: whole frames, until `maxBytes` of them are there. */
   readOutput(n: number, after: OutputCursor, maxBytes: number): { chunks: OutputChunkView[]; more: boolean } {
     const chunks: OutputChunkView[] = [];
     let bytes = 0;
@@ -177,28 +178,33 @@ export class EventStorage {
     for (const [key, frame] of this.#storage.kv.list<StoredFrame>({ prefix: outputPrefix(n), start })) {
       if (bytes >= maxBytes) return { chunks, more: true };
       const [, , attempt = 0, firstSeq = 0] = key.split("/").map(Number);
-      for (const chunk of unpack(frame, firstSeq, attempt)) {
-        if (attempt < after.attempt || (attempt === after.attempt && chunk.seq <= after.seq)) continue;
-        chunks.push(chunk);
-        bytes += chunk.text.length;
+      for (const read of unpack(frame, firstSeq, attempt)) {
+        if (attempt < after.attempt || (attempt === after.attempt && read.chunk.seq <= after.seq)) continue;
+        chunks.push(read.chunk);
+        bytes += read.bytes;
       }
     }
     return { chunks, more: false };
   }
 
-  /** The newest chunks of a run, oldest first: whole frames, until about `maxChars` of text are there. */
+  /**
+   * The newest chunks of a run, oldest first: whole frames, until `maxChars` of text are there. Of an agent's small steps,
+   * which have no text, not more than a page.
+   */
   readNewestOutput(n: number, maxChars = GLANCE_MAX_CHARS): OutputChunkView[] {
     const chunks: OutputChunkView[] = [];
     let chars = 0;
+    let bytes = 0;
     for (const [key, frame] of this.#storage.kv.list<StoredFrame>({
       prefix: outputPrefix(n),
       reverse: true,
     })) {
-      if (chars >= maxChars) break;
+      if (chars >= maxChars || bytes >= OUTPUT_PAGE_MAX_BYTES) break;
       const [, , attempt = 0, firstSeq = 0] = key.split("/").map(Number);
       const older = unpack(frame, firstSeq, attempt);
-      chunks.unshift(...older);
-      chars += older.reduce((sum, { text }) => sum + text.length, 0);
+      chunks.unshift(...older.map(({ chunk }) => chunk));
+      chars += older.reduce((sum, { chunk }) => sum + chunk.text.length, 0);
+      bytes += older.reduce((sum, read) => sum + read.bytes, 0);
     }
     return chunks;
   }
@@ -216,6 +222,10 @@ export class EventStorage {
   }
 }
 
+const encoder = new TextEncoder();
+/** What stands around a chunk's text when it is shown: its cursor, its number, its time. */
+const AROUND_CHUNK_BYTES = 100;
+
 /** Milliseconds since the chunk before, of the first one since 1970: numbers that grow would not compress. */
 type StoredChunk = [stream: OutputStream, text: string, sinceLastMs: number];
 
@@ -230,7 +240,13 @@ function pack(chunks: OutputChunk[]): string {
   return JSON.stringify(packed);
 }
 
-function unpack(frame: StoredFrame, firstSeq: number, attempt: number): OutputChunkView[] {
+interface ReadChunk {
+  chunk: OutputChunkView;
+  /** Of what was stored: an agent's item has no text, or less text than it is long. */
+  bytes: number;
+}
+
+function unpack(frame: StoredFrame, firstSeq: number, attempt: number): ReadChunk[] {
   const text =
     typeof frame.chunks === "string"
       ? frame.chunks
@@ -238,7 +254,10 @@ function unpack(frame: StoredFrame, firstSeq: number, attempt: number): OutputCh
   let at = 0;
   return (JSON.parse(text) as StoredChunk[]).map(([stream, chunkText, sinceLastMs], index) => {
     at += sinceLastMs;
-    return outputChunkView(attempt, { seq: firstSeq + index, stream, text: chunkText, at });
+    return {
+      chunk: outputChunkView(attempt, { seq: firstSeq + index, stream, text: chunkText, at }),
+      bytes: AROUND_CHUNK_BYTES + encoder.encode(chunkText).length,
+    };
   });
 }
 

@@ -48,7 +48,9 @@ export function registerRelay(program: Command, act: Act): void {
   act(run, runRelay);
 
   const resume = relayOptions(relay.command("resume"))
-    .description("Show an earlier session again, from its relay folder")
+    .description(
+      "Show an earlier session again, from its relay folder; or tell the edge what it has not of it",
+    )
     .argument("<dir>", "its folder: dev-relay.XXXXXX in the temporary directory");
   examples(resume, [["codex-flow relay resume --channel 1234 /tmp/dev-relay.a1B2c3", "as a new run"]]);
   act(resume, resumeRelay);
@@ -88,7 +90,7 @@ function relayOptions(command: Command): Command {
     .option("-h <sec>", "silence that is warned of (default: 120)", wholeNumber(1, SECONDS_MAX))
     .option("--silence <sec>", "silence that ends it (default: ten times -h)", wholeNumber(1, SECONDS_MAX))
     .option("-n <name>", "name of the agent (default: by its command)")
-    .option("--thread", "ask for a thread of its own")
+    .option("--thread", "a thread of its own, also where the channel is used to have none")
     .option("--skip-reads", "show no files that are read or searched")
     .option("--new-session", "Codex: begin a new session")
     .option("--reuse-session", "Codex: go on with the earlier session of this directory, or fail")

@@ -1,4 +1,5 @@
 /** The four ways to relay, from flags to an exit code: a command, a review, several tasks, an earlier session. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { text as wholeText } from "node:stream/consumers";
@@ -12,8 +13,10 @@ import { exitCodeOf, RELAY_EXIT, type RelayEnd } from "../relay/relay.ts";
 import { relaySettings, type RelayFlags, type RelaySettings } from "../relay/relay-settings.ts";
 import { relayAgain, relayCommand, type RelayHost } from "../relay/run-command.ts";
 import type { SessionDisplay } from "../relay/session.ts";
+import { journalIn } from "../relay/relay-folder.ts";
 import { readStream } from "../relay/stream-log.ts";
 import { readTasks } from "../relay/tasks-file.ts";
+import { tellRest, tellUntold } from "../relay/untold.ts";
 import { missingToken } from "./configuration.ts";
 import type { Invocation } from "./invocation.ts";
 import { problemOf, UsageError } from "./problem.ts";
@@ -30,6 +33,8 @@ const REVIEW_COMMANDS = {
   claude: ["claude", "-p", "--disallowedTools", "Edit,Write,MultiEdit,NotebookEdit"],
 } as const;
 const FAILED = 1;
+/** A relay that is over waits so long for what it tells of others. */
+const TELLING_AT_END_MS = 10_000;
 const SILENT: SessionDisplay = { item: () => undefined, text: () => undefined };
 
 export async function relayRun(
@@ -59,13 +64,41 @@ export async function relayResume(
   flags: RelayFlags,
   folder: string,
 ): Promise<number> {
+  const path = resolve(folder);
+  if (existsSync(journalIn(path)))
+    return await withHost(invocation, (host) => tellOf(invocation, path, host), false);
   const settings = await settingsOf(invocation, flags);
-  const stream = await readStream(resolve(folder));
+  const stream = await readStream(path);
   if (stream === undefined)
     throw new UsageError(`${folder} holds no session`, "name a relay's folder, with a stream.jsonl in it");
   return await withHost(invocation, async (host) =>
     conclude(invocation, await relayAgain(settings, stream, folder, host)),
   );
+}
+
+/** A session that the edge has not all of goes to its end in its own run, and is shown nowhere anew. */
+async function tellOf(invocation: Invocation, folder: string, { edge, stops }: RelayHost): Promise<number> {
+  const telling = await tellRest(folder, edge, stops.stopped);
+  const runId = "runId" in telling ? telling.runId : undefined;
+  const said = (): string => {
+    switch (telling.kind) {
+      case "told":
+        return `session ${telling.runId}: the edge has all of it now`;
+      case "nothing":
+        return `the edge has all of it already (${folder})`;
+      case "away":
+        return `session ${telling.runId}: the edge is away; ${kept(folder)}`;
+      case "other_edge":
+        return `this session belongs to the edge ${telling.url}: name that one by --url or CODEX_FLOW_URL`;
+      case "busy":
+        return `it still runs, or another program tells the rest of it at this moment (${folder})`;
+    }
+  };
+  const handedOver = telling.kind === "told" || telling.kind === "nothing";
+  const code = handedOver ? 0 : RELAY_EXIT.refused;
+  invocation.output.note(said);
+  if (invocation.output.json) invocation.output.line({ runId, exitCode: code, handedOver, folder });
+  return code;
 }
 
 export async function relayReview(
@@ -78,7 +111,7 @@ export async function relayReview(
   if (given.comment) await requireGh();
   return await withHost(invocation, async (host) => {
     await precheck(settings, "review", host);
-    const { folder, remove } = await cloneOf(request, host.stopped);
+    const { folder, remove } = await cloneOf(request, host.stops.stopped);
     try {
       const end = await relayCommand(
         { ...settings, workdir: folder, sessions: "new" },
@@ -133,11 +166,12 @@ export async function relayParallel(
             },
             quiet,
           );
+          if (!end.handedOver) invocation.output.note(() => `${task}: ${untold(end)}`);
           return {
             task,
             runId: end.runId,
             code: exitCodeOf(end),
-            message: end.result?.message ?? end.refused,
+            message: end.result?.message ?? end.refused ?? end.end?.error?.message,
           };
         } catch (error) {
           return { task, code: RELAY_EXIT.refused, message: problemOf(error).what };
@@ -179,32 +213,57 @@ async function precheck(settings: RelaySettings, mode: RelayMode, host: RelayHos
   if (!allowed) throw new GuardClosedError(reason, how);
 }
 
-/** Runs with a connection and under signals; what is thrown before a session began is said, and is 125. */
-async function withHost(invocation: Invocation, work: (host: RelayHost) => Promise<number>): Promise<number> {
+/**
+ * Runs with a connection and under signals; what is thrown before a session began is said, and is 125. Meanwhile what
+ * earlier sessions have left untold is told, unless the work itself is that.
+ */
+async function withHost(
+  invocation: Invocation,
+  work: (host: RelayHost) => Promise<number>,
+  tellsOthers = true,
+): Promise<number> {
   const { client, connection } = await invocation.connect("token");
   if (connection.token === undefined) throw missingToken(connection, false);
-  const stop = new AbortController();
+  const [stop, leave, enough] = [new AbortController(), new AbortController(), new AbortController()];
   const stopping = (): void => {
+    if (stop.signal.aborted) leave.abort();
     stop.abort();
+    enough.abort();
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, stopping);
+  const edge = { client, url: connection.url.value, token: connection.token.value };
+  const say = agentLog(invocation.output.json);
+  const telling = tellsOthers ? tellUntold(edge, say, enough.signal) : undefined;
   try {
-    return await work({
-      edge: { client, url: connection.url.value, token: connection.token.value },
+    const code = await work({
+      edge,
       environment: invocation.host.environment,
       display: relayDisplay(invocation.output),
-      say: agentLog(invocation.output.json),
-      stopped: stop.signal,
+      say,
+      stops: { stopped: stop.signal, left: leave.signal },
     });
+    await within(telling, TELLING_AT_END_MS, () => {
+      enough.abort();
+    });
+    return code;
   } catch (error) {
     if (error instanceof UsageError) throw error;
     invocation.sayProblem(problemOf(error));
     return RELAY_EXIT.refused;
   } finally {
+    enough.abort();
+    await telling;
     for (const signal of signals) process.off(signal, stopping);
     process.stdin.destroy();
   }
+}
+
+/** Waits for it; when it takes longer than that, `late` is called, and it is waited for all the same. */
+async function within(work: Promise<void> | undefined, ms: number, late: () => void): Promise<void> {
+  const timer = setTimeout(late, ms);
+  await work;
+  clearTimeout(timer);
 }
 
 function conclude(invocation: Invocation, end: RelayEnd): number {
@@ -212,7 +271,7 @@ function conclude(invocation: Invocation, end: RelayEnd): number {
   const how = end.refused ?? end.end?.error?.message ?? end.end?.reason ?? "over";
   invocation.output.note(
     () =>
-      `session ${end.runId}: ${how}${end.handedOver ? "" : "; the edge has not all of it"} (exit code ${code}, ${end.folder})`,
+      `session ${end.runId}: ${how}${end.handedOver ? "" : `; ${untold(end)}`} (exit code ${code}, ${end.folder})`,
   );
   if (invocation.output.json)
     invocation.output.line({
@@ -222,6 +281,15 @@ function conclude(invocation: Invocation, end: RelayEnd): number {
       folder: end.folder,
     });
   return code;
+}
+
+function untold({ end, refused, folder }: RelayEnd): string {
+  if (refused !== undefined) return "the edge does not take it";
+  return end === undefined ? "nothing was started: the edge went away" : `the edge is away: ${kept(folder)}`;
+}
+
+function kept(folder: string): string {
+  return `what it has not is kept for a week, and told by the next relay or runner agent here, or by codex-flow relay resume ${folder}`;
 }
 
 /** What stands on standard input; undefined when a person sits there. */

@@ -1,17 +1,18 @@
 /**
- * What a relay leaves on its box: a private folder for each session (its stream, its journal, how delivery went), kept for
- * a week; and a file for each session that runs, by the pid of its relay, so that the next relay can end what one that
- * was killed has left running.
+ * What a relay leaves on its box: a private folder for each session (its stream, how delivery went, and its journal as
+ * long as the edge has not all of it), kept for a week; and a file for each session that runs, by the pid of its relay, so
+ * that the next relay can end what one that was killed has left running.
  *
  *   <tmp>/dev-relay.XXXXXX/stream.jsonl, journal.sqlite, delivery-summary.json
  *   <tmp>/dev-relay-sessions/<pid>[.<n>].json
  */
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { lstat, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attemptId } from "../../contract/ids.ts";
 import { processStart, reapAttempt } from "../steps/process-tree.ts";
-import { objectOf, textOf } from "./agents/item-parts.ts";
+import { objectOf, textOf, type JsonObject } from "./agents/item-parts.ts";
 import { readOwnFile, replaceFile } from "./small-file.ts";
 
 const FOLDER_PREFIX = "dev-relay.";
@@ -25,14 +26,53 @@ export async function makeRelayFolder(): Promise<string> {
 
 /** Removes folders of this user that nobody has written to for a week. */
 export async function removeOldFolders(now: number): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(FOLDER_PREFIX)) continue;
-    const path = join(tmpdir(), name);
-    const found = await stat(path).catch(() => undefined);
-    const ours = process.getuid === undefined || found?.uid === process.getuid();
-    if (found?.isDirectory() !== true || !ours || now - found.mtimeMs < KEPT_MS) continue;
-    await rm(path, { recursive: true, force: true });
-  }
+  for (const { path, writtenAt } of await ownFolders())
+    if (now - writtenAt >= KEPT_MS) await rm(path, { recursive: true, force: true });
+}
+
+/** Relay folders of this user. `writtenAt`: epoch ms. */
+async function ownFolders(): Promise<{ path: string; writtenAt: number }[]> {
+  const names = (await readdir(tmpdir())).filter((name) => name.startsWith(FOLDER_PREFIX));
+  const folders = await Promise.all(
+    names.map(async (name) => {
+      const path = join(tmpdir(), name);
+      const found = await lstat(path).catch(() => undefined);
+      const ours = process.getuid === undefined || found?.uid === process.getuid();
+      return found?.isDirectory() === true && ours ? [{ path, writtenAt: found.mtimeMs }] : [];
+    }),
+  );
+  return folders.flat();
+}
+
+export interface DeliverySummary {
+  runId: string;
+  handedOver: boolean;
+  /** How often the edge was away; absent where somebody else has told the rest. */
+  outages?: number;
+}
+
+export const journalIn = (folder: string): string => join(folder, "journal.sqlite");
+
+/** How delivery went, for whoever looks into the folder. */
+export async function noteDelivery(folder: string, said: DeliverySummary): Promise<void> {
+  await replaceFile(join(folder, "delivery-summary.json"), said);
+}
+
+/** All of a session is told: its journal goes. */
+export async function removeJournal(folder: string): Promise<void> {
+  for (const suffix of ["", "-wal", "-shm"]) await rm(journalIn(folder) + suffix, { force: true });
+}
+
+/** Folders with a journal whose relay is gone. */
+export async function foldersLeftWithJournal(): Promise<string[]> {
+  const withJournal = (await ownFolders())
+    .map(({ path }) => path)
+    .filter((path) => existsSync(journalIn(path)));
+  // Asked behind the folders: a session is announced before it has a journal.
+  const running = new Set(
+    (await announced()).filter(isRunning).map(({ session }) => textOf(session["folder"])),
+  );
+  return withJournal.filter((path) => !running.has(path));
 }
 
 export interface ActiveSession {
@@ -59,16 +99,31 @@ export async function announceSession(session: ActiveSession): Promise<() => Pro
   return async () => rm(file, { force: true });
 }
 
+interface Announced {
+  path: string;
+  session: JsonObject;
+}
+
+async function announced(): Promise<Announced[]> {
+  const files = await readdir(sessionsFolder()).catch(() => []);
+  const paths = files
+    .filter((file) => /^\d+(\.\d+)?\.json$/.test(file))
+    .map((name) => join(sessionsFolder(), name));
+  return await Promise.all(paths.map(async (path) => ({ path, session: objectOf(await readOwnFile(path)) })));
+}
+
+/** The process that announced it lives: not another one under its pid. */
+function isRunning({ session }: Announced): boolean {
+  return (processStart(Number(session["pid"])) ?? "") === textOf(session["began"]);
+}
+
 /** Ends what relays that are gone have left running. Returns the runs of which something was left. */
 export async function endLeftSessions(): Promise<string[]> {
-  const files = await readdir(sessionsFolder()).catch(() => []);
   const left: string[] = [];
-  for (const name of files.filter((file) => /^\d+(\.\d+)?\.json$/.test(file))) {
-    const path = join(sessionsFolder(), name);
-    const session = objectOf(await readOwnFile(path));
-    const pid = Number(session["pid"]);
+  for (const known of await announced()) {
+    const { path, session } = known;
     const runId = textOf(session["runId"]);
-    if (runId === "" || (processStart(pid) ?? "") === textOf(session["began"])) continue;
+    if (runId === "" || isRunning(known)) continue;
     await reapAttempt(attemptId(runId, Number(session["attempt"])));
     await rm(path, { force: true });
     left.push(runId);

@@ -6,7 +6,6 @@
  * what the session tells stands in the journal until the edge has it (invariant 8).
  */
 import { constants, hostname, userInfo } from "node:os";
-import { join } from "node:path";
 import type { EdgeClient } from "../../client/http.ts";
 import type { ChatPlace } from "../../contract/chat/place.ts";
 import type { StartableStep } from "../../contract/flow-manifest.ts";
@@ -20,11 +19,17 @@ import { Journal } from "../journal/journal.ts";
 import type { AgentLog } from "../log.ts";
 import type { StartStep } from "../steps/start-step.ts";
 import { Workspaces } from "../workspace/workspaces.ts";
-import { announceSession, type ActiveSession } from "./relay-folder.ts";
-import { replaceFile } from "./small-file.ts";
+import {
+  announceSession,
+  journalIn,
+  noteDelivery,
+  removeJournal,
+  type ActiveSession,
+} from "./relay-folder.ts";
 import type { StreamLog } from "./stream-log.ts";
+import { noteEdge } from "./untold.ts";
 
-/** A session that is over waits so long for an edge that is away; what is left stays in its folder. */
+/** A session that is over waits so long for an edge that is away; what is left is told later (untold.ts). */
 const HANDOVER_MAX_MS = 10 * 60_000;
 
 export interface RelayEdge {
@@ -74,17 +79,25 @@ export interface RelayEnd {
   result?: FlowResult;
 }
 
+/** Who relays may be told to stop: first the agent, then waiting for an edge that is away, too. */
+export interface RelayStops {
+  /** The agent has to end, and all of it is handed over; once it has ended: as `left`. */
+  stopped: AbortSignal;
+  /** What the edge has not by now is told later. */
+  left: AbortSignal;
+}
+
 /** @throws the errors of client/edge-errors.ts while nothing is started */
 export async function relaySession(
   edge: RelayEdge,
   session: RelaySession,
   say: AgentLog,
-  stopped: AbortSignal,
+  stops: RelayStops,
 ): Promise<RelayEnd> {
+  const { stopped } = stops;
   const { runId, attempt: number } = await edge.client.beginRelay(requestOf(session));
   const { folder, log, start } = await session.prepare();
   log.write({ type: "codeflow.session", runId, ...described(session) });
-  const journal = new Journal(join(folder, "journal.sqlite"));
   const runnerId = `relay_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
   const active: ActiveSession = {
     agent: session.agent,
@@ -94,6 +107,8 @@ export async function relaySession(
     folder,
   };
   const withdraw = await announceSession(active);
+  const journal = new Journal(journalIn(folder));
+  noteEdge(journal, edge.url);
   let outages = 0;
   let result: FlowResult | undefined;
   const ended = Promise.withResolvers<AttemptEnd>();
@@ -127,10 +142,9 @@ export async function relaySession(
           result = said;
           events.result(said);
         };
-        const step = start(request, { ...events, result: heard }, clocks);
-        void step.ended.then(ended.resolve);
-        return step;
+        return start(request, { ...events, result: heard }, clocks);
       },
+      ended: ended.resolve,
       log: (level, message, fields) => {
         if (message.startsWith("run socket lost")) {
           outages += 1;
@@ -148,15 +162,16 @@ export async function relaySession(
   stopped.addEventListener("abort", stop);
   if (stopped.aborted) stop();
   try {
-    const fate = await handedOver(attempt, ended.promise);
-    const end = fate?.kind === "refused" ? undefined : await ended.promise;
+    const fate = await handedOver(attempt, ended.promise, {
+      ...stops,
+      begun: () => journal.attempts().length > 0,
+    });
+    if (fate?.kind === "refused") await attempt.stepEnded();
+    const end = attempt.ended ? await ended.promise : undefined;
     if (end !== undefined)
       log.write({ type: "codeflow.end", reason: end.reason, exitCode: end.exit?.code ?? null });
-    await replaceFile(join(folder, "delivery-summary.json"), {
-      runId,
-      handedOver: fate !== undefined,
-      outages,
-    });
+    await noteDelivery(folder, { runId, handedOver: fate !== undefined, outages });
+    if (fate !== undefined) await removeJournal(folder);
     return {
       runId,
       end,
@@ -173,21 +188,33 @@ export async function relaySession(
   }
 }
 
-/** Undefined when the session is over and the edge is not there to take it. */
-async function handedOver(attempt: Attempt, ended: Promise<AttemptEnd>): Promise<AttemptFate | undefined> {
+/** Undefined when the session is over, or has not begun, and the edge is not there to take it. */
+async function handedOver(
+  attempt: Attempt,
+  ended: Promise<AttemptEnd>,
+  { stopped, left, begun }: RelayStops & { begun(): boolean },
+): Promise<AttemptFate | undefined> {
+  const givenUp = Promise.withResolvers<undefined>();
+  const giveUp = (): void => {
+    givenUp.resolve(undefined);
+  };
+  const leave = (): void => {
+    if (attempt.ended || !begun()) giveUp();
+  };
   let timer: NodeJS.Timeout | undefined;
-  const givenUp = ended.then(
-    () =>
-      new Promise<undefined>((resolve) => {
-        timer = setTimeout(() => {
-          resolve(undefined);
-        }, HANDOVER_MAX_MS);
-      }),
-  );
+  void ended.then(() => {
+    timer = setTimeout(giveUp, HANDOVER_MAX_MS);
+    if (left.aborted) giveUp();
+    // A first word to stop that comes now can only mean the waiting.
+    stopped.addEventListener("abort", leave);
+  });
+  left.addEventListener("abort", leave);
   try {
-    return await Promise.race([attempt.over, givenUp]);
+    return await Promise.race([attempt.over, givenUp.promise]);
   } finally {
     clearTimeout(timer);
+    stopped.removeEventListener("abort", leave);
+    left.removeEventListener("abort", leave);
     attempt.detach();
   }
 }

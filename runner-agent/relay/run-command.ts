@@ -14,7 +14,7 @@ import { findProgram } from "./agent-process.ts";
 import { CodexThreads, threadsFile } from "./codex-threads.ts";
 import { auditGuard, commandHint, unavailable } from "./guard-audit.ts";
 import { endLeftSessions, makeRelayFolder, removeOldFolders } from "./relay-folder.ts";
-import { relaySession, type RelayEdge, type RelayEnd, type RelaySession } from "./relay.ts";
+import { relaySession, type RelayEdge, type RelayEnd, type RelaySession, type RelayStops } from "./relay.ts";
 import type { RelaySettings } from "./relay-settings.ts";
 import { replayStarter } from "./replay.ts";
 import { RelayedSession, type SessionDisplay } from "./session.ts";
@@ -28,7 +28,7 @@ export interface RelayHost {
   environment: Readonly<Record<string, string | undefined>>;
   display: SessionDisplay;
   say: AgentLog;
-  stopped: AbortSignal;
+  stops: RelayStops;
 }
 
 export interface RelayedCommand {
@@ -148,7 +148,7 @@ async function relayWith(
     },
   };
   try {
-    return await relaySession(edge, session, say, host.stopped);
+    return await relaySession(edge, session, say, host.stops);
   } catch (error) {
     // Closed, or not to be asked, which is the same here.
     const closed = error instanceof EdgeAnswerError && error.code === "guard_closed";

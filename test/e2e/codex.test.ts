@@ -13,7 +13,7 @@ import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts
 import { processesOfRun, processesWith } from "../support/run-processes.ts";
 import { storedTexts } from "../support/stored-texts.ts";
 import { until } from "../support/until.ts";
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { projectPath } from "../../scripts/project.ts";
 
 const MANIFEST = `name = "codex"
@@ -31,6 +31,30 @@ attempts = 2
 on = ["lost"]
 backoff_ms = 1
 `;
+const SCRIPTS = `name = "script"
+version = 1
+[[steps]]
+name = "ask"
+runner = "code-mode"
+script = "ask.js"
+[steps.trigger]
+type = "story.script-ask"
+[[steps]]
+name = "work"
+runner = "code-mode"
+script = "work.js"
+# What changes in a package is deployed anew each time.
+cwd = "../../app"
+[steps.trigger]
+type = "story.script-work"
+`;
+const ASKS = `/*---
+approval_policy: untrusted
+---*/
+const { exit_code } = await tools.exec_command({ cmd: "echo allowed > asked.txt" });
+result({ status: "changed", message: "exit code " + exit_code });`;
+const WORKS = `text("at work");
+for (;;) await tools.exec_command({ cmd: "setsid sleep 300 & echo busy >> log; sleep 0.1" });`;
 const PROMPT = "---\napproval_policy: untrusted\n---\n{{payload.task}}";
 /** Base64, URLs and JSON each make another text of it. */
 const SECRET = `s3cr3t/of+the=box?"&%~'ü-0123456789`;
@@ -101,6 +125,9 @@ beforeAll(async () => {
     "flows/codex/flow.toml": MANIFEST,
     "flows/codex/prompt.md": PROMPT,
     "flows/codex/tell.cjs": TELLS,
+    "flows/script/flow.toml": SCRIPTS,
+    "flows/script/ask.js": ASKS,
+    "flows/script/work.js": WORKS,
     ".codex/runner.toml": stringify({
       env: { pass: ["TOKEN"] },
       projects: { app: "app" },
@@ -110,6 +137,7 @@ beforeAll(async () => {
   await cp(projectPath("flows/codex-ask"), join(workspace, "flows/codex-ask"), { recursive: true });
   await mkdir(join(workspace, "app"));
   process.env["TOKEN"] = SECRET;
+  process.env["CODEX_FLOWS_MODE"] = "code-mode";
   edge = await Edge.start({ state: join(state, "edge"), workspace });
   afterAll(() => edge.stop());
 });
@@ -241,6 +269,57 @@ test("a budget that is used up stops the run; raised, a new run goes on in the s
   const next = await over(run.id);
   expect(next).toMatchObject({ effectiveStatus: "completed", continues: id, origin: "continuation" });
   expect(next.result?.artifacts?.["threadId"]).toBe(stopped.result?.artifacts?.["threadId"]);
+});
+
+async function begin(type: string): Promise<string> {
+  sent += 1;
+  const { runIds } = await edge.client().dispatch({ id: `script:${sent}`, type });
+  return runIds[0] ?? "";
+}
+
+test("a command of a saved script waits for leave, which is given over HTTP; what is said to it is refused", async () => {
+  await runner();
+  const asked = model.requests.length;
+  const id = await begin("story.script-ask");
+  const [approval] = (await waits(id)).approvals ?? [];
+  expect(approval).toMatchObject({
+    kind: "command",
+    title: expect.stringContaining("asked.txt") as string,
+    state: "pending",
+  });
+  expect(existsSync(join(workspace, "flows/script/asked.txt"))).toBe(false);
+  const said = await codexFlow(edge, "runs", "say", id, "be quick");
+  expect(said.code).not.toBe(0);
+  expect(said.stderr).toContain("of kind code-mode, which takes no messages");
+  await edge.client().decideApproval(id, approval?.id ?? "", { decision: "accept", by: "ada" });
+  const run = await over(id);
+  expect(run).toMatchObject({
+    effectiveStatus: "changed",
+    result: { message: "exit code 0" },
+    approvals: [{ state: "decided", decision: "accept", decidedBy: "ada" }],
+  });
+  expect(run.messages ?? []).toEqual([]);
+  expect(existsSync(join(workspace, "flows/script/asked.txt"))).toBe(true);
+  expect(model.requests).toHaveLength(asked);
+});
+
+test("invariant 10: a script that is canceled in its middle leaves nothing, and goes no further", async () => {
+  await runner();
+  const id = await begin("story.script-work");
+  const log = join(workspace, "app/log");
+  await until(() => (existsSync(log) ? true : undefined));
+  await edge.client().cancel(id, { by: "ada" });
+  expect(await over(id)).toMatchObject({
+    status: "canceled",
+    cancel: { by: "ada", state: "canceled", survivors: [] },
+    attempts: [{ tree: { empty: true, survivors: [] } }],
+  });
+  expect(processesOfRun(id)).toEqual([]);
+  const written = await readFile(log, "utf8");
+  const next = await begin("story.script-ask");
+  await accept(next);
+  await over(next);
+  expect(await readFile(log, "utf8")).toBe(written);
 });
 
 test("invariant 15: a secret that a command prints whole, in pieces and encoded is in no file of edge or journal, and on no terminal", async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { LOST_AFTER_MS } from "../../contract/limits.ts";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
+import { cloneAt, commit, git } from "../support/git-repositories.ts";
 import { codexProgram } from "../support/codex-exec.ts";
 import { command, httpError, message, patch } from "../support/fake-model/answers.ts";
 import { writeCodexHome } from "../support/fake-model/codex-home.ts";
@@ -34,6 +35,13 @@ beforeAll(async () => {
   execFileSync("git", ["init", "-q"], { cwd: join(root, "app") });
   model = await FakeModel.start([
     { prompt: "broken", answers: [httpError(400, "broken")] },
+    {
+      prompt: "Review the pull request owner/repo.git#7",
+      answers: [
+        command("git diff origin/HEAD...HEAD; echo spoiled > app.txt"),
+        message("not to be merged: app.txt lies"),
+      ],
+    },
     {
       answers: [
         command('echo "token $STORY_TOKEN"'),
@@ -269,7 +277,7 @@ test("several tasks run each in a worktree of its own; one that fails stops no o
   const repository = join(root, "app");
   const commit = ["-c", "user.name=n", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"];
   execFileSync("git", commit, { cwd: repository });
-  await writeFile(join(root, "tasks.txt"), '# tasks\napp | do one\n"app" | broken two\n');
+  await writeFile(join(root, "tasks.txt"), '# tasks\napp | do one\n"app" | broken two\nhome | do three\n');
   const tasks = ["relay", "parallel", "--channel", OPEN, "--worktree", join(root, "tasks.txt")];
   const parallel = launch(["--json", ...tasks], {
     PATH: `${dirname(codexProgram())}:${process.env["PATH"] ?? ""}`,
@@ -279,9 +287,50 @@ test("several tasks run each in a worktree of its own; one that fails stops no o
   expect(ended.map(([, code, said]) => [code, said])).toEqual([
     ["0", "two things are done"],
     ["1", "the fake model says 400 broken"],
+    ["125", expect.stringContaining("home is not in a git repository") as string],
   ]);
   const kept = (await readdir(join(repository, ".codex", "worktrees"))).filter((name) => /_a1$/.test(name));
   expect(kept).toHaveLength(1);
+});
+
+test("a pull request is reviewed in a clone of its own, the result is posted where that was asked, and nothing is left", async () => {
+  const bare = join(root, "forge", "owner", "repo.git");
+  const { remote, elsewhere } = await cloneAt(
+    join(root, "forge", "clone"),
+    { "app.txt": "true\n" },
+    afterAll,
+  );
+  await commit(elsewhere, { "app.txt": "false\n" });
+  await git(elsewhere, "push", "--quiet", "origin", "HEAD:refs/pull/7/head");
+  await git(root, "clone", "--quiet", "--mirror", remote, bare);
+  const tools = join(root, "tools");
+  await mkdir(tools);
+  await writeFile(
+    join(tools, "gh"),
+    `#!/bin/sh\n[ "$1" = --version ] || { echo "$@"; cat; } > ${root}/posted\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  const url = `file://${bare}/pull/7`;
+  const review = launch(["--json", "relay", "review", "--channel", OPEN, "-c", url], {
+    PATH: `${tools}:${dirname(codexProgram())}:${process.env["PATH"] ?? ""}`,
+  });
+  expect(await review.over()).toBe(0);
+  const { runId } = JSON.parse(await review.line(/"runId".*"exitCode"/)) as { runId: string };
+  const { event } = await edge.client().getEvent((await over(runId)).eventId);
+  expect(event.payload).toMatchObject({ mode: "review", title: "Review of owner/repo.git#7" });
+  // What the agent was told of its command: of a very short one, Codex makes no item now and then.
+  const heard = JSON.stringify(model.requests.flatMap(({ input }) => input));
+  expect(heard).toContain(JSON.stringify("-true\n+false\n").slice(1, -1));
+  expect(heard).toContain("Read-only file system");
+  expect(textOf(await outputOf(runId))).toContain("not to be merged: app.txt lies");
+  expect(await readFile(join(root, "posted"), "utf8")).toBe(
+    `pr comment ${url} --body-file -\nnot to be merged: app.txt lies`,
+  );
+  expect((await readdir(temporary)).filter((name) => name.startsWith("dev-relay-review."))).toEqual([]);
+  const audit = await readFile(join(root, "state", "codeflow", "guard-audit.jsonl"), "utf8");
+  expect(audit).toContain('"mode":"review","allowed":true');
 });
 
 test("an earlier session is shown again from its folder, as a run of its own", async () => {

@@ -318,6 +318,25 @@ describe("output by pages", () => {
     expect(texts((await runOf(runId)).output ?? [])).toEqual([lines[0]]);
   });
 
+  test("invariant 12: a page of an agent's small steps, which have no text, is as bounded", async () => {
+    const { runId, link } = await running();
+    const text = "ö".repeat(1000);
+    const delta = JSON.stringify({ type: "message", id: "m", state: "delta", text });
+    for (let frame = 0; frame < 9; frame += 1) {
+      link.tell({ type: "output", chunks: Array.from({ length: 100 }, () => link.chunk(delta, "agent")) });
+      await link.acked(link.seq);
+    }
+    await link.complete();
+    const pages = await pagesOf(runId);
+    expect(pages.flat()).toHaveLength(900);
+    const sizes = pages.map((page) => new TextEncoder().encode(JSON.stringify(page)).length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(OUTPUT_PAGE_MAX_BYTES + 2 * OUTPUT_FRAME_MAX_BYTES);
+    expect((await toTheEnd(await watch(runId))).map((chunks) => chunks.length)).toEqual([
+      ...Array.from({ length: 4 }, () => 200),
+      100,
+    ]);
+  });
+
   test("of an unknown run is not found", async () => {
     for (const unknown of ["run_zzzzzzzzzzzzzzzz_1", "nonsense"])
       await expectError(call("GET", `/runs/${unknown}/output`), 404);

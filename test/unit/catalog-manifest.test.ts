@@ -1,11 +1,10 @@
 /** Every fault of a flow package is told with file, line, column, key and what to do; a good one has none. */
-import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { RETRY_MAX_ATTEMPTS } from "../../contract/limits.ts";
 import { describeFault } from "../../catalog/fault.ts";
 import { loadCatalog } from "../../catalog/load.ts";
-import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
+import { workspaceWith } from "../support/flow-workspace.ts";
 
 const STEP = '[[steps]]\nname = "s"\nrunner = "bun"\nscript = "exec/s.ts"\n';
 const HEAD = 'name = "f"\nversion = 1\n';
@@ -117,6 +116,15 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     [
       "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
         "queue_ms, cwd, project, workdir, workspace, pool, labels, priority, trigger, concurrency, retry, budget",
+    ],
+  ],
+  [
+    "a budget of what the kind of step never uses",
+    `${HEAD}${STEP}budget.seconds = 1\n${STEP.replace('name = "', 'name = "other-').replace(/runner = "\w+"/, 'runner = "code-mode"')}budget = { tokens = 1, seconds = 2, usd = 3 }\n`,
+    [
+      "flow.toml:7:1 steps[0].budget limits nothing of a bun step, which asks no model: use timeout_ms",
+      "flow.toml:12:12 steps[1].budget.tokens limits nothing of a code-mode step, which asks no model: seconds does",
+      "flow.toml:12:37 steps[1].budget.usd limits nothing of a code-mode step, which asks no model: seconds does",
     ],
   ],
   [
@@ -292,144 +300,3 @@ test.each(["draft/2020-12/schema", "draft-07/schema#"])(
     expect(await faultsOf(manifest, { "flows/f/s.json": JSON.stringify(schema) })).toEqual([]);
   },
 );
-
-test("a file that a symbolic link brings in from outside, or that the digest leaves out, is refused", async () => {
-  const workspace = await workspaceWith({
-    "outside.ts": "",
-    "flows/f/.hidden/s.ts": "",
-    "flows/f/flow.toml": `${HEAD}[[steps]]
-name = "a"
-runner = "bun"
-script = "a.ts"
-[[steps]]
-name = "b"
-runner = "bun"
-script = ".hidden/s.ts"
-[[steps]]
-name = "c"
-runner = "bun"
-script = "c.ts"
-`,
-  });
-  await symlink(join(workspace, "outside.ts"), join(workspace, "flows/f/a.ts"));
-  await symlink(".hidden/s.ts", join(workspace, "flows/f/c.ts"));
-  const { faults } = await loadCatalog(workspace);
-  expect(faults.map((fault) => describeFault(fault, workspace))).toEqual([
-    "flows/f/flow.toml:6:1 steps[0].script leads out of the package through a symbolic link: a.ts",
-    "flows/f/flow.toml:10:1 steps[1].script must not lie in .hidden: the digest of a package leaves it out",
-    "flows/f/flow.toml:14:1 steps[2].script must not lie in .hidden: the digest of a package leaves it out",
-  ]);
-});
-
-test("a full manifest is loaded with every value, its defaults and its config as JSON", async () => {
-  const workspace = await workspaceWith({
-    "flows/f/flow.toml": `name = "f"
-version = 1.5
-description = "all of it"
-[config]
-since = 1979-05-27
-list = [1, "two", { three = 3 }]
-[guidance]
-skills = ["release"]
-[[steps]]
-name = "code"
-runner = "code-mode"
-script = "exec/s.js"
-timeout_ms = 1
-silence_ms = 2
-queue_ms = 3
-cwd = "../.."
-project = "{{payload.project?}}"
-workdir = "{{payload.workdir?}}"
-pool = "builders"
-labels = ["linux", "os:debian"]
-priority = -1
-[steps.trigger]
-type = "t"
-schema = "schemas/t.json"
-[steps.concurrency]
-key = "{{payload.repo}}"
-[steps.retry]
-attempts = 2
-on = ["failed"]
-backoff_ms = 0
-[[steps]]
-name = "prompt"
-runner = "codex"
-script = "exec/prompt.md"
-`,
-    "flows/f/exec/s.js": "",
-    "flows/f/exec/prompt.md": "",
-    "flows/f/schemas/t.json": "true",
-  });
-  const { packages, faults } = await loadCatalog(workspace);
-  expect(faults).toEqual([]);
-  expect(packages).toMatchObject([
-    {
-      root: join(workspace, "flows/f"),
-      manifestPath: join(workspace, "flows/f/flow.toml"),
-      config: { since: "1979-05-27", list: [1, "two", { three: 3 }] },
-      schemas: { code: { file: join(workspace, "flows/f/schemas/t.json"), schema: true } },
-      flow: {
-        name: "f",
-        version: 1.5,
-        description: "all of it",
-        steps: [
-          {
-            name: "code",
-            runner: "code-mode",
-            script: "exec/s.js",
-            timeoutMs: 1,
-            silenceMs: 2,
-            queueMs: 3,
-            cwd: "../..",
-            project: "{{payload.project?}}",
-            workdir: "{{payload.workdir?}}",
-            pool: "builders",
-            labels: ["linux", "os:debian"],
-            priority: -1,
-            trigger: { type: "t", schema: "schemas/t.json" },
-            concurrency: { key: "{{payload.repo}}", limit: 1 },
-            retry: { attempts: 2, on: ["failed"], backoffMs: 0 },
-          },
-          { name: "prompt", runner: "codex", pool: "default", labels: [], retry: { attempts: 1 } },
-        ],
-      },
-    },
-  ]);
-});
-
-test("a broken package costs itself and no other", async () => {
-  const workspace = await workspaceWith({
-    "flows/a/flow.toml": "name =",
-    "flows/b/flow.toml": `name = "b"\nversion = 1\n${STEP}`,
-    "flows/b/exec/s.ts": "",
-  });
-  await writeFiles(workspace, { "flows/c/flow.toml/not-a-file": "" });
-  const { packages, faults } = await loadCatalog(workspace);
-  expect(packages.map(({ flow }) => flow.name)).toEqual(["b"]);
-  expect(faults.map((fault) => describeFault(fault, workspace))).toEqual([
-    "flows/a/flow.toml:1:7 Invalid TOML document: invalid value",
-    "flows/c/flow.toml:1:1 must be a regular file",
-  ]);
-});
-
-test.each([
-  ["", undefined],
-  ['workspace = "shared"\n', undefined],
-  ['workspace = "worktree"\n', { ref: "HEAD" }],
-  ["[steps.workspace]\n", { ref: "HEAD" }],
-  ['[steps.workspace]\nmode = "worktree"\nref = "v1"\n', { ref: "v1" }],
-  [
-    '[steps.workspace]\nrepo = "{{payload.repo}}"\nref = "{{payload.sha}}"\n',
-    { repo: "{{payload.repo}}", ref: "{{payload.sha}}" },
-  ],
-])("a step's workspace %j is understood", async (toml, worktree) => {
-  const workspace = await workspaceWith({
-    "flows/f/flow.toml": `${HEAD}${STEP}${toml}`,
-    "flows/f/exec/s.ts": "",
-  });
-  const { packages, faults } = await loadCatalog(workspace);
-  expect(faults).toEqual([]);
-  expect(packages[0]?.flow.steps[0]?.worktree).toEqual(worktree);
-});

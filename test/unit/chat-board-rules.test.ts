@@ -1,7 +1,7 @@
 /** Which runs are shown where, how often a card moves, and when a run is forgotten: as tables. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { NOBODY_ID } from "../../contract/chat/place.ts";
+import { NOBODY_ID, type ChatPlace } from "../../contract/chat/place.ts";
 import type { RunNotice } from "../../durable-objects/chat-outbox/calls.ts";
 import type { Showing, ShownRun } from "../../durable-objects/chat-outbox/board/rows.ts";
 import {
@@ -52,6 +52,18 @@ describe("a run is shown", () => {
     };
     expect(placesOf({ ...NOTICE, origin }, "discord", new Map())).toEqual([
       { place: "discord:100", via: "origin", thread: true },
+    ]);
+  });
+
+  test("in a thread of its own when it was asked for with one, where there can be one", () => {
+    const plain = new Map([["discord:100", followsOf({ flows: [], threads: false })]]);
+    const asked = (place: ChatPlace, platform: ChatPlace["platform"]) =>
+      placesOf({ ...NOTICE, origin: { place, user: ADA, ownThread: true } }, platform, plain);
+    expect(asked({ platform: "discord", channel: "100" }, "discord")).toMatchObject([{ thread: true }]);
+    expect(asked({ platform: "telegram", channel: "-5" }, "telegram")).toMatchObject([{ thread: true }]);
+    expect(asked({ platform: "telegram", channel: "5" }, "telegram")).toMatchObject([{ thread: false }]);
+    expect(asked({ platform: "telegram", channel: "-5", thread: "9" }, "telegram")).toMatchObject([
+      { place: "telegram:-5:9", thread: false },
     ]);
   });
 

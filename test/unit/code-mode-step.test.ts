@@ -97,6 +97,48 @@ text("last"); result({ status: "completed" });`),
   });
 });
 
+describe("a budget of seconds", () => {
+  const LONG = "text('begun'); await tools.exec_command({ cmd: 'sleep 60', yield_time_ms: 30000 });";
+
+  test("interrupts the script, ends its commands and asks for somebody, who cannot have it go on", async () => {
+    const life = await runCodexStep(
+      await boxWithoutLogin(),
+      code(LONG, { request: { budget: { seconds: 1 } } }),
+    );
+    expect(life.end).toMatchObject({ tree: { empty: true } });
+    expect(outcome(life)).toMatchObject({ status: "completed", result: { status: "needs_intervention" } });
+    expect(life.results).toMatchObject([
+      {
+        status: "needs_intervention",
+        message: expect.stringContaining("its budget of 1 seconds is used up") as string,
+        artifacts: { budget: { limits: { seconds: 1 }, exceeded: "seconds" } },
+      },
+    ]);
+    // Without a thread, nothing can continue it.
+    expect(life.results[0]?.artifacts).not.toHaveProperty("threadId");
+    expect(life.items.filter(({ type }) => type === "warning")).toMatchObject([]);
+  });
+
+  test("counts as it stands now, not as it stood when the script began", async () => {
+    const life = await startCodexStep(
+      await boxWithoutLogin(),
+      code(LONG, { request: { budget: { seconds: 600 } } }),
+    );
+    await life.until(() => life.items.some(({ type }) => type === "command"));
+    life.watchers.raise({ seconds: 0.001 });
+    await life.step.ended;
+    expect(life.results).toMatchObject([{ artifacts: { budget: { limits: { seconds: 0.001 } } } }]);
+  });
+
+  test("says nothing of tokens and dollars, which a script never uses", async () => {
+    const life = await runCodexStep(
+      await boxWithoutLogin(),
+      code("result({ status: 'completed' })", { request: { budget: { tokens: 1, usd: 0.000001 } } }),
+    );
+    expect(life.results).toMatchObject([{ status: "completed" }]);
+  });
+});
+
 describe("a script fails, and says why, when it", () => {
   test("throws, whatever it has printed before", async () => {
     const life = await runCodexStep(

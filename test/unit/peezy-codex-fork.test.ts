@@ -1,14 +1,23 @@
 /** The script of peezy-codex-fork over the real Codex, and which events start it. The whole story: test/e2e. */
-import { cp, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadCatalog } from "../../catalog/load.ts";
 import { schemaCompiler } from "../../catalog/trigger-schema.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
-import { codexBox, runCodexStep } from "../support/codex-step-life.ts";
+import {
+  codexBox,
+  runCodexStep,
+  startCodexStep,
+  type CodexLife,
+  type CodexStepOptions,
+} from "../support/codex-step-life.ts";
 import { folder } from "../support/codex.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { cloneAt, commit, git } from "../support/git-repositories.ts";
+import { processesOfRun, processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
 
 const FLOWS = join(import.meta.dirname, "../../flows");
 const CONFIG = {
@@ -20,6 +29,7 @@ const CONFIG = {
 
 interface Fork {
   clone: string;
+  begin(tag: string): Promise<CodexLife>;
   run(tag: string, config?: Record<string, unknown>): Promise<FlowResult | undefined>;
 }
 
@@ -40,17 +50,20 @@ async function fork(): Promise<Fork> {
   }
   const at = await codexBox([], { allowDangerFullAccess: true, config: { model_provider: "openai" } });
   const template = await readFile(join(FLOWS, "peezy-codex-fork/exec/rebase.js"), "utf8");
+  const step = (tag: string, config: Record<string, unknown> = {}): CodexStepOptions => ({
+    runner: "code-mode",
+    template,
+    payload: { tag },
+    variables: { PEEZY_CODEX_REPO: clone, HOME: at.cwd },
+    request: { flow: { name: "fork", version: 1, root: at.cwd, config: { ...CONFIG, ...config } } },
+  });
   return {
     clone,
-    run: async (tag, config = {}) => {
-      const { results } = await runCodexStep(at, {
-        runner: "code-mode",
-        template,
-        payload: { tag },
-        variables: { PEEZY_CODEX_REPO: clone, HOME: at.cwd },
-        request: { flow: { name: "fork", version: 1, root: at.cwd, config: { ...CONFIG, ...config } } },
-      });
-      return results.at(-1);
+    begin: (tag) => startCodexStep(at, step(tag)),
+    run: async (tag, config) => {
+      const life = await runCodexStep(at, step(tag, config));
+      expect(life.end.error).toBeUndefined();
+      return life.results.at(-1);
     },
   };
 }
@@ -62,6 +75,66 @@ test("a rebase that is to be kept waits in the checkout, and blocks the next run
   expect(stopped).toMatchObject({ status: "needs_intervention", artifacts: { conflict } });
   expect(await git(clone, "diff", "--name-only", "--diff-filter=U")).toBe("core.rs");
   expect(await run("rust-v1.0.0")).toMatchObject({ status: "blocked", artifacts: { conflict } });
+});
+
+/** From now on each commit of a rebase takes for ever, and says that it has begun. Returns what ends that. */
+async function slowDown(clone: string): Promise<{ begun: Promise<true>; end: () => Promise<void> }> {
+  const hook = join(clone, ".git", "hooks", "post-commit");
+  const begun = join(clone, ".git", "begun");
+  await writeFile(hook, `#!/bin/sh\ntouch '${begun}'; sleep 600\n`, { mode: 0o755 });
+  return {
+    begun: until(() => (existsSync(begun) ? true : undefined)),
+    end: () => rm(hook),
+  };
+}
+
+/** What a run must leave as it found it. */
+const checkoutOf = async (clone: string): Promise<string> =>
+  [
+    await git(clone, "status", "--porcelain", "--branch"),
+    await git(clone, "rev-parse", "HEAD", "patches"),
+    await git(clone, "status").then((said) => (said.includes("rebas") ? "a rebase" : "no rebase")),
+  ].join("\n");
+
+test("canceled in the middle of a rebase it leaves the checkout as it was, and the next run is not blocked", async () => {
+  const { clone, begin, run } = await fork();
+  await git(clone, "checkout", "--quiet", "main");
+  const found = await checkoutOf(clone);
+  const slow = await slowDown(clone);
+  const life = await begin("rust-v1.0.0");
+  await slow.begun;
+  expect(await checkoutOf(clone)).toContain("a rebase");
+  life.step.cancel("canceled");
+  expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true } });
+  await slow.end();
+  expect(await checkoutOf(clone)).toBe(found);
+  expect(await run("rust-v1.0.0")).toMatchObject({ status: "changed" });
+});
+
+test("what a box without power leaves of a rebase is cleared by the next run; somebody's own rebase is not", async () => {
+  const { clone, begin, run } = await fork();
+  const found = await checkoutOf(clone);
+  const slow = await slowDown(clone);
+  const life = await begin("rust-v1.0.0");
+  await slow.begun;
+  const own = processesOfRun(life.runId);
+  for (const guard of processesWith("cmdline", "codex-flow-rebase"))
+    if (own.includes(guard)) process.kill(Number(guard), "SIGKILL");
+  life.step.cancel("canceled");
+  await life.step.ended;
+  await slow.end();
+  expect(await checkoutOf(clone)).toContain("a rebase");
+  expect(await run("rust-v9.9.9")).toMatchObject({ status: "failed" });
+  expect(await checkoutOf(clone)).toBe(found);
+
+  await git(clone, "fetch", "--quiet", "--tags", "upstream");
+  await git(clone, "rebase", "rust-v2.0.0").catch(() => undefined);
+  const theirs = await checkoutOf(clone);
+  expect(theirs).toContain("a rebase");
+  // Also where a run before it has left its mark behind.
+  await writeFile(join(clone, ".git", "codex-flow-rebase"), `main\n${"0".repeat(40)}\n${"1".repeat(40)}\n`);
+  expect(await run("rust-v1.0.0")).toMatchObject({ status: "blocked" });
+  expect(await checkoutOf(clone)).toBe(theirs);
 });
 
 test("the patch branch itself may be checked out: it moves, and a check that fails leaves it where it was", async () => {

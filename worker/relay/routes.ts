@@ -50,12 +50,12 @@ async function begin(
       type: RELAY_EVENT_TYPE,
       source: RELAY_SOURCE,
       receivedAt: new Date().toISOString(),
-      payload: { mode, agent, title, workdir, ...(thread === true ? { thread } : {}) },
+      payload: { mode, agent, title, workdir },
     },
     {
       lineage: { rootId: `relay:${id}`, depth: 0 },
       origin: "event",
-      chat: { place, user: { id: NOBODY_ID, name: by } },
+      chat: { place, user: { id: NOBODY_ID, name: by }, ...(thread === true ? { ownThread: true } : {}) },
       matches: [sessionStep(request)],
     },
   );

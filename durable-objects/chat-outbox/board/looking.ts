@@ -7,10 +7,10 @@ import type { Env } from "../../../worker/env.ts";
 import type { RunGlance } from "../../flow-event/calls.ts";
 import type { ItemPage } from "./plan.ts";
 
-/** Text of an agent's items that is read with one look; of more, the next look is soon. */
+/** Output that is read with one look; of more, the next look is soon. */
 const PAGE_MAX_BYTES = 64 * 1024;
 /** Kinds of steps whose output has items. */
-const AGENTS: readonly string[] = ["codex", "code-mode"];
+const AGENTS: readonly string[] = ["codex", "code-mode", "relay"];
 
 export interface Looked {
   /** Undefined: the run is not stored (any more). */
@@ -40,8 +40,7 @@ export async function lookAt(env: Env, { runId, outbox, after, outputRead }: Loo
     return { glance };
   const page = await event.output(parsed.n, after, PAGE_MAX_BYTES);
   if (page === undefined) return { glance };
-  const chars = page.output.reduce((sum, { text }) => sum + text.length, 0);
-  return { glance, page: { after, chunks: page.output, more: chars >= PAGE_MAX_BYTES } };
+  return { glance, page: { after, chunks: page.output, more: page.more } };
 }
 
 /** Why a run waits is known where it waits: its pool. A pool that does not answer keeps no card from being drawn. */

@@ -80,7 +80,7 @@ export function placesOf(
       places.set(channel, { place: channel, via: "follows", thread: hasThreads(followed.place, followed) });
   const { origin } = notice;
   if (origin !== undefined && origin.place.platform === platform) {
-    const asked = placeIn(origin.place, follows);
+    const asked = placeIn(origin.place, follows, origin.ownThread);
     places.set(asked.place, {
       ...asked,
       via: "origin",
@@ -90,12 +90,14 @@ export function placesOf(
   return [...places.values()];
 }
 
-/** A run in a place: in a channel with a thread of its own if the channel wants that, in a thread as it is. */
+/** A run in a place: in a channel with a thread of its own if it or the channel wants that, in a thread as it is. */
 export function placeIn(
   place: ChatPlace,
   follows: ReadonlyMap<string, ChannelFollows>,
+  ownThread = false,
 ): Pick<NewShowing, "place" | "thread"> {
-  const view = follows.get(placeKey(channelOf(place))) ?? defaultView(place);
+  const usual = follows.get(placeKey(channelOf(place))) ?? defaultView(place);
+  const view = ownThread ? { ...usual, threads: true } : usual;
   return { place: placeKey(place), thread: place.thread === undefined && hasThreads(place, view) };
 }
 

@@ -9,10 +9,39 @@ approval_policy: never
  *
  * The configuration and the box's environment say where; the event says only which release. The checkout is left as it was
  * found, but for the patch branch when all went well, and but for a rebase that was to be kept (on_conflict = "keep").
+ *
+ * That holds for a run that is canceled, too: a guard beside it brings the checkout back when its processes are ended. What
+ * even that one leaves (the box lost its power) is cleared by the next run, which knows it by a mark in the checkout's .git.
+ * A rebase that was there before is never touched.
  */
 const FILES_MAX = 50;
 const HUNKS_MAX_CHARS = 4_000;
 const OUTPUT_MAX_CHARS = 8_000;
+/** In the checkout's .git while a run works in it: what was checked out, the branch's commit, the tag's. */
+const MARK = "codex-flow-rebase";
+/** For the shell, in the checkout: brings it back to what the mark says, unless somebody has begun something else there. */
+const UNDO = `undo() {
+  mark=$(git rev-parse --git-path ${MARK}) && [ -e "$mark" ] || return 0
+  { read -r found; read -r before; read -r base; } < "$mark"
+  for lock in index HEAD; do
+    file=$(git rev-parse --git-path $lock.lock)
+    if [ "$file" -nt "$mark" ]; then rm "$file"; fi
+  done
+  state=$(git rev-parse --git-path rebase-merge)
+  if [ -d "$state" ]; then
+    if [ ! -s "$state/onto" ] || [ "$(cat "$state/onto")" = "$base" ]; then
+      git rebase --abort || git rebase --quit
+      git checkout --quiet --force "$found" || return 1
+    fi
+  elif ! git symbolic-ref --quiet HEAD > /dev/null && git merge-base --is-ancestor "$base" HEAD; then
+    git checkout --quiet --force "$found" || return 1
+  fi
+  rm "$mark"
+}`;
+/** Outlives the command that is killed, and is ended after it: with the time that what cleans up after itself is given. */
+const GUARD = `${UNDO}
+trap 'undo; exit' TERM INT HUP
+while [ -e "$(git rev-parse --git-path ${MARK})" ]; do sleep 1 & wait $!; done`;
 /** Of one look at a command; it may take as long as the step may. */
 const LOOK_MS = 30_000;
 
@@ -27,6 +56,7 @@ const upstream = wanted("upstream_remote");
 const push = config.push === true || (await variable("CODEX_FLOW_PUSH")) === "1";
 Object.assign(about, { repo: root, branch });
 
+await must(`${UNDO}\nundo`, "what a run before has left cannot be cleared");
 if (await isRebasing())
   end("blocked", `a rebase is in progress in ${root}: finish it or git rebase --abort`, {
     conflict: await conflict(),
@@ -59,6 +89,7 @@ if (stands && (!push || (await pushed(candidate)) === before))
 /** What is checked out, to be checked out again: a branch, or a commit. */
 const found = (await ask("git symbolic-ref --quiet --short HEAD")) || (await ask("git rev-parse HEAD"));
 text(`${branch} ${before} is rebased onto ${tag} ${base}`);
+await enter();
 // Beside the branch: whatever ends this run, the branch is the old one or one that has passed all checks.
 const rebase = await run(rebaseOf(before));
 if (!rebase.ok) await stopped(rebase);
@@ -92,9 +123,25 @@ function rebaseOf(what) {
   return `git -c rebase.autoStash=false rebase ${q(base)} ${q(what)}`;
 }
 
+/** From here on the checkout is to be brought back, whatever happens. */
+async function enter() {
+  await must(
+    `printf '%s\\n' ${q(found)} ${q(before)} ${q(base)} > "$(git rev-parse --git-path ${MARK})"`,
+    "the checkout's .git cannot be written",
+  );
+  // Without setsid (not on Linux) there is none, and the next run does its work.
+  await run(`setsid sh -c ${q(GUARD)} > /dev/null 2>&1 < /dev/null & :`);
+}
+
 /** Checks out what was found. The checkout was clean: what checks have changed in it is nobody's. */
 async function leave() {
   await must(`git checkout --quiet --force ${q(found)}`, "the checkout cannot be brought back");
+  await unmark();
+}
+
+/** What is in the checkout now is to stay. */
+async function unmark() {
+  await run(`rm "$(git rev-parse --git-path ${MARK})"`);
 }
 
 /** The rebase did not go through. */
@@ -115,7 +162,9 @@ async function stopped({ output }) {
       what,
     );
   // Once more, of the branch itself: whoever goes on with it ends with the branch rebased.
+  await enter();
   await run(rebaseOf(branch));
+  await unmark();
   end(
     "needs_intervention",
     `${where}. The rebase waits in ${root}: resolve it, then git rebase --continue`,

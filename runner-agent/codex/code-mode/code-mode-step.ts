@@ -7,8 +7,10 @@
  *     script the same time to go as any step (invariant 9).
  * M2. A script that throws has failed, whatever it printed, as a process that exits with another code than 0.
  * M3. The thread is a new one each time: a script begins at its beginning.
+ * M4. Of a budget only the seconds are counted: nothing else is used. What interrupts a script leaves no thread to go on in.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { Budget } from "../../../contract/budget.ts";
 import { Countdown } from "../../steps/clocks.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
@@ -16,6 +18,8 @@ import type { StepStarter } from "../../steps/step.ts";
 import { StepOutput } from "../../steps/step-output.ts";
 import type { CodexHost } from "../codex-host.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { BudgetMeter } from "../step/budget-meter.ts";
+import { BudgetWatch } from "../step/budget-watch.ts";
 import { StepLife, type StepWork } from "../step/step-life.ts";
 import { StepPlanError } from "../step/step-plan.ts";
 import { turnFailed, turnInterrupted, type Stop } from "../step/step-stop.ts";
@@ -44,11 +48,18 @@ export function codeModeStarter(host: CodexHost): StepStarter {
   };
 }
 
+/** M4 */
+function secondsOf(budget: Budget | undefined): Budget {
+  return budget?.seconds === undefined ? {} : { seconds: budget.seconds };
+}
+
 class ScriptWork implements StepWork {
   readonly #life: StepLife;
   readonly #plan: ScriptPlan;
   readonly #output: StepOutput;
   readonly #grace: Countdown;
+  readonly #meter: BudgetMeter;
+  readonly #budget: BudgetWatch;
   #provider: ScriptProvider | undefined;
   /** What the script prints stands in the items already. */
   #native = false;
@@ -60,6 +71,19 @@ class ScriptWork implements StepWork {
     this.#plan = plan;
     this.#grace = new Countdown(life.clocks.resultGraceMs, () => {
       life.halt("reaped");
+    });
+    this.#meter = new BudgetMeter({
+      limits: secondsOf(life.request.budget),
+      before: undefined,
+      price: undefined,
+    });
+    this.#budget = new BudgetWatch(this.#meter, {
+      warn: (text) => {
+        life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      },
+      spent: () => {
+        void life.session?.interrupt();
+      },
     });
     this.#output = new StepOutput(life.redactor, {
       output: (stream, text) => {
@@ -77,8 +101,11 @@ class ScriptWork implements StepWork {
   }
 
   async work(lease: ServerLease): Promise<Stop> {
-    const { host } = this.#life;
+    const { host, request } = this.#life;
     const { sandbox } = this.#plan.settings;
+    request.conversation?.onBudget((budget) => {
+      this.#budget.raise(secondsOf(budget));
+    });
     const [native] = await Promise.all([
       executesScripts(lease.server),
       host.fit(lease.server, { sandbox, model: false }),
@@ -145,11 +172,28 @@ class ScriptWork implements StepWork {
   async #outcome(turn: () => Promise<TurnOutcome>): Promise<Stop> {
     const before = this.#life.stop;
     if (before !== undefined) return before;
-    const outcome = await turn();
+    this.#budget.turnStarted();
+    const outcome = await turn().finally(() => {
+      this.#budget.turnEnded();
+    });
     const after = this.#life.stop;
     if (after !== undefined) return after;
     if (outcome.kind === "failed") return turnFailed(outcome);
-    return outcome.kind === "interrupted" ? turnInterrupted() : { reason: "exited" };
+    if (outcome.kind !== "interrupted") return { reason: "exited" };
+    return this.#meter.state.exceeded === undefined ? turnInterrupted() : this.#overBudget();
+  }
+
+  /** A script that has told its result by then has done what it was to do. */
+  #overBudget(): Stop {
+    if (this.#grace.running && this.#invalid === undefined) return { reason: "reaped" };
+    const { limits, state } = this.#meter;
+    this.#life.items.flush();
+    this.#life.events.result({
+      status: "needs_intervention",
+      message: `the script was interrupted: its budget of ${limits.seconds ?? 0} seconds is used up. Replayed, it begins at its beginning: raise seconds in its flow.toml first`,
+      artifacts: { budget: { limits, used: { seconds: state.used.seconds }, exceeded: "seconds" } },
+    });
+    return { reason: "reaped" };
   }
 
   #told({ texts, error }: CellReport): void {
