@@ -32,8 +32,10 @@ export function blocksOf(lines: readonly string[]): Block[] {
   const close = (): void => {
     if (open === undefined) return;
     const { language, lines: inside } = open;
-    blocks.push({ kind: "code", text: inside.join("\n"), ...(language === "" ? {} : { language }) });
     open = undefined;
+    const text = inside.join("\n");
+    // Agents leave fences empty, and Telegram takes no message that shows nothing.
+    if (text.trim() !== "") blocks.push({ kind: "code", text, ...(language === "" ? {} : { language }) });
   };
   for (const line of lines.flatMap((text) => text.split(/\r?\n/))) {
     const [, fence, language = ""] = FENCE.exec(line) ?? [];

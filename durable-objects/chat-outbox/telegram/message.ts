@@ -70,8 +70,8 @@ export function drawTelegram(message: ChatMessage): { body: TelegramBody } {
   const keyboard = keyboardOf(message);
   return {
     body: {
-      // An empty text is refused.
-      text: text.trim() === "" ? ELLIPSIS : text,
+      // A text that shows nothing is refused.
+      text: text.replaceAll(/<[^>]*>/g, "").trim() === "" ? ELLIPSIS : text,
       parse_mode: "HTML",
       link_preview_options: { is_disabled: true },
       ...(message.silent === true ? { disable_notification: true } : {}),
