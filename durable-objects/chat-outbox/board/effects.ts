@@ -24,6 +24,12 @@ export const keyOfApproval = (runId: string, place: string, approval: string): s
 export const keyOfItems = (runId: string, place: string, cursor: string, index: number): string =>
   `items|${runId}|${place}|${cursor}|${index}`;
 
+/** The run whose card or approval a row of the delivery holds: what is said again as long as the run is not over. */
+export function runRewritten(rowKey: string): string | undefined {
+  const [kind = "", runId] = rowKey.split("|");
+  return /:(card|approval)$/.test(kind) ? runId : undefined;
+}
+
 /** The run whose thread an anchor names. */
 export function runOfAnchor(anchor: string): string | undefined {
   const [kind, runId] = anchor.split("|");

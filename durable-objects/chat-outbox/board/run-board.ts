@@ -22,7 +22,7 @@ import { within } from "../../kit/deadline.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
-import { anchorOfThread, runOfAnchor } from "./effects.ts";
+import { anchorOfThread, runOfAnchor, runRewritten } from "./effects.ts";
 import { perform } from "./perform.ts";
 import { ListenedThreads } from "./listened-threads.ts";
 import { Listener } from "./listener.ts";
@@ -168,6 +168,11 @@ export class RunBoard implements Board {
       if (underWay.size === 0) return;
       await Promise.race(underWay);
     }
+  }
+
+  needs(rowKey: string): boolean {
+    const runId = runRewritten(rowKey);
+    return runId !== undefined && this.#active.get(runId) !== undefined;
   }
 
   status(): Pick<ChatOutboxStatus, "shownRuns" | "polling"> {

@@ -22,7 +22,7 @@ import {
 import type { Job, Lane, Outcome, Platform, PlatformAnswer, PlatformRequest } from "./platform.ts";
 import type { MessageRow, ThreadRow } from "./records.ts";
 import type { DeliveryRows } from "./rows.ts";
-import { logAbout, Settlement } from "./settlement.ts";
+import { afterLostChannel, logAbout, Settlement } from "./settlement.ts";
 import { deliveryStatus, type DeliveryStatus } from "./status.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
@@ -57,6 +57,8 @@ export interface SenderOptions {
   /** Of the bot's token. */
   fingerprint: string;
   now: () => number;
+  /** Whether somebody will come back to what this key was posted or drawn by. Absent: nobody. */
+  isNeeded?: (key: string) => boolean;
 }
 
 export class Sender {
@@ -73,13 +75,13 @@ export class Sender {
   readonly #held = new Map<string, number>();
   #draining: Promise<number | undefined> | undefined;
   #woken: (() => void) | undefined;
-  #prunedAt: number;
+  readonly #isNeeded: (key: string) => boolean;
 
-  constructor({ rows, platform, fingerprint, now }: SenderOptions) {
+  constructor({ rows, platform, fingerprint, now, isNeeded = () => false }: SenderOptions) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
-    this.#prunedAt = now();
+    this.#isNeeded = isNeeded;
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
     const whereabouts = this.#whereabouts;
@@ -115,6 +117,11 @@ export class Sender {
   get pending(): boolean {
     const { pending, threads } = this.#whereabouts.refresh();
     return pending.size > 0 || threads.size > 0;
+  }
+
+  /** Messages that wait to be sent. */
+  get waiting(): number {
+    return this.#whereabouts.refresh().pending.size;
   }
 
   status(): DeliveryStatus {
@@ -248,9 +255,9 @@ export class Sender {
     const lane = this.#platform.lane(job);
     const parked = this.#governor.parked(lane.major);
     if (parked?.gone === true && parked.until > now) {
-      logAbout("a message was dropped: its channel is gone", row, parked.code);
-      this.#rows.putMessage(done(row));
-      return undefined;
+      const after = afterLostChannel(row, lane.major, parked.code);
+      this.#rows.putMessage(after);
+      return after.pending ? this.#candidateOf(after, now) : undefined;
     }
     return {
       row,
@@ -367,9 +374,8 @@ export class Sender {
   }
 
   #prune(now: number): void {
-    if (now - this.#prunedAt < PRUNE_EVERY_MS) return;
-    this.#prunedAt = now;
-    this.#rows.prune(now);
+    if (now - this.#rows.prunedAt < PRUNE_EVERY_MS) return;
+    this.#rows.prune(now, this.#isNeeded);
     this.#governor.prune(now);
     for (const [key, until] of this.#held) if (until <= now) this.#held.delete(key);
   }

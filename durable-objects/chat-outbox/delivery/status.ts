@@ -49,7 +49,7 @@ export function deliveryStatus({
         at,
         waiting: byChannel.get(channel) ?? 0,
       })),
-      ...rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
+      ...rows.refused(now).map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
     ],
   };
 }
