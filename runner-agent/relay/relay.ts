@@ -124,8 +124,8 @@ export async function relaySession(
         }),
       startStep: (request, events, clocks) => {
         const heard = (said: FlowResult): void => {
-          result = said;
-          events.result(said);
+          result = { ...said, artifacts: { ...said.artifacts, delivery: { ...attempt.delivery, outages } } };
+          events.result(result);
         };
         const step = start(request, { ...events, result: heard }, clocks);
         void step.ended.then(ended.resolve);
@@ -155,6 +155,7 @@ export async function relaySession(
       runId,
       handedOver: fate !== undefined,
       outages,
+      ...attempt.delivery,
     });
     return {
       runId,

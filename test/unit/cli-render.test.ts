@@ -368,6 +368,9 @@ describe("runners and status", () => {
     const quiet = {
       waiting: { final: 0, event: 0, state: 0 },
       sent: 3,
+      edited: 4,
+      retried: 0,
+      refused: 0,
       limited: 0,
       parked: [],
       shownRuns: 2,

@@ -61,7 +61,7 @@ function perform(
     case "replay":
       return replay(env, asker, { runId });
     case "diff":
-      return diff(env, runId);
+      return diff(env, asker, runId);
     case "budget":
       return budgetForm(runId);
     case "approve":
@@ -71,7 +71,7 @@ function perform(
     case "deny":
       return decide(env, asker, { runId, approval, decision: "decline" });
     case "details":
-      return approvalDetails(env, runId, approval);
+      return approvalDetails(env, asker, runId, approval);
     case "confirm":
       return refused("out_of_date", "Press Approve again: this is its second step");
   }

@@ -10,13 +10,15 @@ import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import { notJson } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
 import { readBytes } from "../body.ts";
+import { withPublicUrl } from "../chat/public-url.ts";
 import { answerInteraction } from "../discord/router.ts";
 import { verifyInteraction } from "../discord/verify.ts";
 
 export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PATH, async (context) => {
   const bytes = await readBytes(context.req.raw, "the interaction", INTERACTION_MAX_BYTES);
   await verifyInteraction(context.req.raw.headers, bytes, context.env, Date.now());
-  return context.json(await answerInteraction(context.env, parsed(bytes), context.executionCtx));
+  const env = withPublicUrl(context.env, context.req.raw);
+  return context.json(await answerInteraction(env, parsed(bytes), context.executionCtx));
 });
 
 /** Signed by Discord, so its form is Discord's; it is looked at only as far as it would break the reader. */

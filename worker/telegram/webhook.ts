@@ -17,6 +17,7 @@ import { botId } from "../../durable-objects/chat-outbox/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { matchesAny, secretList } from "../auth/secrets.ts";
 import { parseJson, readBytes } from "../body.ts";
+import { withPublicUrl } from "../chat/public-url.ts";
 import { obey } from "./obey.ts";
 import { readUpdate } from "./update.ts";
 
@@ -26,7 +27,8 @@ const SECRET_HEADER = "x-telegram-bot-api-secret-token";
 export const telegramRoutes = new Hono<AppContext>().all(TELEGRAM_WEBHOOK_PATH, receive);
 
 async function receive(context: Context<AppContext>): Promise<Response> {
-  const { env, req } = context;
+  const { req } = context;
+  const env = withPublicUrl(context.env, req.raw);
   const id = await authenticatedBot(context);
   const bytes = await readBytes(req.raw, "the update", TELEGRAM_UPDATE_MAX_BYTES);
   const update = checkTelegramUpdate(parseJson(req.raw, bytes, (value) => ({ ok: true, value })));

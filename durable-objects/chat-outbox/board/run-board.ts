@@ -19,6 +19,7 @@ import { parseRunId } from "../../../contract/ids.ts";
 import { retentionMs } from "../../day-ledger/naming.ts";
 import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
 import { within } from "../../kit/deadline.ts";
+import { logLinkForCard } from "../log-link.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
@@ -297,7 +298,7 @@ export class RunBoard implements Board {
         lookAt(this.#options.env, {
           runId: run.runId,
           outbox: outboxName(this.#options.env, this.#options.platform) ?? "",
-          after: firstCursor(showings, (place) => this.#viewOf(place)),
+          after: firstCursor(showings, (place) => this.#viewOf(place), run.flow),
           outputRead: run.outputRead,
         }),
       );
@@ -314,6 +315,7 @@ export class RunBoard implements Board {
   #draw(active: Active, { glance, page }: Looked, again: boolean): void {
     const now = this.#options.now();
     const { run, showings, fresh } = active;
+    const { env } = this.#options;
     const plan = planLook({
       run,
       showings,
@@ -322,7 +324,7 @@ export class RunBoard implements Board {
       viewOf: (place) => this.#viewOf(place),
       due: this.#active.duePlaces(active, now),
       again,
-      publicUrl: this.#options.env.CODEX_FLOW_PUBLIC_URL,
+      logUrl: logLinkForCard(env, env.CODEX_FLOW_PUBLIC_URL ?? "", run.runId, now),
       now,
     });
     if (plan === undefined) {

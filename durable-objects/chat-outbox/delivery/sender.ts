@@ -24,6 +24,7 @@ import type { MessageRow, ThreadRow } from "./records.ts";
 import type { DeliveryRows } from "./rows.ts";
 import { afterLostChannel, logAbout, Settlement } from "./settlement.ts";
 import { deliveryStatus, type DeliveryStatus } from "./status.ts";
+import { Tally } from "./tally.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
 /** A platform that has not answered by then may have done it all the same. */
@@ -70,6 +71,7 @@ export class Sender {
   readonly #whereabouts: Whereabouts;
   readonly #settlement: Settlement;
   readonly #known: Known;
+  readonly #tally: Tally;
   readonly #hashes = new WeakMap<MessageRow, string>();
   /** Rows that wait for something that is theirs alone, epoch ms. */
   readonly #held = new Map<string, number>();
@@ -84,6 +86,7 @@ export class Sender {
     this.#isNeeded = isNeeded;
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
+    this.#tally = new Tally(rows);
     const whereabouts = this.#whereabouts;
     const doubts = new Doubts(rows, platform, whereabouts, now());
     this.#known = {
@@ -129,6 +132,7 @@ export class Sender {
       rows: this.#rows,
       governor: this.#governor,
       whereabouts: this.#whereabouts,
+      tally: this.#tally,
       platform: this.#platform.name,
       now: this.#now(),
     });
@@ -166,6 +170,7 @@ export class Sender {
       }
       const wait = due === undefined ? undefined : Math.max(due - this.#now(), SOON_MS);
       if (underWay.size === 0) {
+        this.#tally.store();
         this.#prune(now);
         if (due === undefined || wait === undefined) return undefined;
         if (wait > NAP_MAX_MS || now > until) return due;
@@ -313,6 +318,7 @@ export class Sender {
     this.#inFlight.delete(key);
     try {
       this.#governor.end(lane, answer, outcome, this.#now());
+      this.#tally.count(job, outcome);
       if (thread !== undefined) this.#settlement.thread(thread, job, lane, outcome, this.#now());
       else this.#settlement.message(key, job, lane, outcome, this.#now());
     } catch (error) {
