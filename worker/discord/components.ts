@@ -7,6 +7,7 @@ import type { Asked } from "../chat/access.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
 import type { DiscordAnswer } from "./answers.ts";
+import { besideCard } from "./cards.ts";
 import type { Invocation } from "./commands/command.ts";
 import { GRANT_CHOICE, grantChosen } from "./commands/deployment.ts";
 import { budgetForm, sayForm } from "./forms.ts";
@@ -32,7 +33,7 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
   if (action === undefined) return outOfDate("button");
   return {
     asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
-    act: (invocation) => perform(action, invocation),
+    act: async (invocation) => besideCard(interaction.message, await perform(action, invocation)),
   };
 }
 
