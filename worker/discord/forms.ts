@@ -1,4 +1,5 @@
 /** Forms (modals). What a form needs to know stands in its fields; its custom id says what it is, and of which run. */
+import type { APIMessage } from "discord-api-types/v10";
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
 import { beginningOf, shortened } from "../../contract/chat/short-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
@@ -68,6 +69,15 @@ export function payloadForm(which: "dispatch" | "dryRun", type: string): Form {
     { id: "type", label: "Type", most: 128, value: type },
     { id: "payload", label: "Payload", description: "JSON; empty for {}", long: true, required: false },
   ]);
+}
+
+/** What a message says, with the names and addresses of its attachments: a form has no other place for them. */
+export function promptOf(message: Pick<APIMessage, "content" | "attachments"> | undefined): string {
+  const { content = "", attachments = [] } = message ?? {};
+  if (attachments.length === 0) return content;
+  const lines = ["Attached:", ...attachments.map(({ filename, url }) => `${filename}: ${url}`)];
+  const below = beginningOf(`\n\n${lines.join("\n")}`, FIELD_MAX_CHARS / 2);
+  return shortened(content, FIELD_MAX_CHARS - below.length) + below;
 }
 
 export function askForm(given: {

@@ -16,7 +16,7 @@ import { DEFERRED, drawAnswer, drawChoices, PONG, type DiscordAnswer } from "./a
 import { choicesFor } from "./choices.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { outOfDate, pressOf, type Press } from "./components.ts";
-import { askForm } from "./forms.ts";
+import { askForm, promptOf } from "./forms.ts";
 import { askerOf, DIRECT_MESSAGES, Options, readCommand } from "./interaction.ts";
 import { submissionOf } from "./modals.ts";
 
@@ -85,7 +85,7 @@ async function pressed(env: Env, asker: Asker, interaction: Act): Promise<Press>
   if (interaction.type === INTERACTION.modal) return submissionOf(interaction);
   const { data } = interaction;
   if (data.type === MESSAGE_COMMAND && data.name === SEND_TO_CODEX) {
-    const text = data.resolved.messages[data.target_id]?.content;
+    const text = promptOf(data.resolved.messages[data.target_id]);
     return { asked: { scope: "run:start", act: SEND_TO_CODEX }, act: () => askForm({ prompt: text }) };
   }
   if (data.type !== SLASH_COMMAND) return outOfDate("command");
