@@ -129,6 +129,11 @@ export class Attempt {
     });
   }
 
+  /** This box runs it. Once, and only for one that is not handed over. */
+  take(): void {
+    this.#link.claim();
+  }
+
   get id(): string {
     return attemptId(this.runId, this.number);
   }

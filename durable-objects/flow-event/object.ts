@@ -58,6 +58,8 @@ import { eventView } from "./view.ts";
 
 /** How long after a commit the alarm tells again what may still be owed, should a crash cut the telling off. */
 const TELL_AGAIN_MS = 60_000;
+/** Who waits for a change has its answer before the telling of it takes the processor. */
+const ANSWER_FIRST_MS = 5;
 
 export class FlowEventObject extends DurableObject<Env> {
   readonly #storage: EventStorage;
@@ -79,7 +81,10 @@ export class FlowEventObject extends DurableObject<Env> {
       leaseThread: async (run, threadId) => env.POOLS.getByName(run.pool).leaseThread(threadId, run.id),
     });
     answerPings(ctx);
-    if (this.#storage.readEvent() === undefined) return;
+    if (this.#storage.readEvent() === undefined) {
+      this.#alarm.unused();
+      return;
+    }
     // A platform that lost the alarm would let the event sleep for ever: look at every construction.
     void ctx.blockConcurrencyWhile(async () => {
       if ((await this.#alarm.load()) === null) await this.#alarm.wakeBy(this.#nextDue(Date.now()));
@@ -350,7 +355,7 @@ export class FlowEventObject extends DurableObject<Env> {
   async #tickRuns(now: number): Promise<void> {
     const changes = this.#storage.readRuns().map((before) => {
       const run = tick(before, this.#runSockets.lastSeen(before), endOptions(now));
-      const effects = effectsOfState(run, now);
+      const effects = effectsOfState(this.#outbox.noted(run), now);
       if (effects.some((effect) => effect.kind === "project")) this.#outbox.listAgain();
       const sends = effects.some((effect) => effect.kind === "send" || effect.kind === "chain");
       this.#outbox.owe(effects);
@@ -361,7 +366,9 @@ export class FlowEventObject extends DurableObject<Env> {
     await this.#commit(changes.filter(({ before, run }) => run !== before));
   }
 
+  /** How the last run ended is told first: the list outlives the event. */
   #expired(stored: StoredEvent, now: number): boolean {
+    if (this.#outbox.pending) return false;
     const over = this.#storage.readRuns().every((run) => isTerminal(run.status));
     return retentionDue(stored.createdAt, retentionMs(this.env), now, over) <= now;
   }
@@ -382,8 +389,12 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = this.#storage.readRuns();
     const over = runs.every((run) => isTerminal(run.status));
     const dues = runs.flatMap((run) => nextDue(run, this.#runSockets.lastSeen(run), now) ?? []);
-    if (this.#outbox.pending) dues.push(now + TELL_AGAIN_MS);
-    return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
+    dues.push(
+      this.#outbox.pending
+        ? now + TELL_AGAIN_MS
+        : retentionDue(stored.createdAt, retentionMs(this.env), now, over),
+    );
+    return Math.min(...dues);
   }
 
   /** Writes records as one transaction, then tells everybody whom it concerns. */
@@ -410,14 +421,15 @@ export class FlowEventObject extends DurableObject<Env> {
       this.#tails.runChanged(this.#progressOf(run), run.n);
       this.#runSockets.changed(run, before);
     }
-    this.#waiters.wake();
+    const awaited = this.#waiters.wake();
     // In the same turn as the writes, so that it commits with them.
     await this.#alarm.wakeBy(this.#nextDue(now));
-    if (this.#outbox.pending) this.ctx.waitUntil(this.#tell());
+    if (this.#outbox.pending) this.ctx.waitUntil(this.#tell(awaited ? ANSWER_FIRST_MS : 0));
   }
 
   /** Tells everybody what is owed; what could not be told wakes this object again. */
-  async #tell(): Promise<void> {
+  async #tell(afterMs: number): Promise<void> {
+    if (afterMs > 0) await scheduler.wait(afterMs);
     const retryAfterMs = await this.#outbox.drain();
     if (retryAfterMs !== undefined) await this.#alarm.wakeBy(Date.now() + retryAfterMs);
     else if (!this.#outbox.pending) await this.#rest();

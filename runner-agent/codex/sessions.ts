@@ -23,6 +23,7 @@ interface Session {
 export class Sessions {
   readonly #file: string;
   readonly #sessions: Map<string, Session>;
+  #writing: NodeJS.Immediate | undefined;
 
   constructor(file: string) {
     this.#file = file;
@@ -36,7 +37,7 @@ export class Sessions {
   remember(keys: string[], threadId: string): void {
     for (const key of keys)
       this.#sessions.set(key, { ...this.#sessions.get(key), threadId, usedAt: Date.now() });
-    this.#write();
+    this.#changed();
   }
 
   /** What a run has used of its budget so far, in all its attempts; of one whose thread is known. */
@@ -54,7 +55,15 @@ export class Sessions {
 
   forget(keys: string[]): void {
     const known = keys.filter((key) => this.#sessions.delete(key));
-    if (known.length > 0) this.#write();
+    if (known.length > 0) this.#changed();
+  }
+
+  /** Once for all that changes in one turn of the event loop, and behind what Codex is asked for in it. */
+  #changed(): void {
+    this.#writing ??= setImmediate(() => {
+      this.#writing = undefined;
+      this.#write();
+    });
   }
 
   #write(): void {

@@ -1,9 +1,10 @@
 /**
  * One attempt, from its claim to the acknowledged end: the run socket, and the sending of what the journal holds.
  *
- *   claiming ──claimed──▶ live ──end acknowledged──▶ done
- *      │                   ├──lease lost──▶ late: the step is stopped, the rest is handed over as evidence
- *      └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
+ *   opening ──claim()──▶ claiming ──claimed──▶ live ──end acknowledged──▶ done
+ *                           │                   ├──lease lost──▶ late: the step is stopped, the rest is handed over
+ *                           │                   │                as evidence
+ *                           └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
  *
  * It never decides anything about the run; it sends what the journal says, from behind the last acknowledged number,
  * on every connection anew (invariant 8).
@@ -60,6 +61,8 @@ export class RunLink {
   #bytesInFlight: { seq: number; bytes: number }[] = [];
   #waitingBytes = 0;
   #followed = false;
+  /** Somebody has decided to run the attempt. */
+  #mayClaim = false;
   #timer: NodeJS.Timeout | undefined;
   #signalled: number[] | undefined;
   /** Sequence number of the end, once it is journaled. */
@@ -91,6 +94,12 @@ export class RunLink {
           });
       },
     });
+  }
+
+  /** This box will run the attempt. The socket was on its way before that was known. */
+  claim(): void {
+    this.#mayClaim = true;
+    if (this.#socket.connected) this.#opened();
   }
 
   /** The edge takes what is sent. */
@@ -132,6 +141,7 @@ export class RunLink {
 
   #opened(): void {
     const { attempt, runnerId, runnerName } = this.#options;
+    if (this.#lease === undefined && !this.#mayClaim) return;
     this.#sendFrame(
       this.#lease === undefined
         ? { type: "claim", attempt, runnerId, runnerName }

@@ -28,6 +28,8 @@ const LOOK_AGAIN_MAX_MS = 200;
 const ROUNDS_MAX = 6;
 const ROUND_PAUSE_MS = 1;
 const STAT_MAX_BYTES = 1024;
+/** A larger environment is read as a file, with memory of its own. */
+const ENVIRONMENT_USUAL_BYTES = 32 * 1024;
 /** PF_KTHREAD in the flags of /proc/<pid>/stat. */
 const KERNEL_THREAD = 0x00200000;
 
@@ -126,14 +128,18 @@ async function membersOf(tree: StepTree, session: number | undefined): Promise<M
     return session !== undefined && isThere(-session) ? [{ pid: session, group: session, session }] : [];
   const mark = Buffer.from(`${tree.mark}\0`);
   return await lookAtAll((pid) => {
+    const environment = readEnvironment(pid);
+    const marked = bears(environment, mark);
+    // Most processes of a box are somebody else's, and their environment alone says so.
+    if (!marked && environment.length > 0 && session === undefined && tree.scope === undefined)
+      return undefined;
     const stat = readStat(pid);
     if (stat === undefined || stat.startTicks < (tree.leader?.startTicks ?? 0)) return undefined;
     const member = { pid, group: stat.group, session: stat.session };
     if (session !== undefined && stat.session === session) return member;
     if (tree.scope !== undefined && isInScope(readCgroups(pid), tree.scope)) return member;
-    const environment = readEnvironment(pid);
     if (environment.length === 0) return "unclear";
-    return bears(environment, mark) ? member : undefined;
+    return marked ? member : undefined;
   });
 }
 
@@ -165,6 +171,7 @@ function listProcesses(): number[] {
 }
 
 const statBytes = Buffer.alloc(STAT_MAX_BYTES);
+const environmentBytes = Buffer.alloc(ENVIRONMENT_USUAL_BYTES);
 
 /** When a process began, as a text to compare: a pid may be another's later. Undefined: gone, or this system hides it. */
 export function processStart(pid: number): string | undefined {
@@ -192,11 +199,18 @@ function readStat(pid: number): ProcessStat | undefined {
 /** Of another user's process, or of one that has gone meanwhile: nothing that could be found, but not empty either. */
 const UNREADABLE = Buffer.from("\0");
 
+/** Valid until the next call. Kept lean, like `readStat`. */
 function readEnvironment(pid: number): Buffer {
+  const path = `/proc/${pid}/environ`;
+  let file: number | undefined;
   try {
-    return readFileSync(`/proc/${pid}/environ`);
+    file = openSync(path, "r");
+    const bytes = readSync(file, environmentBytes, 0, environmentBytes.length, 0);
+    return bytes < environmentBytes.length ? environmentBytes.subarray(0, bytes) : readFileSync(path);
   } catch {
     return UNREADABLE;
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

@@ -13,6 +13,9 @@ import { withDiscord } from "./support/outbox.ts";
 const NOW = 1_790_000_000_000;
 const LANES: Lane[] = ["1", "2", "3"].map((major) => ({ name: `create ${major}`, route: "POST", major }));
 
+const [LANE = { name: "", route: "", major: "" }] = LANES;
+const OWN_TOKEN: Lane = { ...LANE, ownToken: true };
+
 const answerOf = (status: number): PlatformAnswer => ({ status, headers: new Headers(), body: {} });
 const GLOBAL: Outcome = { kind: "limited", ms: 2_000, scope: "bot", shared: false, hidden: false };
 
@@ -51,7 +54,7 @@ test.each([
   await governed(({ governor, again }) => {
     endTogether(governor, NOW, [403, { kind: "park", code: "50013", message: "no" }], after);
     for (const life of [governor, again()]) {
-      expect(life.botReadyAt(NOW)).toBe(NOW + INVALID_WINDOW_MS);
+      expect(life.botReadyAt(NOW, LANE)).toBe(NOW + INVALID_WINDOW_MS);
       expect(life.status(NOW).halted).toMatchObject({ code: "too_many_invalid" });
     }
   }, INVALID_MAX - 1);
@@ -60,10 +63,10 @@ test.each([
 test("blocks in a row are counted across another reason, and those that came together count once", async () => {
   await governed(({ governor, again }) => {
     endTogether(governor, NOW, [429, { kind: "blocked" }], [429, { kind: "blocked" }], [429, GLOBAL]);
-    expect(governor.botReadyAt(NOW)).toBe(NOW + 30_000);
+    expect(governor.botReadyAt(NOW, LANE)).toBe(NOW + 30_000);
     endTogether(governor, NOW + 30_000, [429, GLOBAL]);
     endTogether(again(), NOW + 33_000, [429, { kind: "blocked" }]);
-    expect(again().botReadyAt(NOW)).toBe(NOW + 33_000 + 60_000);
+    expect(again().botReadyAt(NOW, LANE)).toBe(NOW + 33_000 + 60_000);
   });
 });
 
@@ -76,16 +79,25 @@ test("the breaker holds for another token, too; that the old one was refused doe
       [429, { kind: "blocked" }],
     );
     expect(governor.status(NOW).halted).toEqual({ code: "401", message: "no" });
-    expect(again().botReadyAt(NOW)).toBe(NOW + 15 * 60_000);
-    expect(again("two").botReadyAt(NOW)).toBe(NOW + INVALID_WINDOW_MS);
+    expect(again().botReadyAt(NOW, LANE)).toBe(NOW + 15 * 60_000);
+    expect(again("two").botReadyAt(NOW, LANE)).toBe(NOW + INVALID_WINDOW_MS);
     expect(again("two").status(NOW).halted).toMatchObject({ code: "too_many_invalid" });
   }, INVALID_MAX - 1);
+});
+
+test("an answer by a token of its own waits for what concerns the address, and for nothing else", async () => {
+  await governed(({ governor }) => {
+    endTogether(governor, NOW, [401, { kind: "halt", code: "401", message: "no" }], [429, GLOBAL]);
+    expect(governor.botReadyAt(NOW, OWN_TOKEN)).toBe(0);
+    endTogether(governor, NOW, [429, { kind: "blocked" }]);
+    expect(governor.botReadyAt(NOW, OWN_TOKEN)).toBe(NOW + 30_000);
+  });
 });
 
 test("a shorter limit does not end a longer one", async () => {
   await governed(({ governor }) => {
     endTogether(governor, NOW, [429, { ...GLOBAL, ms: 60_000 }], [429, GLOBAL]);
-    expect(governor.botReadyAt(NOW)).toBeGreaterThanOrEqual(NOW + 60_000);
+    expect(governor.botReadyAt(NOW, LANE)).toBeGreaterThanOrEqual(NOW + 60_000);
     endTogether(governor, NOW + 61_000, [200, { kind: "done" }]);
     expect(governor.status(NOW + 61_000)).not.toHaveProperty("halted");
   });

@@ -311,17 +311,16 @@ describe("an end", () => {
       { prompt: "was cut off", answers: [DONE] },
       { answers: [command("sleep 60")] },
     ]);
-    const life = await startCodexStep(at, { template: PROMPT });
+    const template = "---\napproval_policy: never\nsession: auto\n---\nDo it.";
+    const life = await startCodexStep(at, { template });
     await life.until(() => life.items.some((item) => item.type === "command"));
     for (const pid of processesWith("environ", `CODEX_HOME=${at.home}`))
       if (processesWith("cmdline", "app-server").includes(pid)) process.kill(Number(pid), "SIGKILL");
     const end = await life.step.ended;
     expect(outcomeOf(end, undefined, false)).toMatchObject({ status: "lost", retry: "lost" });
     const [threadId] = life.watchers.leased;
-    const again = await runCodexStep(at, {
-      template: PROMPT,
-      request: { runId: life.runId, attempt: 2 },
-    });
+    expect(threadId).toBeDefined();
+    const again = await runCodexStep(at, { template, request: { runId: life.runId, attempt: 2 } });
     expect(again.results).toMatchObject([{ status: "completed", artifacts: { threadId } }]);
     expect(JSON.stringify(at.model.requests.at(-1)?.input)).toContain("was cut off");
   });

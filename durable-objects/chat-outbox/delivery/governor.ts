@@ -109,9 +109,11 @@ export class Governor {
     return this.#lanes.get(lane.name)?.busy ?? false;
   }
 
-  /** When anything at all may go, epoch ms. */
-  botReadyAt(now: number): number {
-    return Math.max(this.#halts.until, this.#throttle.readyAt(now));
+  /** When anything at all may go in this lane, epoch ms. */
+  botReadyAt(now: number, { ownToken }: Lane): number {
+    return ownToken === true
+      ? this.#halts.untilOfAddress
+      : Math.max(this.#halts.until, this.#throttle.readyAt(now));
   }
 
   /** When a request of this lane may go, epoch ms; the bot's own limits not counted. */
@@ -137,7 +139,7 @@ export class Governor {
     state.busy = true;
     state.startedAt = now;
     this.#inFlight += 1;
-    this.#throttle.take(now);
+    if (lane.ownToken !== true) this.#throttle.take(now);
     const bucket = this.#bucket(lane);
     if (bucket === undefined) return;
     if (bucket.resetAt <= now) bucket.remaining = Math.max(bucket.remaining, 1);
@@ -221,7 +223,7 @@ export class Governor {
     this.#limited += 1;
     this.#rows.putBarrier("limited", this.#limited);
     const until = now + ms + BUCKET_MARGIN_MS;
-    if (scope === "bot") this.#halts.add("429", "the platform asks the whole bot to wait", until);
+    if (scope === "bot") this.#halts.botLimited(until);
     if (hidden) {
       state.everyMs = learnedPaceMs(state.starts, now, ms, this.#learnedMs(state, now));
       state.learnedAt = now;

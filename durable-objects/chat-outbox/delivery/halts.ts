@@ -43,7 +43,19 @@ export class Halts {
     return Math.max(0, ...[...this.#byCode.values()].map(({ until }) => until));
   }
 
-  /** The platform asks for it, or our own breaker: the later end of two for the same reason. */
+  /** The same of what concerns the address that all is sent from, and not only what is sent as the bot. */
+  get untilOfAddress(): number {
+    const halts = [...this.#byCode.values()].filter(
+      ({ code, token }) => token === undefined && code !== BOT_LIMITED,
+    );
+    return Math.max(0, ...halts.map(({ until }) => until));
+  }
+
+  botLimited(until: number): void {
+    this.add(BOT_LIMITED, "the platform asks the whole bot to wait", until);
+  }
+
+  /** Of two ends for the same reason, the later one. */
   add(code: string, message: string, until: number): void {
     if ((this.#byCode.get(code)?.until ?? 0) < until) this.#put({ code, message, until });
   }
@@ -91,3 +103,4 @@ export class Halts {
 /** Kind of the barriers that hold them. */
 export const HALT_SCOPE = "halt";
 const BLOCKED = "ip_blocked";
+const BOT_LIMITED = "429";

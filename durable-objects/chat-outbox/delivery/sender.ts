@@ -145,7 +145,10 @@ export class Sender {
   async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
     const now = this.#now();
     const lane = this.#platform.lane(job);
-    const readyAt = Math.max(this.#governor.botReadyAt(now), this.#governor.readyAt(lane, "state", now));
+    const readyAt = Math.max(
+      this.#governor.botReadyAt(now, lane),
+      this.#governor.readyAt(lane, "state", now),
+    );
     if (readyAt > now || this.#governor.busy(lane) || this.#governor.freeSlots <= READ_SPARES_SLOTS)
       return undefined;
     this.#governor.begin(lane, now);
@@ -226,15 +229,14 @@ export class Sender {
     for (const thread of needed.values()) consider(this.#threadCandidate(thread, busy.has(thread.anchor)));
 
     const ready: Candidate[] = [];
-    const botReadyAt = this.#governor.botReadyAt(now);
     const inOrder = [...best.values()].sort(
       (a, b) => a.priority - b.priority || a.turn[0] - b.turn[0] || a.turn[1] - b.turn[1],
     );
     for (const candidate of inOrder) {
       const laneReadyAt = this.#governor.readyAt(candidate.lane, candidate.row?.class ?? "event", now);
-      if (Math.max(laneReadyAt, botReadyAt) > now) later(Math.max(laneReadyAt, botReadyAt));
+      const readyAt = Math.max(laneReadyAt, this.#governor.botReadyAt(now, candidate.lane));
+      if (readyAt > now) later(readyAt);
       else if (this.#governor.freeSlots <= 0) break;
-      else if (this.#governor.botReadyAt(now) > now) later(this.#governor.botReadyAt(now));
       else {
         this.#governor.begin(candidate.lane, now);
         this.#inFlight.add(candidate.key);

@@ -78,8 +78,8 @@ async function opened(
   const threadId = await openThread(lease, origin, { settings, cwd, variables });
   if (origin.kind !== "resume") await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
-  // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
-  if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
+  // Nobody else can know a thread that is new. Where later runs will, they hear of its writer.
+  if (origin.kind !== "resume" && settings.session !== "new") void conversation?.leaseThread(threadId);
   return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
 }
 
