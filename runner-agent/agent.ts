@@ -69,6 +69,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       environment: process.env,
       runnerId,
       version: packageJson.version,
+      log,
     });
     const runner = new Runner({
       host: {

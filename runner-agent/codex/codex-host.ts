@@ -6,6 +6,7 @@
 import type { Sandbox } from "../../contract/codex-prompt.ts";
 import { join } from "node:path";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
+import type { AgentLog } from "../log.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
@@ -51,6 +52,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** Absent where nobody reads it. */
+  log?: AgentLog;
 }
 
 export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
@@ -79,6 +82,8 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
   const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
     const known = fitness.get(server) ?? boxFitness(server);
     fitness.set(server, known);
+    // Not found out: the next step asks again.
+    known.catch(() => fitness.delete(server));
     return known;
   };
   let sessions: Sessions | undefined;
@@ -91,7 +96,9 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     servers,
     get sessions() {
-      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
+      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json"), (why) => {
+        given.log?.("warn", `which thread goes on where is only remembered until the agent ends: ${why}`);
+      }));
     },
     rules: { allowDangerFullAccess: config.allowDangerFullAccess },
     prices: config.prices,

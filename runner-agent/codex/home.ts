@@ -8,7 +8,9 @@
  *     link would be cut by the rename, a copy would be out of date.) A login that the user keeps in the keyring of the
  *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
  * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
- *     and of the user's configuration only which model is asked, and where. The box's owner may say otherwise.
+ *     no search of the web, nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's
+ *     configuration only which model is asked, and where. Commands run in no login shell: what a profile exports is no
+ *     variable that the box has passed, and nobody would redact it. The box's owner may say otherwise.
  * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
  *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
  *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
@@ -52,15 +54,19 @@ const USER_KEYS = [
 const SAFE: TomlTable = {
   sandbox_mode: "workspace-write",
   approval_policy: "never",
+  allow_login_shell: false,
+  web_search: "disabled",
   check_for_update_on_startup: false,
   analytics: { enabled: false },
-  features: { plugins: false, apps: false, shell_snapshot: false },
+  features: { plugins: false, apps: false, shell_snapshot: false, goals: false },
+  // The feature of that name would not do: models that bring tools for it themselves, as most do, heed only this.
+  agents: { enabled: false },
 };
 
 const OWNER_ONLY_DIRECTORY = 0o700;
 const OWNER_ONLY_FILE = 0o600;
 
-/** The home cannot be made, or what it is made from cannot be read. Somebody has to mend it. */
+/** The home cannot be made or written, or what it is made from cannot be read. Somebody has to mend it. */
 export class CodexHomeError extends CodexError {
   readonly code = "codex_home_unusable";
   readonly retryable = false;
@@ -83,11 +89,15 @@ export class CodexHome {
   readonly #trusted: readonly string[];
   /** Trust by directory, as config.toml says it. */
   readonly #projects = new Map<string, boolean>();
+  /** config.toml says all of it. */
+  #written = false;
 
   /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
   constructor(options: CodexHomeOptions) {
-    mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    this.path = realpathSync(options.path);
+    this.path = onDisk(options.path, () => {
+      mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      return realpathSync(options.path);
+    });
     for (const temporary of ["/tmp", tmpdir()])
       if (isBelow(realpathOr(temporary), this.path))
         throw new CodexHomeError(
@@ -95,8 +105,10 @@ export class CodexHome {
         );
     this.#config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
     this.#trusted = (options.trusted ?? []).map(realpathOr);
-    linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
-    mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    onDisk(this.path, () => {
+      linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
+      mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    });
     this.#write();
   }
 
@@ -110,26 +122,29 @@ export class CodexHome {
     return { CODEX_HOME: this.path, TMPDIR: this.temporary };
   }
 
-  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. */
+  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. @throws CodexHomeError */
   enter(directory: string): boolean {
     const path = realpathOr(directory);
-    const known = this.#projects.size;
     // Each is judged by itself: a trusted directory does not make the repository around it trusted.
     for (const place of [repositoryOf(path) ?? path, path])
-      this.#projects.set(
-        place,
-        this.#trusted.some((root) => isBelow(root, place)),
-      );
-    if (this.#projects.size > known) this.#write();
+      if (!this.#projects.has(place)) {
+        const trusted = this.#trusted.some((root) => isBelow(root, place));
+        this.#projects.set(place, trusted);
+        this.#written = false;
+      }
+    // Also what could not be written the last time.
+    if (!this.#written) this.#write();
     return this.#projects.get(path) === true;
   }
 
-  /** Keeps a file beside the configuration. Returns its path. */
+  /** Keeps a file beside the configuration. Returns its path. @throws CodexHomeError */
   keep(name: string, text: string): string {
     const file = join(this.path, name);
-    // Codex may read it at any time.
-    writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
-    renameSync(`${file}.new`, file);
+    onDisk(file, () => {
+      // Codex may read it at any time.
+      writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
+      renameSync(`${file}.new`, file);
+    });
     return file;
   }
 
@@ -141,6 +156,17 @@ export class CodexHome {
       ]),
     );
     this.keep("config.toml", stringify({ ...this.#config, projects }));
+    this.#written = true;
+  }
+}
+
+/** What the disk refuses (full, read-only, somebody else's, a file in the way) is said with its place. @throws CodexHomeError */
+function onDisk<Value>(place: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    throw new CodexHomeError(`${place} cannot be made or written: ${error.message}`);
   }
 }
 

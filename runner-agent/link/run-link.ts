@@ -7,10 +7,17 @@
  *                           └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
  *
  * It never decides anything about the run; it sends what the journal says, from behind the last acknowledged number,
- * on every connection anew (invariant 8).
+ * on every connection anew (invariant 8). The one exception is what the edge refuses as no frame of the protocol, twice at
+ * the same place: it would do so for ever, and nothing behind it would arrive. Then the refusal is sent in its place.
  */
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
-import type { OutputChunk, RunDown, RunUp, StepContext } from "../../contract/runner-link.ts";
+import {
+  shortReason,
+  type OutputChunk,
+  type RunDown,
+  type RunUp,
+  type StepContext,
+} from "../../contract/runner-link.ts";
 import type { Conversation } from "../conversation.ts";
 import type { JournaledAttempt, JournalEntry } from "../journal/entries.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -65,6 +72,10 @@ export class RunLink {
   #mayClaim = false;
   #timer: NodeJS.Timeout | undefined;
   #signalled: number[] | undefined;
+  /** What was acknowledged when the edge refused a frame the last time. */
+  #refusedAt: number | undefined;
+  /** Numbers of what the edge will not take, and its words. */
+  readonly #refused = new Map<number, string>();
   /** Sequence number of the end, once it is journaled. */
   #endSeq: number | undefined;
   #finished = false;
@@ -196,6 +207,7 @@ export class RunLink {
         return;
       case "error":
         // The edge closes this socket after it; the next one resumes.
+        if (frame.code === "bad_frame") this.#frameRefused(frame.message);
         this.#options.lost(`${frame.code}: ${frame.message}`);
     }
   }
@@ -230,6 +242,15 @@ export class RunLink {
     this.#send();
     this.#options.conversation.connected();
     this.#options.moved();
+  }
+
+  /** It takes frames in their order, so it is the first one that is not acknowledged. */
+  #frameRefused(why: string): void {
+    const first = this.#ackedSeq + 1;
+    const last = this.#bytesInFlight[0]?.seq ?? first;
+    if (this.#refusedAt === this.#ackedSeq)
+      for (let seq = first; seq <= last; seq += 1) this.#refused.set(seq, why);
+    this.#refusedAt = this.#ackedSeq;
   }
 
   #acked(seq: number): void {
@@ -277,7 +298,7 @@ export class RunLink {
     while (this.#ready && !this.#finished && this.#inFlight() < IN_FLIGHT_MAX_BYTES) {
       const entries = this.#options.journal.pending(this.#of(), this.#sentSeq, READ_ENTRIES);
       if (entries.length === 0) return;
-      for (const frame of frames(entries)) {
+      for (const frame of frames(entries.map((entry) => this.#acceptable(entry)))) {
         if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
         this.#sentSeq = frame.seq;
         this.#sentMost = Math.max(this.#sentMost, frame.seq);
@@ -285,6 +306,20 @@ export class RunLink {
         this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
       }
     }
+  }
+
+  /** The entry, or what is sent in its place. */
+  #acceptable(entry: JournalEntry): JournalEntry {
+    const seq = entry.kind === "output" ? entry.chunk.seq : entry.seq;
+    const why = this.#refused.get(seq);
+    if (why === undefined) return entry;
+    if (entry.kind === "end") {
+      const { reason, tree } = entry.end;
+      const error = { code: "end_refused", message: `the edge refused what was said of the end: ${why}` };
+      return { kind: "end", seq, end: { reason, tree, error: shortReason(error) } };
+    }
+    const text = `the edge refused this ${entry.kind.replace("_", " ")}: ${why}\n`;
+    return { kind: "output", chunk: { seq, stream: "system", text, at: Date.now() } };
   }
 
   #inFlight(): number {

@@ -6,6 +6,7 @@
  * 2. A token goes to the platform's address only, never into a row, a log or an error.
  */
 import { channelOf } from "../../../contract/chat/place.ts";
+import { Errand } from "../../kit/errand.ts";
 import { Doubts } from "./doubts.ts";
 import { Governor } from "./governor.ts";
 import {
@@ -31,8 +32,6 @@ import { Whereabouts } from "./whereabouts.ts";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Shorter waits are slept through; for longer ones the object may go and is woken by its alarm. */
 const NAP_MAX_MS = 2_000;
-/** One drain, so that no alarm handler runs for ever. */
-const DRAIN_MAX_MS = 60_000;
 /** A lane that has just been left wants no busy loop. */
 const SOON_MS = 5;
 /** Requests that reading leaves to sending. */
@@ -75,8 +74,7 @@ export class Sender {
   readonly #hashes = new WeakMap<MessageRow, string>();
   /** Rows that wait for something that is theirs alone, epoch ms. */
   readonly #held = new Map<string, number>();
-  #draining: Promise<number | undefined> | undefined;
-  #woken: (() => void) | undefined;
+  readonly #draining = new Errand(() => this.#run());
   readonly #isNeeded: (key: string) => boolean;
 
   constructor({ rows, platform, fingerprint, now, isNeeded = () => false }: SenderOptions) {
@@ -109,11 +107,7 @@ export class Sender {
 
   /** Sends what can be sent. Resolves with when to come back (epoch ms), or undefined when nothing waits. */
   drain(): Promise<number | undefined> {
-    this.#woken?.();
-    this.#draining ??= this.#run().finally(() => {
-      this.#draining = undefined;
-    });
-    return this.#draining;
+    return this.#draining.call();
   }
 
   /** Something waits to be sent, if only for its time. */
@@ -162,7 +156,6 @@ export class Sender {
   }
 
   async #run(): Promise<number | undefined> {
-    const until = this.#now() + DRAIN_MAX_MS;
     const underWay = new Set<Promise<void>>();
     for (;;) {
       const now = this.#now();
@@ -176,23 +169,10 @@ export class Sender {
         this.#tally.store();
         this.#prune(now);
         if (due === undefined || wait === undefined) return undefined;
-        if (wait > NAP_MAX_MS || now > until) return due;
+        if (wait > NAP_MAX_MS) return due;
       }
-      await this.#next(underWay, wait);
-    }
-  }
-
-  /** Until a request is over, the time has come, or something new is wished for. */
-  async #next(underWay: ReadonlySet<Promise<void>>, wait: number | undefined): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const woken = new Promise<void>((resolve) => {
-      this.#woken = resolve;
-      if (wait !== undefined) timer = setTimeout(resolve, Math.min(wait, NAP_MAX_MS));
-    });
-    try {
-      await Promise.race([...underWay, woken]);
-    } finally {
-      clearTimeout(timer ?? null);
+      // Until a request is over, the time has come, or something new is wished for.
+      await this.#draining.rest(underWay, wait === undefined ? undefined : Math.min(wait, NAP_MAX_MS));
     }
   }
 

@@ -12,6 +12,7 @@
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
+import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import type { CodexHost } from "../codex-host.ts";
@@ -95,6 +96,7 @@ class CodexWork implements StepWork {
       request,
       sessions: host.sessions,
       variables,
+      stopped: this.#life.stopped,
       say: (text) => {
         this.#life.say(text);
       },
@@ -196,17 +198,16 @@ class CodexWork implements StepWork {
     this.#life.items.flush();
     const { tokens, state, limits } = this.#meter;
     const budget = Object.keys(limits).length === 0 ? {} : { budget: { limits, used: state.used } };
-    this.#life.events.result({
-      ...result,
-      artifacts: {
-        threadId: this.#life.session?.threadId,
-        turnIds: this.#life.session?.turnIds,
-        usage: tokens,
-        ...budget,
-        ...this.#life.record.artifacts,
-        ...result.artifacts,
-      },
-    });
+    const { diff, changedFiles } = this.#life.record.artifacts;
+    const own = {
+      threadId: this.#life.session?.threadId,
+      ...budget,
+      turnIds: this.#life.session?.turnIds,
+      usage: tokens,
+      diff,
+      changedFiles,
+    };
+    this.#life.events.result(withOwnArtifacts(result, own));
   }
 }
 
