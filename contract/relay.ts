@@ -15,6 +15,8 @@ export const RELAY_SOURCE = "relay";
 /** Names under which the run of a relayed session stands in lists. */
 export const RELAY_FLOW = "relay";
 export const RELAY_STEP = "session";
+/** Kind of the activity that ends a session: what it has come to, a line each. */
+export const RELAY_SUMMARY = "summary";
 
 /** What a session is: a command, the review of a pull request, one of several tasks, an earlier one shown again. */
 export const RELAY_MODES = ["run", "review", "parallel", "resume"] as const;

@@ -147,6 +147,11 @@ export class Attempt {
     return attemptId(this.runId, this.number);
   }
 
+  /** How it goes on its way to the edge. */
+  get delivery(): RunLink["delivery"] {
+    return this.#link.delivery;
+  }
+
   /** Its step is over; what is left to do is to hand it over. */
   get ended(): boolean {
     return this.#ended;

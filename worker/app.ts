@@ -13,6 +13,7 @@ import { discordRoutes } from "./routes/discord.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flowRoutes } from "./routes/flows.ts";
 import { metaRoutes } from "./routes/meta.ts";
+import { runLogRoutes } from "./routes/run-log.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { runnerRoutes } from "./routes/runners.ts";
 import { steeringRoutes } from "./routes/steering.ts";
@@ -41,6 +42,7 @@ app.use(async (context, next) => {
 app.route("/", metaRoutes);
 app.route("/", eventRoutes);
 app.route("/", runRoutes);
+app.route("/", runLogRoutes);
 app.route("/", steeringRoutes);
 app.route("/", relayRoutes);
 app.route("/", runnerRoutes);

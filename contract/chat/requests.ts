@@ -131,6 +131,9 @@ export const ChatOutboxView = Type.Object(
     waiting: Type.Object({ final: Type.Integer(), event: Type.Integer(), state: Type.Integer() }),
     oldestMs: Type.Optional(Type.Integer({ description: "Age of the oldest message that waits" })),
     sent: Type.Integer({ description: "Messages that are out, of the last days" }),
+    edited: Type.Integer({ description: "Edits that were taken" }),
+    retried: Type.Integer({ description: "Requests that failed and were made again" }),
+    refused: Type.Integer({ description: "Messages that the platform would not take" }),
     limited: Type.Integer({ description: "How often the platform has asked to wait" }),
     halted: Type.Optional(
       Type.Object(

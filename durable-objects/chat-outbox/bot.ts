@@ -1,4 +1,4 @@
-/** The bot that an outbox speaks for, from the Worker's settings. The only file that reads a bot's token. */
+/** The bot that an outbox speaks for, from the Worker's settings. The only file that speaks with its token. */
 import type { ChatPlatform } from "../../contract/chat/place.ts";
 import type { Env } from "../../worker/env.ts";
 import type { Platform } from "./delivery/platform.ts";

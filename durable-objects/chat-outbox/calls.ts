@@ -69,6 +69,11 @@ export interface ChatOutboxStatus {
   /** Age of the oldest waiting message, ms. */
   oldestMs?: number;
   sent: number;
+  edited: number;
+  /** Requests that failed and were made again. */
+  retried: number;
+  /** Messages that the platform would not take. */
+  refused: number;
   limited: number;
   /** Why nothing is sent at all, and until when (epoch ms; absent: until somebody mends it). */
   halted?: { code: string; message: string; until?: number };

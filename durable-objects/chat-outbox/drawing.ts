@@ -32,8 +32,10 @@ export function blocksOf(lines: readonly string[]): Block[] {
   const close = (): void => {
     if (open === undefined) return;
     const { language, lines: inside } = open;
-    blocks.push({ kind: "code", text: inside.join("\n"), ...(language === "" ? {} : { language }) });
     open = undefined;
+    const text = inside.join("\n");
+    // Agents leave fences empty, and Telegram takes no message that shows nothing.
+    if (text.trim() !== "") blocks.push({ kind: "code", text, ...(language === "" ? {} : { language }) });
   };
   for (const line of lines.flatMap((text) => text.split(/\r?\n/))) {
     const [, fence, language = ""] = FENCE.exec(line) ?? [];
@@ -63,9 +65,26 @@ export function cut(text: string, most: number): string {
     : beginning(text, most, (part) => part.length + ELLIPSIS.length) + ELLIPSIS;
 }
 
+/**
+ * The message without halves of characters, which platforms refuse. A text that comes from an agent may hold some, however
+ * carefully it was cut here.
+ */
+export function wellFormed(message: ChatMessage): ChatMessage {
+  const { title, lines, fields, code } = message;
+  return {
+    ...message,
+    title: title.toWellFormed(),
+    ...(lines === undefined ? {} : { lines: lines.map((line) => line.toWellFormed()) }),
+    ...(fields === undefined
+      ? {}
+      : { fields: fields.map(({ name, value }) => ({ name, value: value.toWellFormed() })) }),
+    ...(code === undefined ? {} : { code: { ...code, text: code.text.toWellFormed() } }),
+  };
+}
+
 /** Text on one line. */
 export function flat(text: string): string {
-  return text.replaceAll(/\s+/g, " ").trim();
+  return text.toWellFormed().replaceAll(/\s+/g, " ").trim();
 }
 
 /** The longest end that costs no more than `budget`, from the beginning of a line when there is one. */

@@ -52,7 +52,13 @@ export class ChatOutbox extends DurableObject<Env> {
     const rows = new DeliveryRows(ctx.storage);
     this.#alarm = new AlarmSchedule(ctx.storage);
     this.#delivery = new Delivery(rows, platform);
-    this.#sender = new Sender({ rows, platform, fingerprint, now: Date.now });
+    this.#sender = new Sender({
+      rows,
+      platform,
+      fingerprint,
+      now: Date.now,
+      isNeeded: (key) => this.#board.needs(key),
+    });
     this.#board = new RunBoard({
       storage: ctx.storage,
       delivery: this.#delivery,
@@ -114,8 +120,7 @@ export class ChatOutbox extends DurableObject<Env> {
 
   /** Stored when this returns. A key that was posted before is a duplicate, and nothing is posted again. */
   async post({ key, place, class: deliveryClass, message }: PlainPost): Promise<PostAnswer> {
-    const { waiting } = this.#sender.status();
-    if (waiting.final + waiting.event + waiting.state >= CHAT_WAITING_MAX) return { status: "full" };
+    if (this.#sender.waiting >= CHAT_WAITING_MAX) return { status: "full" };
     const fresh = this.#delivery.post(key, place, deliveryClass, message);
     await this.#go();
     return { status: fresh ? "accepted" : "duplicate" };

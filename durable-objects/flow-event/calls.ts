@@ -48,10 +48,18 @@ export type AttemptPosition =
   /** The run is over, or backs off and will be sent when it is due. */
   | { kind: "nothing" };
 
+/** Of a relayed session: whose it is, what it is about, and where it works. */
+export interface RelayedSession {
+  agent: string;
+  title: string;
+  workdir: string;
+}
+
 /** A run at a glance, for a card in a chat. */
 export interface RunGlance {
   run: RunView;
   eventType: string;
+  session?: RelayedSession;
   /** The end of its output in words, oldest line first. */
   lines: string[];
   /** Of an agent at work: its newest plan and the newest word of it. */

@@ -186,7 +186,7 @@ export class FlowEventObject extends DurableObject<Env> {
     if (run === undefined || event === undefined) return undefined;
     this.#outbox.watchedBy(outbox, n);
     this.#runSockets.askForOutput(run);
-    return glanceAt(this.#progressOf(run), event.type, this.#storage.readNewestOutput(n));
+    return glanceAt(this.#progressOf(run), event, this.#storage.readNewestOutput(n));
   }
 
   #progressOf(run: RunRecord): RunView {

@@ -63,6 +63,8 @@ export class RunLink {
   #ready = false;
   #sentSeq = 0;
   #ackedSeq = 0;
+  #sentMost = 0;
+  #resent = 0;
   #bytesInFlight: { seq: number; bytes: number }[] = [];
   #waitingBytes = 0;
   #followed = false;
@@ -223,9 +225,15 @@ export class RunLink {
     if (entry?.kind === "end") journal.appendEnd(this.#of(), entry.end);
   }
 
+  /** Parts of the run, each a number of the journal's: sent at least once, taken by the edge, sent again. */
+  get delivery(): { sent: number; acknowledged: number; resent: number } {
+    return { sent: this.#sentMost, acknowledged: this.#ackedSeq, resent: this.#resent };
+  }
+
   #goOn(followed: boolean, ackedSeq = 0): void {
     this.#ready = true;
     this.#followed = followed;
+    this.#resent += Math.max(0, this.#sentSeq - ackedSeq);
     this.#sentSeq = ackedSeq;
     this.#bytesInFlight = [];
     // An earlier connection, or an earlier life, may have handed the end over without hearing of it.
@@ -293,6 +301,7 @@ export class RunLink {
       for (const frame of frames(entries.map((entry) => this.#acceptable(entry)))) {
         if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
         this.#sentSeq = frame.seq;
+        this.#sentMost = Math.max(this.#sentMost, frame.seq);
         if (frame.frame.type === "end") this.#endSeq = frame.seq;
         this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
       }

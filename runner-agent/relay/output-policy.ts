@@ -3,6 +3,7 @@
  * Pure. What is left out of the chat may still stand in the stream log of the relay's own box.
  */
 import type { AgentItem } from "../../contract/agent-item.ts";
+import { RELAY_SUMMARY } from "../../contract/relay.ts";
 import { READ } from "./agents/claude-code.ts";
 
 /**
@@ -40,16 +41,13 @@ function isOfMode(item: AgentItem, mode: OutputMode): boolean {
     case "tool_call":
       return item.outcome === "failed" || item.outcome === "declined";
     case "activity":
-      return item.kind === SUMMARY;
+      return item.kind === RELAY_SUMMARY;
     case "message":
     case "reasoning":
     case "plan":
       return false;
   }
 }
-
-/** Kind of the activity that ends a session. */
-export const SUMMARY = "summary";
 
 /** Names, counts and codes stay; what was printed, written or passed does not. */
 export function withoutBodies(item: AgentItem): AgentItem {

@@ -139,8 +139,8 @@ export async function relaySession(
         }),
       startStep: (request, events, clocks) => {
         const heard = (said: FlowResult): void => {
-          result = said;
-          events.result(said);
+          result = { ...said, artifacts: { ...said.artifacts, delivery: { ...attempt.delivery, outages } } };
+          events.result(result);
         };
         return start(request, { ...events, result: heard }, clocks);
       },
@@ -170,7 +170,7 @@ export async function relaySession(
     const end = attempt.ended ? await ended.promise : undefined;
     if (end !== undefined)
       log.write({ type: "codeflow.end", reason: end.reason, exitCode: end.exit?.code ?? null });
-    await noteDelivery(folder, { runId, handedOver: fate !== undefined, outages });
+    await noteDelivery(folder, { runId, handedOver: fate !== undefined, outages, ...attempt.delivery });
     if (fate !== undefined) await removeJournal(folder);
     return {
       runId,

@@ -3,8 +3,11 @@
  * `relay parallel` have in common.
  */
 import { EdgeAnswerError } from "../../client/edge-errors.ts";
+import { shortened } from "../../contract/chat/short-text.ts";
 import type { RelayMode } from "../../contract/relay.ts";
 import type { AgentLog } from "../log.ts";
+import type { Secret } from "../config/step-environment.ts";
+import { Redactor } from "../steps/redaction.ts";
 import type { StartStep } from "../steps/start-step.ts";
 import { DEFAULT_CLOCKS } from "../steps/clocks.ts";
 import { agentSecrets, agentVariables } from "./agent-secrets.ts";
@@ -61,11 +64,13 @@ export async function relayCommand(
       `there is no program ${launch.file}`,
       "install it, or write its path; it is looked for in PATH",
     );
+  const secrets = agentSecrets(host.environment, host.edge.token);
+  const name = settings.name ?? agent.title;
   return await relayWith(settings, host, {
     mode,
-    agent: settings.name ?? agent.title,
-    title: (title ?? `${agent.title} in ${workdir}`).slice(0, TITLE_MAX_CHARS),
-    commandHint: commandHint(command, agentSecrets(host.environment, host.edge.token)),
+    agent: name,
+    title: sessionTitle(title ?? `${name} in ${workdir}`, secrets),
+    commandHint: commandHint(command, secrets),
     listens: launch.say !== undefined,
     worktree,
     starter: (log) => (request, events, clocks) =>
@@ -104,12 +109,18 @@ export async function relayAgain(
   return await relayWith(settings, host, {
     mode: "resume",
     agent: settings.name ?? stream.session.agent,
-    title: `${stream.session.title} (again)`.slice(0, TITLE_MAX_CHARS),
+    title: shortened(`${stream.session.title} (again)`, TITLE_MAX_CHARS),
     commandHint: `resume ${folder}`.slice(0, TITLE_MAX_CHARS),
     listens: false,
     worktree: false,
     starter: (log) => replayStarter(stream, settings.policy, log, host.display),
   });
+}
+
+/** What people read of a session before anything else: a prompt may be long, and hold what nobody is to see. */
+export function sessionTitle(text: string, secrets: readonly Secret[]): string {
+  const line = new Redactor(secrets).text(text).replaceAll(/\s+/g, " ").trim();
+  return shortened(line.toWellFormed(), TITLE_MAX_CHARS);
 }
 
 interface Relayed extends Pick<

@@ -4,7 +4,7 @@ import type { FlowResult } from "../../contract/flow-result.ts";
 import { WorkRecord } from "../codex/step/work-record.ts";
 import type { SessionFacts } from "./agents/agent.ts";
 import { bounded } from "./agents/item-parts.ts";
-import { SUMMARY } from "./output-policy.ts";
+import { RELAY_SUMMARY } from "../../contract/relay.ts";
 
 const MESSAGE_MAX_CHARS = 2_000;
 const FILES_NAMED_MAX = 10;
@@ -34,7 +34,7 @@ export class SessionSummary {
         this.#tools.set(item.tool, (this.#tools.get(item.tool) ?? 0) + 1);
         return;
       case "activity":
-        if (item.kind !== SUMMARY) this.#tools.set(item.kind, (this.#tools.get(item.kind) ?? 0) + 1);
+        if (item.kind !== RELAY_SUMMARY) this.#tools.set(item.kind, (this.#tools.get(item.kind) ?? 0) + 1);
         return;
       case "message":
         if (item.role === "agent") this.#answer = item.text;
@@ -66,7 +66,7 @@ export class SessionSummary {
   /** The last item of a session. */
   item(durationMs: number): AgentItem {
     const text = this.#lines(durationMs).join("\n");
-    return { type: "activity", id: SUMMARY, state: "completed", kind: SUMMARY, ...bounded(text) };
+    return { type: "activity", id: RELAY_SUMMARY, state: "completed", kind: RELAY_SUMMARY, ...bounded(text) };
   }
 
   result(durationMs: number): FlowResult {

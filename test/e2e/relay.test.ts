@@ -186,7 +186,12 @@ test("the edge is killed in mid-session and started again: nothing is missing, a
   await relay.line(/line 40/);
   await edge.restart();
   expect(await relay.over()).toBe(0);
-  expect(await over(runId)).toMatchObject({ effectiveStatus: "completed", attemptCount: 1 });
+  const run = await over(runId);
+  expect(run).toMatchObject({ effectiveStatus: "completed", attemptCount: 1 });
+  const { sent, acknowledged, outages } = run.result?.artifacts?.["delivery"] as Record<string, number>;
+  expect(outages).toBeGreaterThanOrEqual(1);
+  expect(sent).toBeGreaterThan(1);
+  expect(acknowledged).toBeLessThanOrEqual(sent ?? 0);
   const lines = textOf((await outputOf(runId)).filter(({ kind }) => kind === "stdout"));
   expect(lines).toBe(Array.from({ length: 60 }, (_unused, index) => `line ${index + 1}\n`).join(""));
 });

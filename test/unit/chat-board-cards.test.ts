@@ -180,12 +180,11 @@ describe("a card", () => {
     expect(card(running(), { output: "minimal" }, lines)).not.toHaveProperty("code");
   });
 
-  test("links to the log only where the edge's address is known", () => {
-    const run = running();
-    expect(card(run)).not.toHaveProperty("links");
-    expect(card(run, { publicUrl: "https://edge.example/" }).links).toEqual([
-      { label: "Log", url: `https://edge.example/runs/${run.id}/output` },
-    ]);
+  test("links to the log only where there is an address, and not where bodies are left out", () => {
+    const logUrl = "https://edge.example/runs/r/log?until=1&sig=s";
+    expect(card(running())).not.toHaveProperty("links");
+    expect(card(running(), { logUrl }).links).toEqual([{ label: "Log", url: logUrl }]);
+    expect(card(running(), { logUrl, safe: true })).not.toHaveProperty("links");
   });
 
   test("does not change while only time passes", () => {

@@ -67,6 +67,9 @@ describe("runners and status", () => {
     const quiet = {
       waiting: { final: 0, event: 0, state: 0 },
       sent: 3,
+      edited: 4,
+      retried: 0,
+      refused: 0,
       limited: 0,
       parked: [],
       shownRuns: 2,
@@ -92,7 +95,9 @@ describe("runners and status", () => {
         },
       ],
     });
-    expect(text).toMatch(/discord +nothing waits, 2 runs shown\n/);
+    expect(text).toMatch(
+      /discord +nothing waits, 2 runs shown; 3 sent, 4 edited, 0 tried again, 0 refused\n/,
+    );
     expect(text).toMatch(/telegram +4 messages to be sent, 2 runs shown, see below/);
     expect(text).toContain("telegram: nothing is sent: the token was refused (token)");
     expect(text).toContain("telegram:-5: the bot was kicked (kicked), 4 messages held");

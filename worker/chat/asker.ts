@@ -7,6 +7,7 @@ import {
   type ChatUser,
 } from "../../contract/chat/place.ts";
 import type { Standing } from "../../durable-objects/chat-access/calls.ts";
+import { beginningOf } from "../../contract/chat/short-text.ts";
 
 export interface Asker {
   place: ChatPlace;
@@ -40,7 +41,7 @@ const BY_MAX_CHARS = 128;
 
 /** As the records of runs name somebody. */
 export function byOf({ place, user }: Asker): string {
-  return userLabel(place.platform, user).slice(0, BY_MAX_CHARS);
+  return beginningOf(userLabel(place.platform, user), BY_MAX_CHARS);
 }
 
 export function originOf({ place, user }: Asker): ChatOrigin {

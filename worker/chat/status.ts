@@ -38,6 +38,9 @@ function outboxLines({
   waiting,
   oldestMs,
   sent,
+  edited,
+  retried,
+  refused: notTaken,
   limited,
   halted,
   parked,
@@ -47,7 +50,7 @@ function outboxLines({
   const total = waiting.final + waiting.event + waiting.state;
   const oldest = oldestMs === undefined ? "" : `, the oldest for ${Math.round(oldestMs / 1000)} s`;
   return [
-    `${total} messages wait${oldest}; ${sent} sent; ${limited} times limited; ${shownRuns} runs shown`,
+    `${total} messages wait${oldest}; ${sent} sent; ${edited} edits; ${retried} tried again; ${notTaken} refused; ${limited} times limited; ${shownRuns} runs shown`,
     ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
     ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
     ...(polling === undefined

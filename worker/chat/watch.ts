@@ -1,9 +1,14 @@
 /** What people look at from a chat: lists, one run, the end of its output, the runners, what an event would start. */
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
+import { endOf } from "../../contract/chat/short-text.ts";
 import type { ChatButton, ChatMessage, ChatTone } from "../../contract/chat/message.ts";
 import { matchEvent } from "../../contract/matching.ts";
 import { iso, type EventView, type RunSummary, type RunView } from "../../contract/run-view.ts";
+import { glanceAtSettings } from "../../durable-objects/channel-settings/client.ts";
+import { changesOf } from "../../durable-objects/chat-outbox/board/changes.ts";
+import { logLinkForAnswer } from "../../durable-objects/chat-outbox/log-link.ts";
 import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
+import { whyWaiting } from "../../durable-objects/runner-pool/why-waiting.ts";
 import { catalog, poolNames } from "../catalog/catalog.ts";
 import type { Env } from "../env.ts";
 import { listPage } from "../listing.ts";
@@ -57,8 +62,7 @@ export async function showRun(env: Env, runId: string): Promise<ChatAnswer> {
   const { object, n } = locateRun(env, runId);
   const run = await object.runView(n);
   if (run === undefined) throw unknownRun(runId);
-  const waiting =
-    run.status === "queued" ? await env.POOLS.getByName(run.pool).waitingReason(run.id) : undefined;
+  const waiting = run.status === "queued" ? await whyWaiting(env, run) : undefined;
   return { kind: "message", outcome: "shown", message: runMessage(run, waiting?.message) };
 }
 
@@ -123,31 +127,60 @@ export async function logs(env: Env, asker: Asker, runId: string): Promise<ChatA
   const glance = await object.glance(n, outboxName(env, platform) ?? platform);
   if (glance === undefined) throw unknownRun(runId);
   const { run, lines } = glance;
-  const text = lines.join("\n").slice(-LOG_LINES_MAX_CHARS);
+  const text = endOf(lines.join("\n"), LOG_LINES_MAX_CHARS);
+  const { safe } = await glanceAtSettings(env, asker.place);
+  const leftOut = safe && isRead(asker);
+  const url = safe ? undefined : logLinkForAnswer(env, env.CODEX_FLOW_PUBLIC_URL ?? "", run.id, Date.now());
   return said("shown", `The end of ${run.flowName}/${run.stepName}`, {
     tone: toneOf(run),
-    lines: [run.id, ...(text === "" ? ["It has printed nothing yet."] : [])],
-    ...(text === "" ? {} : { code: { text } }),
+    lines: [
+      run.id,
+      ...(text === "" ? ["It has printed nothing yet."] : []),
+      ...(leftOut && text !== "" ? [`${LEFT_OUT} codex-flow runs logs ${run.id}`] : []),
+    ],
+    ...(text === "" || leftOut ? {} : { code: { text } }),
+    ...(url === undefined ? {} : { links: [{ label: "Whole log, for an hour", url }] }),
   });
 }
 
-/** The newest diff that an agent has shown, when its output still says so. */
-export async function diff(env: Env, runId: string): Promise<ChatAnswer> {
+/**
+ * Whether bodies are left out of an answer. On Discord only who has asked sees it, and may have to: an approver wants to know
+ * what he allows. Telegram knows no such answers: there everybody in the chat reads along.
+ */
+async function isSafe(env: Env, asker: Asker): Promise<boolean> {
+  return isRead(asker) && (await glanceAtSettings(env, asker.place)).safe;
+}
+
+/** By others than who has asked. */
+function isRead({ place }: Asker): boolean {
+  return place.platform === "telegram";
+}
+
+const LEFT_OUT = "This chat is in safe mode, which leaves it out here. On a command line:";
+
+/** What a run has changed: the diff that its step has left, or else its files, each with how many lines. */
+export async function diff(env: Env, asker: Asker, runId: string): Promise<ChatAnswer> {
   const { object, n } = locateRun(env, runId);
   const run = await object.runView(n);
   if (run === undefined) throw unknownRun(runId);
-  const artifact = run.result?.artifacts?.["diff"];
-  if (typeof artifact !== "string" || artifact === "")
-    return refused("no_diff", "This run has left no diff", [runId]);
-  return said("shown", `Diff of ${run.flowName}/${run.stepName}`, {
+  const changes = changesOf(run);
+  if (changes === undefined) return refused("no_diff", "This run has left no diff", [runId]);
+  const { summary, code } = changes;
+  const safe = await isSafe(env, asker);
+  return said("shown", `Changes of ${run.flowName}/${run.stepName}`, {
     tone: "neutral",
-    lines: [runId],
-    code: { text: artifact, language: "diff" },
+    lines: [runId, ...summary, ...(safe ? [`${LEFT_OUT} codex-flow runs show ${runId}`] : [])],
+    ...(safe || code === undefined ? {} : { code }),
   });
 }
 
 /** An approval, whole. */
-export async function approvalDetails(env: Env, runId: string, approvalId: string): Promise<ChatAnswer> {
+export async function approvalDetails(
+  env: Env,
+  asker: Asker,
+  runId: string,
+  approvalId: string,
+): Promise<ChatAnswer> {
   const { object, n } = locateRun(env, runId);
   const run = await object.runView(n);
   if (run === undefined) throw unknownRun(runId);
@@ -155,15 +188,19 @@ export async function approvalDetails(env: Env, runId: string, approvalId: strin
   if (approval === undefined)
     return refused("approval_not_found", `Run ${runId} has asked for no ${approvalId}`);
   const { title, state, kind, cwd, reason, detail, decidedBy } = approval;
+  const leftOut = detail !== undefined && (await isSafe(env, asker));
   return said("shown", title, {
     tone: state === "pending" ? "waiting" : "neutral",
-    lines: reason === undefined ? [] : [reason],
+    lines: [
+      ...(reason === undefined ? [] : [reason]),
+      ...(leftOut ? [`${LEFT_OUT} codex-flow approvals list`] : []),
+    ],
     fields: [
       { name: "state", value: decidedBy === undefined ? state : `${state} by ${decidedBy}` },
       { name: "kind", value: kind },
       ...(cwd === undefined ? [] : [{ name: "in", value: cwd }]),
     ],
-    ...(detail === undefined ? {} : { code: { text: detail } }),
+    ...(detail === undefined || leftOut ? {} : { code: { text: detail } }),
   });
 }
 

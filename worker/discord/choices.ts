@@ -2,6 +2,7 @@
  * Choices while an option is being typed. Discord asks at every key, and shows what comes within three seconds: nothing is
  * written down, and nothing is shown to those who may not see it. What is sent off at last is judged anew.
  */
+import { beginningOf } from "../../contract/chat/short-text.ts";
 import { mayNow } from "../chat/access.ts";
 import type { Asker } from "../chat/asker.ts";
 import { askOutbox } from "../chat/outbox.ts";
@@ -29,7 +30,7 @@ export async function choicesFor(env: Env, asker: Asker, { path, focused }: Read
   return (await candidates(env, asker, path, focused.name))
     .filter(({ name, value }) => `${name} ${value}`.toLowerCase().includes(typed))
     .slice(0, CHOICES_MAX)
-    .map(({ name, value }) => ({ name: name.slice(0, NAME_MAX_CHARS), value }));
+    .map(({ name, value }) => ({ name: beginningOf(name, NAME_MAX_CHARS), value }));
 }
 
 async function candidates(env: Env, asker: Asker, path: string, option: string): Promise<Choice[]> {

@@ -7,6 +7,7 @@ import type { Asked } from "../chat/access.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
 import type { DiscordAnswer } from "./answers.ts";
+import { besideCard } from "./cards.ts";
 import type { Invocation } from "./commands/command.ts";
 import { GRANT_CHOICE, grantChosen } from "./commands/deployment.ts";
 import { budgetForm, sayForm } from "./forms.ts";
@@ -54,7 +55,7 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
   return {
     asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
     inline: INLINE[action.act],
-    act: (invocation) => perform(action, invocation),
+    act: async (invocation) => besideCard(interaction.message, await perform(action, invocation)),
   };
 }
 
@@ -84,7 +85,7 @@ function perform(
     case "replay":
       return replay(env, asker, { runId });
     case "diff":
-      return diff(env, runId);
+      return diff(env, asker, runId);
     case "budget":
       return budgetForm(runId);
     case "approve":
@@ -94,7 +95,7 @@ function perform(
     case "deny":
       return decide(env, asker, { runId, approval, decision: "decline" });
     case "details":
-      return approvalDetails(env, runId, approval);
+      return approvalDetails(env, asker, runId, approval);
     case "confirm":
       return refused("out_of_date", "Press Approve again: this is its second step");
   }

@@ -1,5 +1,7 @@
 /** Forms (modals). What a form needs to know stands in its fields; its custom id says what it is, and of which run. */
+import type { APIMessage } from "discord-api-types/v10";
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
+import { beginningOf, shortened } from "../../contract/chat/short-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
 import type { SessionPolicy } from "../../contract/codex-prompt.ts";
@@ -18,6 +20,7 @@ const TEXT_INPUT = 4;
 const SELECT = 3;
 const STYLE = { short: 1, paragraph: 2 } as const;
 const TITLE_MAX_CHARS = 45;
+const DESCRIPTION_MAX_CHARS = 100;
 /** Of a text field, by Discord. */
 const FIELD_MAX_CHARS = 4_000;
 
@@ -37,7 +40,7 @@ function form(customId: string, title: string, fields: Field[], more: object[] =
     outcome: "opened a form",
     modal: {
       custom_id: customId,
-      title: title.slice(0, TITLE_MAX_CHARS),
+      title: beginningOf(title, TITLE_MAX_CHARS),
       components: [...fields.map(textField), ...more],
     },
   };
@@ -55,7 +58,7 @@ function textField({ id, label, description, long, required = true, most, value 
       style: long === true ? STYLE.paragraph : STYLE.short,
       required,
       max_length: limit,
-      ...(value === undefined || value === "" ? {} : { value: value.slice(0, limit) }),
+      ...(value === undefined || value === "" ? {} : { value: beginningOf(value.toWellFormed(), limit) }),
     },
   };
 }
@@ -66,6 +69,15 @@ export function payloadForm(which: "dispatch" | "dryRun", type: string): Form {
     { id: "type", label: "Type", most: 128, value: type },
     { id: "payload", label: "Payload", description: "JSON; empty for {}", long: true, required: false },
   ]);
+}
+
+/** What a message says, with the names and addresses of its attachments: a form has no other place for them. */
+export function promptOf(message: Pick<APIMessage, "content" | "attachments"> | undefined): string {
+  const { content = "", attachments = [] } = message ?? {};
+  if (attachments.length === 0) return content;
+  const lines = ["Attached:", ...attachments.map(({ filename, url }) => `${filename}: ${url}`)];
+  const below = beginningOf(`\n\n${lines.join("\n")}`, FIELD_MAX_CHARS / 2);
+  return shortened(content, FIELD_MAX_CHARS - below.length) + below;
 }
 
 export function askForm(given: {
@@ -136,7 +148,12 @@ export function confirmForm({
 }: Extract<ChatAnswer, { kind: "confirm" }>): Form {
   const more = decision === "accept_for_session" ? approval + FOR_SESSION : approval;
   return form(actionId("confirm", runId, more), "This leaves the sandbox", [
-    { id: "run", label: `Type ${shortId} to allow it`, description: title.slice(0, 100), most: 20 },
+    {
+      id: "run",
+      label: `Type ${shortId} to allow it`,
+      description: shortened(title.toWellFormed(), DESCRIPTION_MAX_CHARS),
+      most: 20,
+    },
   ]);
 }
 

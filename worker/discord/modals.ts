@@ -5,6 +5,7 @@ import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { ask, dispatch } from "../chat/start.ts";
 import { decide, raiseBudget, say } from "../chat/steer.ts";
 import { dryRun } from "../chat/watch.ts";
+import { besideCard } from "./cards.ts";
 import { additionIn, askOf } from "./commands/codex.ts";
 import { outOfDate, type Press } from "./components.ts";
 import { FOR_SESSION, FORM } from "./forms.ts";
@@ -34,12 +35,12 @@ export function submissionOf(interaction: APIModalSubmitInteraction): Press {
         act: ({ env, asker }) => ask(env, asker, askOf(fields)),
       };
     default:
-      return ofRun(customId, fields);
+      return ofRun(interaction, fields);
   }
 }
 
-function ofRun(customId: string, fields: ReturnType<typeof readForm>): Press {
-  const action = parseAction(customId);
+function ofRun({ data, message }: APIModalSubmitInteraction, fields: ReturnType<typeof readForm>): Press {
+  const action = parseAction(data.custom_id);
   if (action === undefined) return outOfDate("form");
   const { act, runId, more = "" } = action;
   const asked = { scope: ACTION_SCOPES[act], act, subject: runId };
@@ -61,12 +62,15 @@ function ofRun(customId: string, fields: ReturnType<typeof readForm>): Press {
     asked,
     // It changes the message with the approval, or says for all to see who has decided.
     inline: true,
-    act: ({ env, asker }) =>
-      decide(env, asker, {
-        runId,
-        approval: forSession ? more.slice(0, -FOR_SESSION.length) : more,
-        decision: forSession ? "accept_for_session" : "accept",
-        confirmation: fields.text("run") ?? "",
-      }),
+    act: async ({ env, asker }) =>
+      besideCard(
+        message,
+        await decide(env, asker, {
+          runId,
+          approval: forSession ? more.slice(0, -FOR_SESSION.length) : more,
+          decision: forSession ? "accept_for_session" : "accept",
+          confirmation: fields.text("run") ?? "",
+        }),
+      ),
   };
 }

@@ -18,7 +18,7 @@ import { COMMANDS } from "./commands/index.ts";
 import { outOfDate, pressOf, type Press } from "./components.ts";
 import { AT_ONCE_MAX, Crowd, turnIn } from "./crowd.ts";
 import { handOver, lateMessage, patienceMs } from "./deferral.ts";
-import { askForm } from "./forms.ts";
+import { askForm, promptOf } from "./forms.ts";
 import { askerOf, Options, readCommand } from "./interaction.ts";
 import { submissionOf } from "./modals.ts";
 
@@ -87,7 +87,7 @@ export function actAsked(interaction: Act): Press | undefined {
 
 function commandOf({ data }: Extract<APIInteraction, { type: 2 }>): Press {
   if (data.type === MESSAGE_COMMAND && data.name === SEND_TO_CODEX) {
-    const text = data.resolved.messages[data.target_id]?.content;
+    const text = promptOf(data.resolved.messages[data.target_id]);
     const asked = { scope: "run:start", act: SEND_TO_CODEX } as const;
     return { asked, inline: true, act: () => askForm({ prompt: text }) };
   }

@@ -11,12 +11,14 @@ import { notJson } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
 import { readBytes } from "../body.ts";
 import { noteRefusal } from "../chat/refusals.ts";
+import { withPublicUrl } from "../chat/public-url.ts";
 import { answerInteraction } from "../discord/router.ts";
 import { UnsignedError, verifyInteraction } from "../discord/verify.ts";
 import type { Env } from "../env.ts";
 
 export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PATH, async (context) => {
-  const { env, req, executionCtx } = context;
+  const { req, executionCtx } = context;
+  const env = withPublicUrl(context.env, req.raw);
   const at = Date.now();
   const interaction = await signedInteraction(req.raw, env).catch((error: unknown) => {
     const refused = refusedAs(error);

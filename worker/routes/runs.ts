@@ -11,6 +11,7 @@ import { PROCESS_STATUSES } from "../../contract/run-record.ts";
 import { checkCancelRequest } from "../../contract/validate.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
 import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
+import { whyWaiting } from "../../durable-objects/runner-pool/why-waiting.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
@@ -138,11 +139,7 @@ async function runsOfEvent(
   return { eventId, runs: runs.slice(0, limit) };
 }
 
-/** Why a run waits is known where it waits: its pool. */
 async function withWaitingReason(env: Env, run: RunView): Promise<RunView> {
   if (run.status !== "queued") return run;
-  if (run.runner === "relay")
-    return { ...run, waiting: { code: "relay_not_connected", message: "waits for the relay that began it" } };
-  const waiting = await env.POOLS.getByName(run.pool).waitingReason(run.id);
-  return { ...run, waiting: waiting ?? { code: "on_its_way", message: `on its way to pool ${run.pool}` } };
+  return { ...run, waiting: await whyWaiting(env, run) };
 }

@@ -3,6 +3,7 @@
  * those of contract/chat/telegram-commands.ts, each exactly once.
  */
 import { additionOf } from "../../contract/budget.ts";
+import { beginningOf } from "../../contract/chat/short-text.ts";
 import { CHAT_SCOPES, type ChatScope } from "../../contract/chat/scopes.ts";
 import { TELEGRAM_COMMANDS, type TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
 import { checkBudgetRequest } from "../../contract/validate.ts";
@@ -227,7 +228,7 @@ function settings({ env, asker, rest }: Call): Promise<ChatAnswer> | ChatAnswer 
     for (const name of SETTINGS) {
       const value = options[name];
       if (value !== undefined && !setOption(change, name, value))
-        return unreadable("settings", `${name}=${value.slice(0, 64)} is not understood`);
+        return unreadable("settings", `${name}=${beginningOf(value, 64)} is not understood`);
     }
     return setChannel(env, asker, change);
   });

@@ -4,6 +4,7 @@
  * message of the chat's limit, and nothing is lost when it is lost.
  */
 import { encodeAction, type ChatAction } from "../../contract/chat/action.ts";
+import { shortened } from "../../contract/chat/short-text.ts";
 import type { ChatButton, ChatMessage } from "../../contract/chat/message.ts";
 import type { Env } from "../env.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
@@ -33,14 +34,10 @@ export function acknowledge({ place }: Asker, messageId: number): WebhookReply {
 
 /** Seen by who has pressed the button, and by nobody else. */
 export function toast(callbackId: string, text: string, alert = false): WebhookReply {
-  const shown =
-    text.length <= TOAST_MAX_CHARS
-      ? text
-      : `${text.slice(0, TOAST_MAX_CHARS - 1).replace(/[\ud800-\udbff]$/, "")}…`;
   return {
     method: "answerCallbackQuery",
     callback_query_id: callbackId,
-    text: shown,
+    text: shortened(text.toWellFormed(), TOAST_MAX_CHARS),
     ...(alert ? { show_alert: true } : {}),
   };
 }

@@ -32,10 +32,10 @@ const ACTS: Record<ChatActionName, Act> = {
   replay: { run: (env, asker, { runId }) => replay(env, asker, { runId }) },
   follow: { run: (env, asker, { runId }) => follow(env, asker, runId) },
   logs: { posts: true, run: (env, asker, { runId }) => logs(env, asker, runId) },
-  diff: { posts: true, run: (env, _asker, { runId }) => diff(env, runId) },
+  diff: { posts: true, run: (env, asker, { runId }) => diff(env, asker, runId) },
   details: {
     posts: true,
-    run: (env, _asker, { runId, more = "" }) => approvalDetails(env, runId, more),
+    run: (env, asker, { runId, more = "" }) => approvalDetails(env, asker, runId, more),
   },
   // Telegram has no forms.
   reply: {

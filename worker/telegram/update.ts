@@ -10,6 +10,7 @@
  */
 import { parseAction } from "../../contract/chat/action.ts";
 import type { ChatPlace, ChatUser } from "../../contract/chat/place.ts";
+import { beginningOf } from "../../contract/chat/short-text.ts";
 import type { TelegramMessage, TelegramUpdate, TelegramUser } from "../../contract/chat/telegram-update.ts";
 
 /** Who the bot is. */
@@ -182,7 +183,7 @@ function person(user: TelegramUser | undefined): ChatUser | undefined {
   if (user === undefined || user.is_bot === true || user.id <= 0) return undefined;
   const full = [user.first_name, user.last_name].filter((part) => part !== undefined && part !== "");
   const name = user.username ?? full.join(" ");
-  return { id: String(user.id), name: name === "" ? "somebody" : name.slice(0, NAME_MAX_CHARS) };
+  return { id: String(user.id), name: name === "" ? "somebody" : beginningOf(name, NAME_MAX_CHARS) };
 }
 
 function moved(from: number, to: number): TelegramRequest {

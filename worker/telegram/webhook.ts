@@ -18,6 +18,7 @@ import type { AppContext } from "../app-context.ts";
 import { matchesAny, secretList } from "../auth/secrets.ts";
 import { parseJson, readBytes } from "../body.ts";
 import { noteRefusal } from "../chat/refusals.ts";
+import { withPublicUrl } from "../chat/public-url.ts";
 import { obey } from "./obey.ts";
 import { readUpdate } from "./update.ts";
 
@@ -27,7 +28,8 @@ const SECRET_HEADER = "x-telegram-bot-api-secret-token";
 export const telegramRoutes = new Hono<AppContext>().all(TELEGRAM_WEBHOOK_PATH, receive);
 
 async function receive(context: Context<AppContext>): Promise<Response> {
-  const { env, req } = context;
+  const { req } = context;
+  const env = withPublicUrl(context.env, req.raw);
   const refused = (act: string, reason: string): void => {
     context.executionCtx.waitUntil(noteRefusal(env, { platform: "telegram", act, reason }));
   };

@@ -2,6 +2,7 @@
  * The words behind a command, read. Pure, and it never throws: what cannot be read is a fault that says how it is written.
  * Nothing here knows what a command does.
  */
+import { shortened } from "../../contract/chat/short-text.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import { TELEGRAM_COMMANDS, type TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
 
@@ -156,7 +157,7 @@ const SHOWN_MAX_CHARS = 64;
 /** Words of others in an answer: short, on one line. */
 function shown(text: string): string {
   const line = text.replaceAll(/\s+/g, " ");
-  return `"${line.length > SHOWN_MAX_CHARS ? `${line.slice(0, SHOWN_MAX_CHARS)}…` : line}"`;
+  return `"${shortened(line, SHOWN_MAX_CHARS)}"`;
 }
 
 function fault<T>(text: string): Read<T> {

@@ -45,5 +45,7 @@ export interface Board {
   due(now: number): number | undefined;
   /** Does what is due. What fails stays due. */
   tick(): Promise<void>;
+  /** It will say something of what was posted or drawn under this key of a row: its run is not over. */
+  needs(rowKey: string): boolean;
   status(): Pick<ChatOutboxStatus, "shownRuns" | "polling">;
 }

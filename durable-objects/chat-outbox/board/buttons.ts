@@ -4,6 +4,7 @@ import { encodeAction, type ChatAction } from "../../../contract/chat/action.ts"
 import type { ChatButton } from "../../../contract/chat/message.ts";
 import { isTerminal } from "../../../contract/run-record.ts";
 import type { RunView } from "../../../contract/run-view.ts";
+import { changesOf } from "./changes.ts";
 
 /** Rows without an empty one. */
 export function runButtons(run: RunView): ChatButton[][] {
@@ -29,7 +30,7 @@ export function overButtons(run: RunView): ChatButton[] {
     ...(stoppedByBudget(run) ? button("+ budget", "primary", { act: "budget", runId: id }) : []),
     ...button("Replay", "secondary", { act: "replay", runId: id }),
     ...button("Logs", "secondary", { act: "logs", runId: id }),
-    ...(changedFiles(run) ? button("Diff", "secondary", { act: "diff", runId: id }) : []),
+    ...(changesOf(run) === undefined ? [] : button("Diff", "secondary", { act: "diff", runId: id })),
   ];
 }
 
@@ -57,11 +58,6 @@ function stoppedByBudget({ resultStatus, result }: RunView): boolean {
     budget !== null &&
     "exceeded" in budget
   );
-}
-
-function changedFiles({ result }: RunView): boolean {
-  const files = result?.artifacts?.["changedFiles"];
-  return Array.isArray(files) && files.length > 0;
 }
 
 function button(label: string, style: ChatButton["style"], action: ChatAction): ChatButton[] {

@@ -7,19 +7,23 @@
 import type { ApprovalView } from "../../../contract/approvals.ts";
 import { BUDGET_UNITS, type Budget, type BudgetUse } from "../../../contract/budget.ts";
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
+import { endOf, shortened as cutTo } from "../../../contract/chat/short-text.ts";
 import type { RunView } from "../../../contract/run-view.ts";
-import type { RunGlance } from "../../flow-event/calls.ts";
+import type { RelayedSession, RunGlance } from "../../flow-event/calls.ts";
 import type { OutputMode } from "../calls.ts";
 import { runButtons } from "./buttons.ts";
+import { workFields } from "./work-summary.ts";
 
 /** How a place wants to see a run, and what is known besides the run itself. */
 export interface CardView {
   output: OutputMode;
   safe: boolean;
-  /** Where the edge is reached: what links begin with. */
-  publicUrl?: string | undefined;
+  /** Of its log, as a page for people. */
+  logUrl?: string | undefined;
   /** Tokens that the agent's thread has used. */
   tokens?: number | undefined;
+  /** What a relayed session said it had come to, for one that left no result. */
+  summary?: string | undefined;
 }
 
 /** Lines of output on a card, and characters of them in all. */
@@ -31,14 +35,16 @@ const STEP_MAX_CHARS = 120;
 const PIDS_SHOWN = 8;
 const MS_PER_SECOND = 1_000;
 
-export function runCard({ run, eventType, lines, plan }: RunGlance, view: CardView): ChatMessage {
+export function runCard(glance: RunGlance, view: CardView): ChatMessage {
+  const { run, eventType, session, lines, plan } = glance;
   const { tone, words } = standing(run);
   const since = sinceOf(run);
-  const links = logLinks(run.id, view.publicUrl);
+  const links = logLinks(view);
   return {
     tone,
-    title: `${run.flowName} · ${words}`,
+    title: `${nameOf(run, session)} · ${words}`,
     lines: [
+      ...aboutLines(session),
       ...waitingLines(run),
       ...attemptLines(run),
       ...cancelLines(run),
@@ -46,13 +52,15 @@ export function runCard({ run, eventType, lines, plan }: RunGlance, view: CardVi
       ...endLines(run),
     ],
     fields: [
-      { name: "Step", value: stepOf(run, plan) },
+      ...(session === undefined ? [{ name: "Step", value: stepOf(run, plan) }] : planField(run, plan)),
+      ...field("In", session?.workdir),
       ...field("Requested by", requesterOf(run)),
       ...field("Event", run.requestedBy === undefined ? eventType : undefined),
       ...field("Runner", run.attempts.at(-1)?.runnerName),
       ...field("Attempt", run.attempts.length > 1 ? String(run.attempts.length) : undefined),
       ...field("Budget", budgetOf(run, view.tokens)),
       ...field("Took", durationOf(run)),
+      ...workFields(run, view.summary),
       { name: "Run", value: run.id },
     ],
     ...outputOf(lines, view),
@@ -77,6 +85,17 @@ export function goneCard(flow: string, runId: string): ChatMessage {
 export interface Standing {
   tone: ChatTone;
   words: string;
+}
+
+/** What is at work: a flow, or the agent of a relayed session, of which all flows have the same name. */
+export function nameOf(run: RunView, session: RelayedSession | undefined): string {
+  return session?.agent ?? run.flowName;
+}
+
+/** What a relayed session is about, where its agent and its folder do not say it already. */
+export function aboutLines(session: RelayedSession | undefined): string[] {
+  if (session === undefined || session.title === `${session.agent} in ${session.workdir}`) return [];
+  return [shortened(session.title)];
 }
 
 /** How a run stands, as a colour and in words. */
@@ -116,12 +135,12 @@ export function requesterOf({ requestedBy }: RunView): string | undefined {
 }
 
 export function shortened(text: string, most = TEXT_MAX_CHARS): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+  return cutTo(text, most);
 }
 
-export function logLinks(runId: string, publicUrl: string | undefined): { label: string; url: string }[] {
-  const base = publicUrl?.replace(/\/+$/, "") ?? "";
-  return base === "" ? [] : [{ label: "Log", url: `${base}/runs/${runId}/output` }];
+/** Whoever reads the card reads the log: so there is none where bodies are left out. */
+export function logLinks({ logUrl, safe }: CardView): { label: string; url: string }[] {
+  return logUrl === undefined || safe ? [] : [{ label: "Log", url: logUrl }];
 }
 
 /** How long it ran, from its first start to its end. */
@@ -165,6 +184,12 @@ function stepOf(run: RunView, plan: RunGlance["plan"]): string {
   const at = plan.current === undefined ? plan.done : plan.done + 1;
   const current = plan.current === undefined ? "" : `: ${plan.current}`;
   return shortened(`${run.stepName}, ${Math.min(at, plan.total)} of ${plan.total}${current}`, STEP_MAX_CHARS);
+}
+
+function planField(run: RunView, plan: RunGlance["plan"]): { name: string; value: string }[] {
+  return plan === undefined
+    ? []
+    : [{ name: "Plan", value: stepOf(run, plan).slice(run.stepName.length + 2) }];
 }
 
 function waitingLines({ status, waiting }: RunView): string[] {
@@ -237,7 +262,6 @@ export function endLines(run: RunView): string[] {
 function outputOf(lines: readonly string[], { safe, output }: CardView): Pick<ChatMessage, "code"> {
   if (safe || output === "minimal") return {};
   let text = lines.slice(-CARD_LINES).join("\n");
-  if (text.length > CARD_OUTPUT_MAX_CHARS)
-    text = `…${text.slice(-CARD_OUTPUT_MAX_CHARS).replace(/^[\udc00-\udfff]/, "")}`;
+  if (text.length > CARD_OUTPUT_MAX_CHARS) text = `…${endOf(text, CARD_OUTPUT_MAX_CHARS)}`;
   return text === "" ? {} : { code: { text } };
 }

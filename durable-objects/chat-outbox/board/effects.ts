@@ -33,6 +33,12 @@ export function runOfKey(key: string): string | undefined {
 
 const ABOUT_A_RUN: readonly string[] = ["card", "thread", "final", "approval", "items"];
 
+/** The run whose card or approval a row of the delivery holds: what is said again as long as the run is not over. */
+export function runRewritten(rowKey: string): string | undefined {
+  const [kind = "", runId] = rowKey.split("|");
+  return /:(card|approval)$/.test(kind) ? runId : undefined;
+}
+
 /** The run whose thread an anchor names. */
 export function runOfAnchor(anchor: string): string | undefined {
   const [kind, runId] = anchor.split("|");

@@ -7,6 +7,7 @@
  */
 import type { AgentItem, ItemOutcome } from "../../../contract/agent-item.ts";
 import type { ChatMessage } from "../../../contract/chat/message.ts";
+import { endOf } from "../../../contract/chat/short-text.ts";
 import type { OutputChunkView } from "../../../contract/run-view.ts";
 import type { OutputMode } from "../calls.ts";
 import { shortened } from "./cards.ts";
@@ -103,7 +104,7 @@ function workOf(item: AgentItem, safe: boolean): string | undefined {
   if (item.type === "command") {
     const end = outcomeText(item.outcome, item.exitCode);
     if (safe) return `ran a command${end}`;
-    const printed = endOf(item.output.trimEnd());
+    const printed = endOfPrinted(item.output.trimEnd());
     return `$ ${shortened(item.command, COMMAND_MAX_CHARS)}${end}${printed === "" ? "" : `\n${printed}`}`;
   }
   if (item.type === "file_change") {
@@ -129,10 +130,8 @@ function said(text: string): string {
   return shortened(text.trim(), SAID_MAX_CHARS);
 }
 
-function endOf(text: string): string {
-  return text.length <= PRINTED_MAX_CHARS
-    ? text
-    : `…${text.slice(-PRINTED_MAX_CHARS).replace(/^[\udc00-\udfff]/, "")}`;
+function endOfPrinted(text: string): string {
+  return text.length <= PRINTED_MAX_CHARS ? text : `…${endOf(text, PRINTED_MAX_CHARS)}`;
 }
 
 function messageOf(

@@ -3,6 +3,7 @@
  * often a thread is asked, and what of an answer is meant for its run. Only messages that mention the bot have a
  * text at all (Discord's rule without the MESSAGE_CONTENT intent), and only those are taken.
  */
+import { beginningOf } from "../../../contract/chat/short-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../../contract/limits.ts";
 import type { ChatUser } from "../../../contract/chat/place.ts";
 
@@ -55,7 +56,7 @@ function readMessage(value: unknown, botId: string): { id: string; said?: HeardM
     return [{ id }];
   const name = typeof shown === "string" ? shown : typeof username === "string" ? username : userId;
   const text = content.replaceAll(new RegExp(`<@!?${botId}>`, "g"), "").trim();
-  return [{ id, said: { id, user: { id: userId, name }, text: text.slice(0, MESSAGE_MAX_CHARS) } }];
+  return [{ id, said: { id, user: { id: userId, name }, text: beginningOf(text, MESSAGE_MAX_CHARS) } }];
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {

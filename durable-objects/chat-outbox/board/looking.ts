@@ -5,6 +5,7 @@
 import { parseRunId } from "../../../contract/ids.ts";
 import type { Env } from "../../../worker/env.ts";
 import type { RunGlance } from "../../flow-event/calls.ts";
+import { onItsWay, whyWaiting } from "../../runner-pool/why-waiting.ts";
 import type { ItemPage } from "./plan.ts";
 
 /** Output that is read with one look; of more, the next look is soon. */
@@ -43,12 +44,11 @@ export async function lookAt(env: Env, { runId, outbox, after, outputRead }: Loo
   return { glance, page: { after, chunks: page.output, more: page.more } };
 }
 
-/** Why a run waits is known where it waits: its pool. A pool that does not answer keeps no card from being drawn. */
+/** A pool that does not answer keeps no card from being drawn. */
 async function withWaiting(env: Env, run: RunGlance["run"]): Promise<RunGlance["run"]> {
-  const onItsWay = { code: "on_its_way", message: `on its way to pool ${run.pool}` };
   try {
-    return { ...run, waiting: (await env.POOLS.getByName(run.pool).waitingReason(run.id)) ?? onItsWay };
+    return { ...run, waiting: await whyWaiting(env, run) };
   } catch {
-    return { ...run, waiting: onItsWay };
+    return { ...run, waiting: onItsWay(run.pool) };
   }
 }

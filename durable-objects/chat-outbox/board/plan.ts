@@ -9,11 +9,12 @@
 import type { ApprovalView } from "../../../contract/approvals.ts";
 import { parsePlaceKey, userLabel, type ChatPlace } from "../../../contract/chat/place.ts";
 import { formatCursor, OUTPUT_START, parseCursor } from "../../../contract/output-cursor.ts";
+import { RELAY_FLOW, RELAY_SUMMARY } from "../../../contract/relay.ts";
 import { isTerminal } from "../../../contract/run-record.ts";
 import type { OutputChunkView, RunView } from "../../../contract/run-view.ts";
-import type { RunGlance } from "../../flow-event/calls.ts";
+import type { RelayedSession, RunGlance } from "../../flow-event/calls.ts";
 import type { ChannelFollows } from "../calls.ts";
-import { goneCard, requesterOf, runCard, shortened, type CardView } from "./cards.ts";
+import { aboutLines, goneCard, nameOf, runCard, shortened, type CardView } from "./cards.ts";
 import {
   anchorOfCard,
   anchorOfThread,
@@ -47,7 +48,8 @@ export interface Look {
   due: ReadonlySet<string>;
   /** It was said to have changed while the look was under way. */
   again: boolean;
-  publicUrl?: string | undefined;
+  /** Of its log, as a page for people. */
+  logUrl?: string | undefined;
   now: number;
 }
 
@@ -82,6 +84,7 @@ function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
   const phase = isTerminal(view.status) ? "over" : view.status === "queued" ? "queued" : "running";
   const looks = run.phase === "queued" && !run.changed ? (run.waiting?.looks ?? 0) + 1 : 1;
   const tokens = tokensIn(page?.chunks ?? []) ?? run.tokens;
+  const summary = summaryIn(page?.chunks ?? []) ?? run.summary;
   return {
     ...rest,
     flow: view.flowName,
@@ -92,7 +95,16 @@ function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
     ...(phase === "over" ? { endedAt: run.endedAt ?? now } : {}),
     ...(page === undefined || page.more ? {} : { outputRead: view.outputBytes }),
     ...(tokens === undefined ? {} : { tokens }),
+    ...(summary === undefined ? {} : { summary }),
   };
+}
+
+/** How a relayed session has summed itself up: its last item. */
+function summaryIn(chunks: readonly OutputChunkView[]): string | undefined {
+  const item = chunks.findLast((chunk) => chunk.item?.type === "activity")?.item;
+  if (item?.type !== "activity" || item.state !== "completed" || item.kind !== RELAY_SUMMARY)
+    return undefined;
+  return shortened(item.text.replaceAll("\n", ", "));
 }
 
 function tokensIn(chunks: readonly OutputChunkView[]): number | undefined {
@@ -113,13 +125,14 @@ function planShowing(look: Look, run: ShownRun, before: Showing, glance: RunGlan
   const view: CardView = {
     output: settings.output,
     safe: settings.safe,
-    publicUrl: look.publicUrl,
+    logUrl: look.logUrl,
     tokens: run.tokens,
+    summary: run.summary,
   };
-  const opened = withThread(before, place, glance.run);
+  const opened = withThread(before, place, glance);
   const items = withItems(opened.showing, look, run, settings, place);
   const asked = withApprovals(items.showing, glance.run, view, place);
-  const ended = withEnd(asked.showing, glance.run, view, place, look.run);
+  const ended = withEnd(asked.showing, glance, view, place, look.run);
   // Looks at a run that waits are rare, and are for why it waits; a card that says the same is not sent.
   const drawn = changed || run.phase !== "running" || look.due.has(before.place) || !before.opened;
   const card: BoardEffect = {
@@ -152,7 +165,7 @@ function targetOf(showing: Showing, place: ChatPlace): Target {
   return showing.thread ? { thread: anchorOfThread(showing.runId, showing.place) } : place;
 }
 
-function withThread(showing: Showing, place: ChatPlace, run: RunView): Step {
+function withThread(showing: Showing, place: ChatPlace, glance: RunGlance): Step {
   if (showing.opened) return { showing, effects: [] };
   const opened = { ...showing, opened: true };
   if (!showing.thread) return { showing: opened, effects: [] };
@@ -163,22 +176,33 @@ function withThread(showing: Showing, place: ChatPlace, run: RunView): Step {
         kind: "thread",
         anchor: anchorOfThread(showing.runId, showing.place),
         place,
-        name: threadName(run),
-        first: threadOpening(run.flowName, run.id, requesterOf(run)),
+        name: threadName(glance.run, glance.session),
+        first: threadOpening(glance.run, glance.session),
       },
     ],
   };
 }
 
-/** `release · rebase · 2jcaz4v5_1`: enough of the id to tell two apart. */
-export function threadName({ flowName, stepName, id }: RunView): string {
+/** `release · rebase · 2jcaz4v5_1`, of a relayed session `Codex · fix the tests · …`: enough of the id to tell two apart. */
+export function threadName(run: RunView, session?: RelayedSession): string {
+  const { stepName, id } = run;
   const [, key = "", n = ""] = id.split("_");
   const short = ` · ${key.slice(0, 8)}_${n}`;
-  return `${shortened(`${flowName} · ${stepName}`, THREAD_NAME_MAX_CHARS - short.length)}${short}`;
+  const about = session === undefined ? stepName : (aboutLines(session)[0] ?? session.workdir);
+  const name = `${nameOf(run, session)} · ${about}`;
+  return `${shortened(name, THREAD_NAME_MAX_CHARS - short.length)}${short}`;
 }
 
-/** Items go where they disturb nobody else; a channel that wants to see everything gets them too. */
-function wantsItems(showing: Pick<Showing, "thread" | "place">, { output }: ChannelFollows): boolean {
+/**
+ * Items go where they disturb nobody else; a channel that wants to see everything gets them too, and one that somebody has
+ * opened for relays, and pointed a relay at, gets those of its sessions.
+ */
+function wantsItems(
+  showing: Pick<Showing, "thread" | "place" | "via">,
+  { output }: ChannelFollows,
+  flow: string,
+): boolean {
+  if (flow === RELAY_FLOW && showing.via === "origin") return true;
   return showing.thread || output === "verbose" || parsePlaceKey(showing.place)?.thread !== undefined;
 }
 
@@ -190,7 +214,7 @@ function withItems(
   place: ChatPlace,
 ): Step {
   // A place that is new since the page was asked for has not read what stands before it.
-  if (!wantsItems(showing, settings) || isBefore(showing.cursor, page?.after))
+  if (!wantsItems(showing, settings, run.flow) || isBefore(showing.cursor, page?.after))
     return { showing, effects: [] };
   const { pace: _pace, leftOut: _leftOut, ...rest } = showing;
   const chunks = (page?.chunks ?? []).filter(({ cursor }) => isBefore(showing.cursor, cursor));
@@ -214,9 +238,10 @@ function withItems(
 export function firstCursor(
   showings: readonly Showing[],
   viewOf: (place: string) => ChannelFollows,
+  flow: string,
 ): string | undefined {
   return showings
-    .filter((showing) => wantsItems(showing, viewOf(showing.place)))
+    .filter((showing) => wantsItems(showing, viewOf(showing.place), flow))
     .map(({ cursor }) => cursor ?? formatCursor(OUTPUT_START))
     .reduce<string | undefined>(
       (first, cursor) => (first === undefined || isBefore(cursor, first) ? cursor : first),
@@ -277,7 +302,14 @@ function forgotten(
 }
 
 /** How it ended, to a place that was there when it did (B3). */
-function withEnd(showing: Showing, run: RunView, view: CardView, place: ChatPlace, before: ShownRun): Step {
+function withEnd(
+  showing: Showing,
+  glance: RunGlance,
+  view: CardView,
+  place: ChatPlace,
+  before: ShownRun,
+): Step {
+  const { run } = glance;
   if (!isTerminal(run.status) || showing.final) return { showing, effects: [] };
   const ended = { ...showing, final: true };
   const known = before.phase !== "unseen" && before.phase !== "over";
@@ -291,7 +323,7 @@ function withEnd(showing: Showing, run: RunView, view: CardView, place: ChatPlac
         key: keyOfFinal(showing.runId, showing.place),
         target: targetOf(showing, place),
         class: "final",
-        message: finalMessage(run, view, toldOfEnd(showing, run, place)),
+        message: finalMessage(run, view, toldOfEnd(showing, run, place), glance.session),
       },
     ],
   };

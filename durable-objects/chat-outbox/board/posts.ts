@@ -7,16 +7,20 @@ import type { ChatMessage } from "../../../contract/chat/message.ts";
 import type { RunView } from "../../../contract/run-view.ts";
 import { FOLLOWED_PER_CHANNEL_MAX } from "./rules.ts";
 import { approvalButtons, overButtons } from "./buttons.ts";
+import type { RelayedSession } from "../../flow-event/calls.ts";
 import {
+  aboutLines,
   budgetOf,
   durationOf,
   endLines,
   logLinks,
+  nameOf,
   requesterOf,
   shortened,
   standing,
   type CardView,
 } from "./cards.ts";
+import { workFields } from "./work-summary.ts";
 
 const KINDS: Record<ApprovalView["kind"], string> = {
   command: "run a command",
@@ -49,7 +53,7 @@ export function approvalMessage(
       shortened(approval.title),
       ...(reason === undefined ? [] : [shortened(`Reason: ${reason}`)]),
       ...(view.safe && detail !== undefined
-        ? ["The whole of it is left out in this channel: see Details"]
+        ? ["The whole of it is left out in this channel: see Details, or codex-flow approvals list"]
         : []),
       `Denied at ${clock(expiresAt)} when nobody answers`,
       ...(answers.some(({ label }) => label === "Approve")
@@ -111,23 +115,29 @@ function clock(iso: string): string {
 }
 
 /** How a run ended. `mention`: who asked for it, where that was. */
-export function finalMessage(run: RunView, view: CardView, mention: string[]): ChatMessage {
+export function finalMessage(
+  run: RunView,
+  view: CardView,
+  mention: string[],
+  session?: RelayedSession,
+): ChatMessage {
   const { tone, words } = standing(run);
   const { completedAt } = run;
   const took = durationOf(run);
   const budget = budgetOf(run, view.tokens);
   const requester = requesterOf(run);
-  const links = logLinks(run.id, view.publicUrl);
+  const links = logLinks(view);
   const quiet = run.effectiveStatus === "skipped" || run.status === "canceled";
   return {
     tone,
-    title: `${run.flowName} · ${words}`,
-    lines: endLines(run),
+    title: `${nameOf(run, session)} · ${words}`,
+    lines: [...aboutLines(session), ...endLines(run)],
     fields: [
-      { name: "Step", value: run.stepName },
+      session === undefined ? { name: "Step", value: run.stepName } : { name: "In", value: session.workdir },
       ...(requester === undefined ? [] : [{ name: "Requested by", value: requester }]),
       ...(took === undefined ? [] : [{ name: "Took", value: took }]),
       ...(budget === undefined ? [] : [{ name: "Budget", value: budget }]),
+      ...workFields(run, view.summary),
       { name: "Run", value: run.id },
     ],
     ...(completedAt === undefined ? {} : { since: Date.parse(completedAt) }),
@@ -151,12 +161,23 @@ export function crowdedMessage(): ChatMessage {
 }
 
 /** What a thread of a run begins with, where it has to begin with something. */
-export function threadOpening(flow: string, runId: string, requester: string | undefined): ChatMessage {
+export function threadOpening(run: RunView, session: RelayedSession | undefined): ChatMessage {
+  const requester = requesterOf(run);
   return {
     tone: "neutral",
-    title: flow,
-    lines: [requester === undefined ? "A run of this flow" : `A run that ${requester} asked for`],
-    fields: [{ name: "Run", value: runId }],
+    title: nameOf(run, session),
+    lines: [
+      ...aboutLines(session),
+      session !== undefined
+        ? `A session that is relayed${requester === undefined ? "" : ` by ${requester}`}`
+        : requester === undefined
+          ? "A run of this flow"
+          : `A run that ${requester} asked for`,
+    ],
+    fields: [
+      ...(session === undefined ? [] : [{ name: "In", value: session.workdir }]),
+      { name: "Run", value: run.id },
+    ],
     silent: true,
   };
 }

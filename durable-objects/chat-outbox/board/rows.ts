@@ -31,6 +31,8 @@ export interface ShownRun {
   outputRead?: number;
   /** What its agent's thread had used when that was last said. */
   tokens?: number;
+  /** How a relayed session has summed itself up. */
+  summary?: string;
 }
 
 /** One place that shows a run. */

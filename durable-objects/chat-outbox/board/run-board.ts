@@ -20,10 +20,11 @@ import { retentionMs } from "../../day-ledger/naming.ts";
 import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
 import { within } from "../../kit/deadline.ts";
 import { Errand } from "../../kit/errand.ts";
+import { logLinkForCard } from "../log-link.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
-import { anchorOfThread, runOfAnchor } from "./effects.ts";
+import { anchorOfThread, runOfAnchor, runRewritten } from "./effects.ts";
 import { perform } from "./perform.ts";
 import { ListenedThreads } from "./listened-threads.ts";
 import { Listener } from "./listener.ts";
@@ -166,6 +167,11 @@ export class RunBoard implements Board {
     }
   }
 
+  needs(rowKey: string): boolean {
+    const runId = runRewritten(rowKey);
+    return runId !== undefined && this.#active.get(runId) !== undefined;
+  }
+
   status(): Pick<ChatOutboxStatus, "shownRuns" | "polling"> {
     const threads = this.#listener?.threads(this.#options.now()).length;
     const usually = listensUsually(this.#options.env);
@@ -293,7 +299,7 @@ export class RunBoard implements Board {
         lookAt(this.#options.env, {
           runId: run.runId,
           outbox: outboxName(this.#options.env, this.#options.platform) ?? "",
-          after: firstCursor(showings, (place) => this.#viewOf(place)),
+          after: firstCursor(showings, (place) => this.#viewOf(place), run.flow),
           outputRead: run.outputRead,
         }),
       );
@@ -310,6 +316,7 @@ export class RunBoard implements Board {
   #draw(active: Active, { glance, page }: Looked, again: boolean): void {
     const now = this.#options.now();
     const { run, showings, fresh } = active;
+    const { env } = this.#options;
     const plan = planLook({
       run,
       showings,
@@ -318,7 +325,7 @@ export class RunBoard implements Board {
       viewOf: (place) => this.#viewOf(place),
       due: this.#active.duePlaces(active, now),
       again,
-      publicUrl: this.#options.env.CODEX_FLOW_PUBLIC_URL,
+      logUrl: logLinkForCard(env, env.CODEX_FLOW_PUBLIC_URL ?? "", run.runId, now),
       now,
     });
     if (plan === undefined) {

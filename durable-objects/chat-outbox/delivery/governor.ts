@@ -9,14 +9,15 @@
  */
 import type { DeliveryClass } from "../../../contract/chat/message.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
-import { backoffMs, blockMs, learnedPaceMs, Throttle, youngTokenMs } from "./pace.ts";
+import { HALT_SCOPE, Halts } from "./halts.ts";
+import { backoffMs, learnedPaceMs, Throttle, youngTokenMs } from "./pace.ts";
 import type { Lane, Outcome, Pace, PlatformAnswer } from "./platform.ts";
 import type { DeliveryRows } from "./rows.ts";
 
 /** Discord bans at 10,000 in ten minutes; ours is far below. */
 export const INVALID_MAX = 1_000;
 export const INVALID_WINDOW_MS = 600_000;
-/** How often a target that takes nothing, or a token that is refused, is tried again. */
+/** How often a target that takes nothing is tried again. */
 export const PARK_RETRY_MS = 15 * 60_000;
 /** A target that does not exist is forgotten after a day. */
 const GONE_KEPT_MS = 86_400_000;
@@ -29,7 +30,6 @@ const BUCKET_MARGIN_MS = 50;
 const STARTS_KEPT = 64;
 const LANES_KEPT = 2_000;
 const MS_PER_SECOND = 1000;
-const BOT_LIMITED = "429";
 
 interface LaneState {
   until: number;
@@ -55,16 +55,6 @@ interface StoredLane {
   learnedAt: number;
 }
 
-/** All of the bot waits. */
-interface StoredHalt {
-  code: string;
-  message: string;
-  until: number;
-  /** Of the token that was refused: another one is tried at once. */
-  token?: string;
-  streak?: number;
-}
-
 export interface Parked {
   code: string;
   message: string;
@@ -77,13 +67,12 @@ export interface Parked {
 export class Governor {
   readonly #pace: Pace;
   readonly #rows: DeliveryRows;
-  readonly #token: string;
+  readonly #halts: Halts;
   readonly #throttle: Throttle;
   readonly #lanes = new Map<string, LaneState>();
   readonly #buckets = new Map<string, Bucket>();
   readonly #bucketOfRoute = new Map<string, string>();
   readonly #parked = new Map<string, Parked>();
-  #halt: StoredHalt | undefined;
   #invalid = { since: 0, count: 0 };
   #limited = 0;
   #inFlight = 0;
@@ -92,15 +81,14 @@ export class Governor {
   constructor(pace: Pace, rows: DeliveryRows, token: string, now: number) {
     this.#pace = pace;
     this.#rows = rows;
-    this.#token = token;
+    this.#halts = new Halts(rows, token);
     this.#throttle = new Throttle(pace.perSecond, pace.burst, now);
     for (const [scope, value] of rows.barriers()) this.#load(scope, value);
-    if (this.#halt?.token !== undefined && this.#halt.token !== token) this.#setHalt(undefined);
   }
 
   #load(scope: string, value: unknown): void {
     const [kind, name = ""] = split(scope);
-    if (kind === "halt") this.#halt = value as StoredHalt;
+    if (kind === HALT_SCOPE) this.#halts.load(value);
     else if (kind === "invalid") this.#invalid = value as { since: number; count: number };
     else if (kind === "limited") this.#limited = value as number;
     else if (kind === "park") this.#parked.set(name, value as Parked);
@@ -123,8 +111,9 @@ export class Governor {
 
   /** When anything at all may go in this lane, epoch ms. */
   botReadyAt(now: number, { ownToken }: Lane): number {
-    if (ownToken !== true) return Math.max(this.#halt?.until ?? 0, this.#throttle.readyAt(now));
-    return this.#halt === undefined || isOfBot(this.#halt) ? 0 : this.#halt.until;
+    return ownToken === true
+      ? this.#halts.untilOfAddress
+      : Math.max(this.#halts.until, this.#throttle.readyAt(now));
   }
 
   /** When a request of this lane may go, epoch ms; the bot's own limits not counted. */
@@ -169,9 +158,8 @@ export class Governor {
     if (answer !== undefined) this.#learnBucket(lane, answer, now);
     this.#countInvalid(answer, outcome, now);
     if (outcome.kind === "limited") this.#limitedBy(lane, state, outcome, now);
-    else if (outcome.kind === "blocked") this.#blocked(now);
-    else if (outcome.kind === "halt")
-      this.#setHalt({ ...outcome, until: now + PARK_RETRY_MS, token: this.#token });
+    else if (outcome.kind === "blocked") this.#halts.blocked(now);
+    else if (outcome.kind === "halt") this.#halts.refusedToken(outcome, now);
     else if (outcome.kind === "retry" || (outcome.kind === "token_dead" && outcome.young)) {
       state.failures += 1;
       state.until =
@@ -209,20 +197,11 @@ export class Governor {
   }
 
   status(now: number): Pick<ChatOutboxStatus, "limited" | "halted"> & { parked: Map<string, Parked> } {
-    const halt = this.#halt;
+    const halted = this.#halts.status(now);
     return {
       limited: this.#limited,
       parked: this.#parked,
-      ...(halt === undefined || (halt.token === undefined && halt.until <= now)
-        ? {}
-        : {
-            halted: {
-              code: halt.code,
-              message: halt.message,
-              // A refused token is tried again now and then, but it is somebody who has to mend it.
-              ...(halt.token === undefined ? { until: halt.until } : {}),
-            },
-          }),
+      ...(halted === undefined ? {} : { halted }),
     };
   }
 
@@ -231,7 +210,7 @@ export class Governor {
     if (outcome.kind !== "done") return;
     state.starts.push(state.startedAt);
     if (state.starts.length > STARTS_KEPT) state.starts.shift();
-    if (this.#halt !== undefined && this.#halt.until <= now) this.#setHalt(undefined);
+    this.#halts.wentWell(now);
     if (this.#parked.has(lane.major)) this.#unpark(lane.major);
   }
 
@@ -244,8 +223,7 @@ export class Governor {
     this.#limited += 1;
     this.#rows.putBarrier("limited", this.#limited);
     const until = now + ms + BUCKET_MARGIN_MS;
-    if (scope === "bot")
-      this.#setHalt({ code: BOT_LIMITED, message: "the platform asks the whole bot to wait", until });
+    if (scope === "bot") this.#halts.botLimited(until);
     if (hidden) {
       state.everyMs = learnedPaceMs(state.starts, now, ms, this.#learnedMs(state, now));
       state.learnedAt = now;
@@ -254,22 +232,6 @@ export class Governor {
     if (scope === "bot" && !hidden) return;
     state.until = Math.max(state.until, until);
     this.#storeLane(lane, state);
-  }
-
-  #blocked(now: number): void {
-    const streak = (this.#halt?.code === "ip_blocked" ? (this.#halt.streak ?? 0) : 0) + 1;
-    this.#setHalt({
-      code: "ip_blocked",
-      message: "the address that this edge sends from is blocked; others may have caused it",
-      until: now + blockMs(streak),
-      streak,
-    });
-  }
-
-  #setHalt(halt: StoredHalt | undefined): void {
-    this.#halt = halt;
-    if (halt === undefined) this.#rows.deleteBarrier("halt");
-    else this.#rows.putBarrier("halt", halt);
   }
 
   #unpark(major: string): void {
@@ -288,11 +250,11 @@ export class Governor {
     this.#invalid = fresh ? { since: now, count: 1 } : { ...this.#invalid, count: this.#invalid.count + 1 };
     this.#rows.putBarrier("invalid", this.#invalid);
     if (this.#invalid.count < INVALID_MAX) return;
-    this.#setHalt({
-      code: "too_many_invalid",
-      message: `${INVALID_MAX} requests were refused within ten minutes; more would get this address banned`,
-      until: this.#invalid.since + INVALID_WINDOW_MS,
-    });
+    this.#halts.add(
+      "too_many_invalid",
+      `${INVALID_MAX} requests were refused within ten minutes; more would get this address banned`,
+      this.#invalid.since + INVALID_WINDOW_MS,
+    );
   }
 
   #learnBucket(lane: Lane, { headers }: PlatformAnswer, now: number): void {
@@ -345,11 +307,6 @@ export class Governor {
     for (const [key, { inFlight, resetAt }] of this.#buckets)
       if (inFlight === 0 && resetAt <= now) this.#buckets.delete(key);
   }
-}
-
-/** It concerns what is sent as the bot, not the address that all is sent from. */
-function isOfBot({ code, token }: StoredHalt): boolean {
-  return token !== undefined || code === BOT_LIMITED;
 }
 
 function split(scope: string): [string, string?] {

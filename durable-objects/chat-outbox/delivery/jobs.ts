@@ -5,7 +5,7 @@
  * 2. What changed while a request was under way is still to be done: the row that an outcome meets is read anew, and
  *    compared with what was sent.
  */
-import { parsePlaceKey, type ChatPlace } from "../../../contract/chat/place.ts";
+import { channelOf, parsePlaceKey, placeKey, type ChatPlace } from "../../../contract/chat/place.ts";
 import { cardPaceMs } from "./pace.ts";
 import type { Job, Outcome } from "./platform.ts";
 import type { MessageRow, ThreadRow } from "./records.ts";
@@ -193,6 +193,18 @@ export function unchanged(row: MessageRow): MessageRow {
 export function afterGone(row: MessageRow, nonce: string): MessageRow {
   const { posted: _posted, shown: _shown, ...rest } = row;
   return row.class === "state" ? { ...rest, nonce, pending: true } : done(row);
+}
+
+/**
+ * The row whose thread takes nothing, and is nobody's but people's: what nobody has seen yet goes to the channel, all else
+ * is over. Undefined: it is in no thread.
+ */
+export function afterLostThread(row: MessageRow): MessageRow | undefined {
+  const place = parsePlaceKey(row.target);
+  if (place?.thread === undefined) return undefined;
+  if (row.class === "state" || row.posted !== undefined) return done(row);
+  const { triedAt: _tried, ...rest } = row;
+  return { ...rest, target: placeKey(channelOf(place)) };
 }
 
 /** Nothing more is done for it. */

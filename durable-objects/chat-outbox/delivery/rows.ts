@@ -1,8 +1,8 @@
 /**
  * What the delivery keeps: one row for each message, from the wish to what became of it, and one for each thread.
  *
- * Rows written are billed, so there is no index and no second table for what waits: a message costs one row when it is
- * wished for and one when it is out. What waits is read once at construction and kept in memory from then on. Whoever
+ * Rows written are billed, so there is no second table for what waits, and no index but of the few that were refused: a
+ * message costs one row when it is wished for and one when it is out. What waits is read once at construction and kept in memory from then on. Whoever
  * writes may do so inside a transaction that fails later; so memory only notes which keys were touched, and reads them
  * again before anything is sent (`refresh`).
  */
@@ -18,6 +18,7 @@ const MIGRATIONS = [
    CREATE TABLE thread (
      anchor TEXT PRIMARY KEY, parent TEXT, name TEXT, state TEXT, wanted TEXT, id TEXT, touched_ms INTEGER) WITHOUT ROWID;
    CREATE TABLE barrier (scope TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;`,
+  "CREATE INDEX message_problem ON message (seq) WHERE problem IS NOT NULL",
 ] as const;
 
 type Sql = Record<string, string | number | null>;
@@ -26,11 +27,14 @@ type Sql = Record<string, string | number | null>;
 export const KEYS_KEPT_MS = 7 * 86_400_000;
 /** Threads and cards, which a run may come back to after weeks. */
 export const CARDS_KEPT_MS = 35 * 86_400_000;
-/** Rows at most; of more, the oldest that are done go first. */
+/** Rows at most; of more, those that were touched longest ago go first, if nobody needs them. */
 export const ROWS_KEPT_MAX = 20_000;
 
-/** Refused messages that a status names. */
+/** Refused messages that a status names, and for how long. */
 const REFUSED_SHOWN = 20;
+export const REFUSED_SHOWN_MS = 86_400_000;
+/** When what nobody needs was dropped last. */
+const PRUNED_SCOPE = "pruned";
 
 export interface Waiting {
   pending: ReadonlyMap<string, MessageRow>;
@@ -51,6 +55,7 @@ export class DeliveryRows {
   readonly #touched = new Set<string>();
   readonly #touchedThreads = new Set<string>();
   #nextSeq = 1;
+  #prunedAt = 0;
 
   constructor(storage: DurableObjectStorage) {
     this.#sql = storage.sql;
@@ -68,6 +73,7 @@ export class DeliveryRows {
     }
     const { seq } = this.#sql.exec<{ seq: number | null }>("SELECT MAX(seq) AS seq FROM message").one();
     this.#nextSeq = (seq ?? 0) + 1;
+    this.#prunedAt = Number(this.barriers().get(PRUNED_SCOPE) ?? 0);
   }
 
   get exists(): boolean {
@@ -174,14 +180,16 @@ export class DeliveryRows {
     return { pending: this.#pending, threads: this.#unsettled, changedThreads };
   }
 
-  /** Messages that the platform would not take for what they are. */
-  refused(): { target: string; problem: NonNullable<MessageRow["problem"]> }[] {
+  /** Messages that the platform would not take for what they are, of the last day. */
+  refused(now: number): { target: string; problem: NonNullable<MessageRow["problem"]> }[] {
     if (!this.#schema.exists) return [];
     return this.#sql
       .exec<Sql>("SELECT * FROM message WHERE problem IS NOT NULL ORDER BY seq DESC LIMIT ?", REFUSED_SHOWN)
       .toArray()
       .map(messageOf)
-      .flatMap(({ target, problem }) => (problem === undefined ? [] : [{ target, problem }]));
+      .flatMap(({ target, problem }) =>
+        problem === undefined || now - problem.at >= REFUSED_SHOWN_MS ? [] : [{ target, problem }],
+      );
   }
 
   /** What a governor has to know after a restart: when each channel was last touched, and its newest message. */
@@ -253,19 +261,31 @@ export class DeliveryRows {
     if (this.#schema.exists) this.#sql.exec("DELETE FROM barrier WHERE scope = ?", scope);
   }
 
-  /** Drops what nobody will ask for again. */
-  prune(now: number): void {
+  /** Epoch ms; 0: never. */
+  get prunedAt(): number {
+    return this.#prunedAt;
+  }
+
+  /**
+   * Drops what nobody will ask for again.
+   * @param isNeeded whether a row of this key will be changed yet, however long ago it was touched
+   */
+  prune(now: number, isNeeded: (key: string) => boolean, most = ROWS_KEPT_MAX): void {
     if (!this.#schema.exists) return;
-    this.#sql.exec(
-      `DELETE FROM message WHERE pending = 0 AND COALESCE(touched_ms, created_ms) < CASE class WHEN 'state' THEN ? ELSE ? END`,
-      now - CARDS_KEPT_MS,
-      now - KEYS_KEPT_MS,
-    );
-    this.#sql.exec(
-      `DELETE FROM message WHERE key IN
-         (SELECT key FROM message WHERE pending = 0 ORDER BY seq DESC LIMIT -1 OFFSET ?)`,
-      ROWS_KEPT_MAX,
-    );
+    this.#prunedAt = now;
+    this.putBarrier(PRUNED_SCOPE, now);
+    const settled = this.#sql
+      .exec<{ key: string; class: string; at: number }>(
+        "SELECT key, class, COALESCE(touched_ms, created_ms) AS at FROM message WHERE pending = 0 ORDER BY at, seq",
+      )
+      .toArray();
+    let excess = settled.length - most;
+    for (const { key, class: deliveryClass, at } of settled) {
+      const old = at < now - (deliveryClass === "state" ? CARDS_KEPT_MS : KEYS_KEPT_MS);
+      if ((!old && excess <= 0) || isNeeded(key)) continue;
+      excess -= 1;
+      this.#sql.exec("DELETE FROM message WHERE key = ?", key);
+    }
     for (const thread of this.#sql
       .exec<{ anchor: string }>(
         "DELETE FROM thread WHERE touched_ms < ? RETURNING anchor",

@@ -23,8 +23,9 @@ import {
 import type { Job, Lane, Outcome, Platform, PlatformAnswer, PlatformRequest } from "./platform.ts";
 import type { MessageRow, ThreadRow } from "./records.ts";
 import type { DeliveryRows } from "./rows.ts";
-import { logAbout, Settlement } from "./settlement.ts";
+import { afterLostChannel, logAbout, Settlement } from "./settlement.ts";
 import { deliveryStatus, type DeliveryStatus } from "./status.ts";
+import { Tally } from "./tally.ts";
 import { Whereabouts } from "./whereabouts.ts";
 
 /** A platform that has not answered by then may have done it all the same. */
@@ -56,6 +57,8 @@ export interface SenderOptions {
   /** Of the bot's token. */
   fingerprint: string;
   now: () => number;
+  /** Whether somebody will come back to what this key was posted or drawn by. Absent: nobody. */
+  isNeeded?: (key: string) => boolean;
 }
 
 export class Sender {
@@ -67,19 +70,21 @@ export class Sender {
   readonly #whereabouts: Whereabouts;
   readonly #settlement: Settlement;
   readonly #known: Known;
+  readonly #tally: Tally;
   readonly #hashes = new WeakMap<MessageRow, string>();
   /** Rows that wait for something that is theirs alone, epoch ms. */
   readonly #held = new Map<string, number>();
   readonly #draining = new Errand(() => this.#run());
-  #prunedAt: number;
+  readonly #isNeeded: (key: string) => boolean;
 
-  constructor({ rows, platform, fingerprint, now }: SenderOptions) {
+  constructor({ rows, platform, fingerprint, now, isNeeded = () => false }: SenderOptions) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
-    this.#prunedAt = now();
+    this.#isNeeded = isNeeded;
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
+    this.#tally = new Tally(rows);
     const whereabouts = this.#whereabouts;
     const doubts = new Doubts(rows, platform, whereabouts, now());
     this.#known = {
@@ -111,11 +116,17 @@ export class Sender {
     return pending.size > 0 || threads.size > 0;
   }
 
+  /** Messages that wait to be sent. */
+  get waiting(): number {
+    return this.#whereabouts.refresh().pending.size;
+  }
+
   status(): DeliveryStatus {
     return deliveryStatus({
       rows: this.#rows,
       governor: this.#governor,
       whereabouts: this.#whereabouts,
+      tally: this.#tally,
       platform: this.#platform.name,
       now: this.#now(),
     });
@@ -155,6 +166,7 @@ export class Sender {
       }
       const wait = due === undefined ? undefined : Math.max(due - this.#now(), SOON_MS);
       if (underWay.size === 0) {
+        this.#tally.store();
         this.#prune(now);
         if (due === undefined || wait === undefined) return undefined;
         if (wait > NAP_MAX_MS) return due;
@@ -230,9 +242,9 @@ export class Sender {
     const lane = this.#platform.lane(job);
     const parked = this.#governor.parked(lane.major);
     if (parked?.gone === true && parked.until > now) {
-      logAbout("a message was dropped: its channel is gone", row, parked.code);
-      this.#rows.putMessage(done(row));
-      return undefined;
+      const after = afterLostChannel(row, lane.major, parked.code);
+      this.#rows.putMessage(after);
+      return after.pending ? this.#candidateOf(after, now) : undefined;
     }
     return {
       row,
@@ -288,6 +300,7 @@ export class Sender {
     this.#inFlight.delete(key);
     try {
       this.#governor.end(lane, answer, outcome, this.#now());
+      this.#tally.count(job, outcome);
       if (thread !== undefined) this.#settlement.thread(thread, job, lane, outcome, this.#now());
       else this.#settlement.message(key, job, lane, outcome, this.#now());
     } catch (error) {
@@ -349,9 +362,8 @@ export class Sender {
   }
 
   #prune(now: number): void {
-    if (now - this.#prunedAt < PRUNE_EVERY_MS) return;
-    this.#prunedAt = now;
-    this.#rows.prune(now);
+    if (now - this.#rows.prunedAt < PRUNE_EVERY_MS) return;
+    this.#rows.prune(now, this.#isNeeded);
     this.#governor.prune(now);
     for (const [key, until] of this.#held) if (until <= now) this.#held.delete(key);
   }

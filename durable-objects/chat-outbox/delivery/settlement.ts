@@ -2,6 +2,7 @@
  * What becomes of rows by what was answered: an outcome is written down, and with it what follows for the rows of the
  * same thread or channel. Whether and when something is sent again is read from the rows (jobs.ts), not decided here.
  */
+import { parsePlaceKey } from "../../../contract/chat/place.ts";
 import type { Governor } from "./governor.ts";
 import type { Doubts } from "./doubts.ts";
 import { newNonce } from "./delivery.ts";
@@ -9,6 +10,7 @@ import {
   afterDeadToken,
   afterDone,
   afterGone,
+  afterLostThread,
   aged,
   anchorOf,
   channelIn,
@@ -73,10 +75,10 @@ export class Settlement {
         else hold(key, now + outcome.ms);
         return;
       case "thread_closed":
-        this.#threadIs(row, "closed", job, now);
+        this.#threadIs(row, "closed", now);
         return;
       case "thread_gone":
-        this.#threadIs(row, "flat", job, now);
+        this.#threadIs(row, "flat", now);
         return;
       case "forum":
         whereabouts.noteForum(lane.major);
@@ -88,7 +90,7 @@ export class Settlement {
         whereabouts.noteMoved(lane.major, outcome.channel);
         return;
       case "drop":
-        this.#dropped(row, job, lane, outcome, now);
+        this.#dropped(row, lane, outcome, now);
         return;
       case "park":
         this.#notTried(row, job);
@@ -157,17 +159,34 @@ export class Settlement {
     rows.putThread({ ...thread, id: posted.id, state, touchedAt: now });
   }
 
-  #threadIs(row: MessageRow, state: "closed" | "flat", job: Job, now: number): void {
+  #threadIs(row: MessageRow, state: "closed" | "flat", now: number): void {
     const { rows } = this.#given;
     const anchor = anchorOf(row);
     const thread = anchor === undefined ? undefined : rows.thread(anchor);
     if (thread === undefined) {
-      logAbout("a message was dropped: its thread is closed or gone", row, job.kind);
-      rows.putMessage(done(row));
+      this.#leavePlace(row, {
+        code: `thread_${state === "flat" ? "gone" : "closed"}`,
+        message: CLOSED,
+        at: now,
+      });
       return;
     }
     rows.putThread({ ...thread, state, touchedAt: now });
     if (state === "flat") this.#leaveThread(thread);
+  }
+
+  /** Of a thread that people have made. Where there is no channel above it, the message stays behind with the reason. */
+  #leavePlace(row: MessageRow, problem: NonNullable<MessageRow["problem"]>): void {
+    const { rows } = this.#given;
+    const after = afterLostThread(row) ?? (row.class === "state" ? done(row) : undefined);
+    logAbout(
+      after?.pending === true
+        ? "a message goes to the channel: its thread is closed or gone"
+        : "a message was dropped: its thread is closed or gone",
+      row,
+      problem.code,
+    );
+    rows.putMessage(after ?? { ...row, pending: false, problem });
   }
 
   /** Its messages cannot be reached any more: posts that are not out go to the channel, the rest is over. */
@@ -179,23 +198,38 @@ export class Settlement {
     }
   }
 
-  #dropped(row: MessageRow, job: Job, lane: Lane, why: { code: string; message: string }, now: number): void {
+  #dropped(row: MessageRow, lane: Lane, why: { code: string; message: string }, now: number): void {
     const { rows, governor, whereabouts } = this.#given;
     const anchor = anchorOf(row);
     const thread = anchor === undefined ? undefined : rows.thread(anchor);
     if (thread !== undefined && thread.id === lane.major) {
-      this.#threadIs(row, "flat", job, now);
+      this.#threadIs(row, "flat", now);
       return;
     }
     governor.park(lane.major, why, true, now);
     for (const other of [...whereabouts.refresh().pending.values()]) {
       const place = placeOf(other, whereabouts);
       if (typeof place === "string" || channelIn(place) !== lane.major || other.reply !== undefined) continue;
-      logAbout("a message was dropped: its channel is gone", other, why.code);
-      rows.putMessage(done(other));
+      rows.putMessage(afterLostChannel(other, lane.major, why.code));
     }
   }
 }
+
+/** The row whose channel does not exist: a thread of people may have one above it. */
+export function afterLostChannel(row: MessageRow, channel: string, code: string): MessageRow {
+  const thread = parsePlaceKey(row.target)?.thread;
+  const after = (thread === channel ? afterLostThread(row) : undefined) ?? done(row);
+  logAbout(
+    after.pending
+      ? "a message goes to the channel: its thread is gone"
+      : "a message was dropped: its channel is gone",
+    row,
+    code,
+  );
+  return after;
+}
+
+const CLOSED = "its thread takes no messages, and there is no channel above it";
 
 /** What was said of a message goes to the log without its text. */
 export function logAbout(

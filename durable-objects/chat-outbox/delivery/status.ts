@@ -4,6 +4,7 @@ import type { ChatOutboxStatus } from "../calls.ts";
 import type { Governor } from "./governor.ts";
 import { channelIn, placeOf } from "./jobs.ts";
 import type { DeliveryRows } from "./rows.ts";
+import type { Tally } from "./tally.ts";
 import type { Whereabouts } from "./whereabouts.ts";
 
 export type DeliveryStatus = Omit<ChatOutboxStatus, "shownRuns" | "polling">;
@@ -12,6 +13,7 @@ export interface StatusOptions {
   rows: DeliveryRows;
   governor: Governor;
   whereabouts: Whereabouts;
+  tally: Tally;
   platform: ChatPlatform;
   now: number;
 }
@@ -20,6 +22,7 @@ export function deliveryStatus({
   rows,
   governor,
   whereabouts,
+  tally,
   platform,
   now,
 }: StatusOptions): DeliveryStatus {
@@ -39,6 +42,7 @@ export function deliveryStatus({
     waiting,
     ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
     sent: rows.sentCount(),
+    ...tally.counts,
     limited,
     ...(halted === undefined ? {} : { halted }),
     parked: [
@@ -49,7 +53,7 @@ export function deliveryStatus({
         at,
         waiting: byChannel.get(channel) ?? 0,
       })),
-      ...rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
+      ...rows.refused(now).map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
     ],
   };
 }

@@ -58,12 +58,12 @@ export function discordOutcome(job: Job, { status, headers, body }: PlatformAnsw
     case CODE.threadExists:
       return done(job, {});
     case CODE.tooManyThreads:
-    case CODE.cannotExecuteHere:
       return job.kind === "open_thread" ? { kind: "no_threads", ...why } : { kind: "refused", ...why };
+    case CODE.cannotExecuteHere:
     case CODE.notText:
-      return job.kind === "create" && job.forum === undefined
-        ? { kind: "forum" }
-        : { kind: "refused", ...why };
+      // Discord says either of a forum that is given a message without a post around it.
+      if (job.kind === "create" && job.forum === undefined) return { kind: "forum" };
+      return job.kind === "open_thread" ? { kind: "no_threads", ...why } : { kind: "refused", ...why };
     default:
       return { kind: "refused", ...why };
   }

@@ -7,7 +7,17 @@
  * 3. Texts stay what they are: markdown in them is escaped, code cannot leave its fence.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { beginning, cut, drawLines, ELLIPSIS, ending, flat, pagesOf, type Pen } from "../drawing.ts";
+import {
+  beginning,
+  cut,
+  drawLines,
+  ELLIPSIS,
+  ending,
+  flat,
+  pagesOf,
+  wellFormed,
+  type Pen,
+} from "../drawing.ts";
 
 /** Characters over all text displays of a message. */
 export const DISCORD_TEXT_MAX_CHARS = 4_000;
@@ -50,7 +60,8 @@ export interface DiscordBody {
 }
 
 /** Draws a message; what does not fit is left out, and it shows. */
-export function drawDiscord(message: ChatMessage): { body: DiscordBody } {
+export function drawDiscord(given: ChatMessage): { body: DiscordBody } {
+  const message = wellFormed(given);
   const { code } = message;
   const mentions = [...new Set(message.mention ?? [])].slice(0, MENTIONS_MAX);
   const ring = mentions.map((user) => `<@${user}>`).join(" ");

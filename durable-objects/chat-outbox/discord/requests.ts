@@ -79,7 +79,11 @@ export function discordRequest(job: Job): PlatformRequest {
         return {
           method: "POST",
           path: `/channels/${channel}/threads`,
-          body: { name: job.forum.name, auto_archive_duration: AUTO_ARCHIVE_MINUTES, message: body },
+          body: {
+            name: discordThreadName(job.forum.name),
+            auto_archive_duration: AUTO_ARCHIVE_MINUTES,
+            message: body,
+          },
         };
       return {
         method: "POST",

@@ -7,7 +7,7 @@
  * 3. Only those that `mention` names are told; `silent` tells nobody's device.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, type Pen } from "../drawing.ts";
+import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, wellFormed, type Pen } from "../drawing.ts";
 
 /** UTF-16 units of the text that is seen. */
 export const TELEGRAM_TEXT_MAX_CHARS = 4_096;
@@ -55,7 +55,8 @@ export interface TelegramBody {
 }
 
 /** Draws a message; what does not fit is left out, and it shows. */
-export function drawTelegram(message: ChatMessage): { body: TelegramBody } {
+export function drawTelegram(given: ChatMessage): { body: TelegramBody } {
+  const message = wellFormed(given);
   const { code } = message;
   const head = headOf(message);
   const foot = footOf(message);
@@ -70,8 +71,8 @@ export function drawTelegram(message: ChatMessage): { body: TelegramBody } {
   const keyboard = keyboardOf(message);
   return {
     body: {
-      // An empty text is refused.
-      text: text.trim() === "" ? ELLIPSIS : text,
+      // A text that shows nothing is refused.
+      text: text.replaceAll(/<[^>]*>/g, "").trim() === "" ? ELLIPSIS : text,
       parse_mode: "HTML",
       link_preview_options: { is_disabled: true },
       ...(message.silent === true ? { disable_notification: true } : {}),

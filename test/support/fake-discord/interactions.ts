@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { strictJson } from "../chat-fakes/strict-json.ts";
 import { DiscordError } from "./errors.ts";
 import type { ProtocolFault } from "./faults.ts";
 import { applyAnswer, FAILED, type InteractionAnswer, type Shown } from "./interaction-answers.ts";
@@ -211,7 +212,7 @@ function actorOf(payload: InteractionPayload): string {
 
 function answerOf(text: string): InteractionAnswer | undefined {
   try {
-    const value = JSON.parse(text) as unknown;
+    const value = strictJson(text);
     return typeof value === "object" && value !== null && "type" in value
       ? (value as InteractionAnswer)
       : undefined;

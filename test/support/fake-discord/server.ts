@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text as readAll } from "node:stream/consumers";
+import { strictJson } from "../chat-fakes/strict-json.ts";
 import { DiscordError, refusal } from "./errors.ts";
 import { FaultOrders, type FaultOrder } from "./faults.ts";
 import { withIntegerPermissions } from "./command-rules.ts";
@@ -229,7 +230,7 @@ function send(response: ServerResponse, { status, body, headers, html }: Answer)
 
 function parsed(raw: string): unknown {
   try {
-    return JSON.parse(raw) as unknown;
+    return strictJson(raw);
   } catch {
     return undefined;
   }

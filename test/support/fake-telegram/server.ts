@@ -9,6 +9,7 @@ import {
 } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text as readAll } from "node:stream/consumers";
+import { strictJson } from "../chat-fakes/strict-json.ts";
 import { RuleError, TelegramError, type ResponseParameters } from "./errors.ts";
 import { METHODS } from "./methods.ts";
 import { RateLimits } from "./rate-limits.ts";
@@ -199,7 +200,7 @@ export class BotApi {
 function parsed(raw: string): Record<string, unknown> | undefined {
   if (raw === "") return {};
   try {
-    const value = JSON.parse(raw) as unknown;
+    const value = strictJson(raw);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;

@@ -1,0 +1,211 @@
+/** A relayed session as its channel reads it: whose it is, what its agent says, and what it came to in the end. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import type { AgentItem } from "../../contract/agent-item.ts";
+import type { RunView } from "../../contract/run-view.ts";
+import { runButtons } from "../../durable-objects/chat-outbox/board/buttons.ts";
+import { changesOf } from "../../durable-objects/chat-outbox/board/changes.ts";
+import { runCard } from "../../durable-objects/chat-outbox/board/cards.ts";
+import { itemMessages } from "../../durable-objects/chat-outbox/board/items.ts";
+import { firstCursor, planLook, threadName } from "../../durable-objects/chat-outbox/board/plan.ts";
+import { finalMessage, threadOpening } from "../../durable-objects/chat-outbox/board/posts.ts";
+import { claudeCode } from "../../runner-agent/relay/agents/claude-code.ts";
+import { codexExec } from "../../runner-agent/relay/agents/codex-exec.ts";
+import { sessionTitle } from "../../runner-agent/relay/run-command.ts";
+import { SessionSummary } from "../../runner-agent/relay/session-summary.ts";
+import { projectPath } from "../../scripts/project.ts";
+import { followsOf, glanceOf, itemChunks, saidItem, showingOf, shownRun } from "../support/chat-runs.ts";
+import { BEGIN_MS, endedRun, runningRun } from "../support/run-fixtures.ts";
+
+const VIEW = { output: "balanced", safe: false } as const;
+const SESSION = { agent: "Codex", title: "fix the tests", workdir: "/home/ada/app" };
+const relayed = (run: RunView): RunView => ({
+  ...run,
+  flowName: "relay",
+  stepName: "session",
+  runner: "relay",
+});
+
+/** What the relay makes of a recorded stream. */
+function recorded(name: "codex-exec/work" | "claude-code/work"): {
+  items: AgentItem[];
+  summary: SessionSummary;
+} {
+  const agent = name.startsWith("codex") ? codexExec : claudeCode;
+  const reader = agent.reader?.("/checkout", { file: "", args: [], terminal: false, input: "" });
+  const summary = new SessionSummary();
+  const items: AgentItem[] = [];
+  for (const line of readFileSync(projectPath(`test/fixtures/${name}.jsonl`), "utf8")
+    .trim()
+    .split("\n")) {
+    const said = reader?.event(JSON.parse(line));
+    items.push(...(said?.items ?? []));
+    if (said?.facts !== undefined) summary.learn(said.facts);
+  }
+  for (const item of items) summary.note(item);
+  return { items, summary };
+}
+
+const field = (message: { fields?: { name: string; value: string }[] }, name: string): string | undefined =>
+  message.fields?.find((one) => one.name === name)?.value;
+
+describe("what its agent says is in its thread", () => {
+  test.each([
+    ["codex-exec/work", "done: two files"],
+    ["claude-code/work", undefined],
+  ] as const)("%s, by the channel's output", (name, last) => {
+    const { items } = recorded(name);
+    const words = items.flatMap((item) =>
+      item.type === "message" && item.state === "completed" && item.role === "agent" ? [item.text] : [],
+    );
+    expect(words.length).toBeGreaterThan(0);
+    if (last !== undefined) expect(words.at(-1)).toBe(last);
+    const said = (output: "minimal" | "balanced" | "verbose") =>
+      itemMessages(itemChunks(items), { output, safe: false }, {}, { now: BEGIN_MS, over: true }).messages;
+    const linesOf = (output: "balanced" | "verbose") =>
+      said(output).map(({ lines = [] }) => lines.join("\n"));
+    for (const text of words) {
+      expect(linesOf("balanced")).toContain(text.trim());
+      expect(linesOf("verbose")).toContain(text.trim());
+    }
+    expect(said("minimal").every(({ title }) => title !== "")).toBe(true);
+    expect(said("balanced").every(({ code }) => code === undefined)).toBe(true);
+    expect(said("verbose").some(({ code }) => code?.text.includes("$ ") === true)).toBe(true);
+  });
+
+  test("and in the chat itself where it has no thread: its relay was pointed there", () => {
+    const place = { place: "telegram:5", thread: false, via: "origin" } as const;
+    const ask = (flow: string) =>
+      planLook({
+        run: shownRun({ flow }),
+        showings: [showingOf(place)],
+        glance: glanceOf({ ...runningRun(), flowName: flow }),
+        page: { after: "0.0", chunks: itemChunks([saidItem("I fix it")]), more: false },
+        viewOf: () => followsOf(),
+        due: new Set(),
+        again: false,
+        now: BEGIN_MS,
+      })?.effects.filter(({ kind }) => kind === "post");
+    expect(ask("relay")).toMatchObject([{ message: { lines: ["I fix it"] } }]);
+    expect(ask("release")).toEqual([]);
+    const wanted = (flow: string) => firstCursor([showingOf(place)], () => followsOf(), flow);
+    expect(wanted("relay")).toBe("0.0");
+    expect(wanted("release")).toBeUndefined();
+  });
+});
+
+describe("its header", () => {
+  test("names agent, title and folder on card, end, thread and opening, and no flow", () => {
+    const run = relayed(runningRun());
+    const card = runCard(glanceOf(run, { session: SESSION }), VIEW);
+    expect(card).toMatchObject({ title: "Codex · running", lines: ["fix the tests"] });
+    expect(field(card, "In")).toBe("/home/ada/app");
+    expect(field(card, "Step")).toBeUndefined();
+    const end = finalMessage(relayed(endedRun("changed")), VIEW, [], SESSION);
+    expect(end).toMatchObject({ title: "Codex · done, with changes" });
+    expect(end.lines?.[0]).toBe("fix the tests");
+    expect(threadName(run, SESSION)).toBe("Codex · fix the tests · 01234567_1");
+    expect(threadOpening(run, SESSION)).toMatchObject({ title: "Codex" });
+  });
+
+  test("says a folder once when the title is nothing but that", () => {
+    const session = { ...SESSION, title: "Codex in /home/ada/app" };
+    expect(runCard(glanceOf(relayed(runningRun()), { session }), VIEW).lines).toEqual([]);
+    expect(threadName(relayed(runningRun()), session)).toBe("Codex · /home/ada/app · 01234567_1");
+  });
+
+  test("of a whole prompt is one short line of it, without secrets", () => {
+    const prompt = `use s3cr3t-token-of-the-box\nand then ${"do more ".repeat(100)}`;
+    const title = sessionTitle(prompt, [{ name: "TOKEN", value: "s3cr3t-token-of-the-box" }]);
+    expect(title).toMatch(/^use \*\*\*.*and then do more/);
+    expect(title.length).toBeLessThanOrEqual(120);
+    expect(title).not.toMatch(/s3cr3t|\n/);
+  });
+});
+
+describe("its end", () => {
+  test.each(["codex-exec/work", "claude-code/work"] as const)(
+    "of %s sums up tokens, files, commands and delivery",
+    (name) => {
+      const result = recorded(name).summary.result(61_000);
+      const delivery = { sent: 1_234, acknowledged: 1_200, resent: 30, outages: 1 };
+      const artifacts = { ...result.artifacts, delivery };
+      const run = relayed({ ...endedRun("changed"), result: { ...result, artifacts } });
+      for (const message of [
+        finalMessage(run, VIEW, [], SESSION),
+        runCard(glanceOf(run, { session: SESSION }), VIEW),
+      ]) {
+        expect(field(message, "Tokens")).toMatch(/^[\d,]+ in.*, [\d,]+ out$/);
+        expect(field(message, "Files")).toMatch(/^\d+ files?  \+\d+ -\d+$/);
+        expect(field(message, "Commands")).toMatch(/^\d+/);
+        expect(field(message, "Delivery")).toBe("1,234 sent, 30 sent again, 1 outage");
+        if (name.startsWith("claude")) expect(field(message, "Cost")).toMatch(/^\$\d/);
+      }
+    },
+  );
+
+  test("without a result says what it had said of itself", () => {
+    const summary = "duration: 3 s, commands: 2, 0 failed";
+    const item: AgentItem = {
+      ...{ type: "activity", id: "summary", state: "completed" },
+      kind: "summary",
+      text: summary,
+    };
+    const { result: _result, ...run } = relayed({ ...endedRun("completed"), status: "canceled" });
+    const plan = planLook({
+      run: shownRun({ flow: "relay", phase: "running" }),
+      showings: [showingOf({ opened: true })],
+      glance: glanceOf(run, { session: SESSION }),
+      page: { after: "0.0", chunks: itemChunks([item]), more: false },
+      viewOf: () => followsOf(),
+      due: new Set(),
+      again: false,
+      now: BEGIN_MS,
+    });
+    const end = plan?.effects.at(-1);
+    expect(end !== undefined && "message" in end ? field(end.message, "Summary") : undefined).toBe(summary);
+  });
+
+  test("whatever stands in artifacts of other steps breaks nothing", () => {
+    const artifacts = {
+      tokens: "many",
+      costUsd: null,
+      commands: [],
+      tools: 3,
+      delivery: {},
+      diff: 7,
+      changedFiles: [3],
+    };
+    const run = { ...endedRun("completed"), result: { status: "completed", artifacts } } as RunView;
+    expect(finalMessage(run, VIEW, []).fields?.map(({ name }) => name)).not.toContain("Tokens");
+    expect(changesOf(run)).toBeUndefined();
+  });
+});
+
+describe("what it has changed", () => {
+  test("is offered and told as files with their lines", () => {
+    const { summary } = recorded("codex-exec/work");
+    const run = { ...endedRun("changed"), result: summary.result(1) };
+    expect(
+      runButtons(run)
+        .flat()
+        .map(({ label }) => label),
+    ).toContain("Diff");
+    const changes = changesOf(run);
+    expect(changes?.summary[0]).toMatch(/^2 files/);
+    expect(changes?.code?.text).toMatch(/update keep\.txt {2}\+\d+ -\d+\nadd new\.txt/);
+  });
+
+  test("is a diff where a step leaves one; and not offered where there is none", () => {
+    const withDiff = {
+      ...endedRun("changed"),
+      result: { status: "changed", artifacts: { diff: "-a\n+b" } },
+    } as RunView;
+    expect(changesOf(withDiff)?.code).toEqual({ text: "-a\n+b", language: "diff" });
+    expect(
+      runButtons(endedRun("completed"))
+        .flat()
+        .map(({ label }) => label),
+    ).not.toContain("Diff");
+  });
+});
