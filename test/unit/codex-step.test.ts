@@ -245,6 +245,30 @@ describe("a budget", () => {
   });
 });
 
+describe("a budget of money", () => {
+  const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
+  const budget = { usd: 1 };
+
+  test("counts for the model that Codex chooses by itself, too", async () => {
+    const at = await codexBox([{ answers: [withUsage(command("true"), usage), DONE] }], {
+      prices: { "fake-direct": { input: 2_000, output: 8_000 } },
+    });
+    const { results } = await runCodexStep(at, { template: PROMPT, request: { budget } });
+    expect(results).toMatchObject([
+      { status: "needs_intervention", artifacts: { budget: { exceeded: "usd", used: { usd: 1.6 } } } },
+    ]);
+  });
+
+  test("is refused before a turn where the box knows no price of the model, and says what to write where", async () => {
+    const at = await codexBox([{ answers: [DONE] }], { prices: { other: { input: 2, output: 8 } } });
+    const { end, results } = await runCodexStep(at, { template: PROMPT, request: { budget } });
+    expect(end).toMatchObject({ reason: "refused", error: { code: "price_unknown" } });
+    expect(end.error?.message).toContain('[codex.prices."fake-direct"]');
+    expect(results).toEqual([]);
+    expect(at.model.requests).toEqual([]);
+  });
+});
+
 describe("a budget, when more than one thing happens", () => {
   const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
 

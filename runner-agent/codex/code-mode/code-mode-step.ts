@@ -135,7 +135,7 @@ class ScriptWork implements StepWork {
     const settings =
       config === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
     const options = { settings, cwd, variables, ...(config === undefined ? {} : { config }) };
-    const threadId = await openThread(lease, { kind: "new" }, options);
+    const { threadId } = await openThread(lease, { kind: "new" }, options);
     await lease.claim(threadId, request.runId);
     // Nobody else can know it: told so that others hear of its writer.
     void request.conversation?.leaseThread(threadId);

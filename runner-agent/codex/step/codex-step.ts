@@ -23,7 +23,7 @@ import { correction } from "./final-answer.ts";
 import { Inbox, type NextTurn } from "./inbox.ts";
 import { StepLife, type StepWork } from "./step-life.ts";
 import { planStep, StepPlanError, type StepPlan } from "./step-plan.ts";
-import { turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
+import { priceUnknown, turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
 import type { ThreadSession, TurnOutcome } from "./thread-session.ts";
 
@@ -55,14 +55,10 @@ class CodexWork implements StepWork {
     const { budget, continues } = life.request;
     this.#life = life;
     this.#plan = plan;
-    this.#meter = new BudgetMeter({
-      limits: budget,
-      before: continues?.used,
-      price: life.host.prices[plan.settings.model ?? ""],
-    });
+    this.#meter = new BudgetMeter({ limits: budget, before: continues?.used });
     this.#budget = new BudgetWatch(this.#meter, {
-      warn: (text) => {
-        life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      warn: (unit, text) => {
+        life.items.add({ type: "warning", id: `budget ${unit}`, state: "completed", text, code: "budget" });
       },
       spent: () => {
         this.#spent = true;
@@ -101,8 +97,11 @@ class CodexWork implements StepWork {
     });
     await fit;
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
-    const { threadId, again } = opened;
+    const { threadId, model, again } = opened;
     const session = this.#life.enter(threadId, settings);
+    const price = host.prices[model];
+    if (price === undefined && this.#meter.limits.usd !== undefined) return priceUnknown(model);
+    this.#meter.priced(price);
     request.conversation?.onMessage((message) => this.#inbox.hear(message));
     request.conversation?.onBudget((budget) => {
       this.#budget.raise(budget);

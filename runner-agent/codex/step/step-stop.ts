@@ -34,6 +34,16 @@ export function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "fail
   };
 }
 
+/** A bound on money that nobody can count is none: what asked for it does not run without. */
+export function priceUnknown(model: string): Stop {
+  return { reason: "refused", error: { code: "price_unknown", message: missingPrice(model) } };
+}
+
+/** What is missing, and what to write where. */
+export function missingPrice(model: string): string {
+  return `the step has a budget in usd, and this box knows no price of the model ${model}: add [codex.prices.${JSON.stringify(model)}] with input and output, in US dollars for a million tokens, to its runner.toml`;
+}
+
 export function turnInterrupted(): Stop {
   return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
 }

@@ -7,11 +7,16 @@ import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
 import type { StepPlan } from "./step-plan.ts";
-import { openThread, ThreadNotResumableError, type ThreadOrigin } from "./thread-session.ts";
+import {
+  openThread,
+  ThreadNotResumableError,
+  type OpenedThread,
+  type ThreadOrigin,
+} from "./thread-session.ts";
 
 export type ChosenThread =
   /** `again`: an attempt before has begun this very work in it. */
-  | { kind: "open"; threadId: string; again: boolean }
+  | ({ kind: "open"; again: boolean } & OpenedThread)
   /** Another run writes to it. */
   | { kind: "held"; heldBy: string };
 
@@ -75,12 +80,12 @@ async function opened(
 ): Promise<ChosenThread> {
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
-  const threadId = await openThread(lease, origin, { settings, cwd, variables });
+  const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables });
   if (origin.kind !== "resume") await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
   // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
   if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
-  return { kind: "open", threadId, again: origin.kind === "resume" && attempt > 1 };
+  return { kind: "open", threadId, model, again: origin.kind === "resume" && attempt > 1 };
 }
 
 function keyOf({ cwd, settings }: StepPlan): string {

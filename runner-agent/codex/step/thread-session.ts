@@ -40,12 +40,18 @@ export interface ThreadOptions {
   config?: Record<string, JsonValue>;
 }
 
-/** Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. */
+/** A thread that was opened, and the model that its turns ask: Codex's choice where the step makes none. */
+export interface OpenedThread {
+  threadId: string;
+  model: string;
+}
+
+/** Opens a thread. Sandbox and configuration go with every way in: a resume restores neither. */
 export async function openThread(
   { server }: ServerLease,
   origin: ThreadOrigin,
   { settings, cwd, variables, config }: ThreadOptions,
-): Promise<string> {
+): Promise<OpenedThread> {
   const params = {
     cwd,
     sandbox: settings.sandbox,
@@ -57,20 +63,24 @@ export async function openThread(
       sandbox_workspace_write: { network_access: settings.network },
     },
   };
-  if (origin.kind === "new") return (await server.request("thread/start", params)).thread.id;
+  if (origin.kind === "new") return opened(await server.request("thread/start", params));
   const { threadId } = origin;
   try {
-    const { thread } =
+    return opened(
       origin.kind === "fork"
         ? await server.request("thread/fork", { threadId, ...params })
-        : await server.request("thread/resume", { threadId, excludeTurns: true, ...params });
-    return thread.id;
+        : await server.request("thread/resume", { threadId, excludeTurns: true, ...params }),
+    );
   } catch (error) {
     if (!(error instanceof RequestFailedError)) throw error;
     if (error.message.includes("already has an active writer"))
       throw new ThreadBusyError(`thread ${threadId} is in use by another program on this box`);
     throw new ThreadNotResumableError(`thread ${threadId} cannot be resumed: ${error.message}`);
   }
+}
+
+function opened({ thread, model }: { thread: { id: string }; model: string }): OpenedThread {
+  return { threadId: thread.id, model };
 }
 
 export type TurnOutcome =
