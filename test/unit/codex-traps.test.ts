@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer } from "../../runner-agent/codex/app-server.ts";
-import { codexEnvironment } from "../support/codex.ts";
+import { codexEnvironment, fakeModel } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import { codeMode, command, held, message, structured, together } from "../support/fake-model/answers.ts";
 import { CODE_MODE_MODEL } from "../support/fake-model/codex-home.ts";
@@ -100,8 +100,8 @@ test("trap 3: turn/start in a running turn steers it: two steps of one directory
   expect(JSON.stringify(at.model.requests.slice(1).map(({ input }) => input.at(-1)))).not.toContain("Do it.");
 });
 
-test("trap 3, another server: a thread that it has live is not written to, and the step says so", async () => {
-  const at = await codexBox([{ answers: [DONE] }]);
+test("trap 3, another server: a thread that it has live is not written to; the step is blocked or forks it, as it says", async () => {
+  const at = await codexBox([{ answers: [DONE, DONE] }]);
   const first = await runCodexStep(at, { template: AUTO });
   await at.box.stop();
   const other = await startAppServer({ cwd: at.cwd, env: codexEnvironment(at.home), version: "0.0.0" });
@@ -110,8 +110,15 @@ test("trap 3, another server: a thread that it has live is not written to, and t
   });
   const threadId = String(threadOf(first));
   await other.request("thread/resume", { threadId, cwd: at.cwd, sandbox: "read-only" });
-  const { end } = await runCodexStep(at, { template: AUTO });
-  expect(end).toMatchObject({ reason: "refused", error: { code: "thread_busy" } });
+  const blocked = await runCodexStep(at, { template: AUTO });
+  expect(blocked.results).toMatchObject([
+    { status: "blocked", artifacts: { heldBy: "another program on this box" } },
+  ]);
+  expect(at.model.requests).toHaveLength(1);
+  const forked = await runCodexStep(at, { template: AUTO.replace("never", "never\non_conflict: fork") });
+  expect(forked.results).toMatchObject([{ status: "completed" }]);
+  expect(threadOf(forked)).not.toBe(threadId);
+  expect(forked.told.join("")).toContain("it is forked");
 });
 
 test("trap 4: turn/interrupt leaves the running command alive, also one that has left its session", async () => {
@@ -166,9 +173,19 @@ test("trap 5: usage is the thread's total: a step counts its own, in the same se
 });
 
 test("trap 6: commands inherit Codex's whole environment, the key of its provider included", async () => {
-  const at = await codexBox([{ answers: [command("env"), DONE] }]);
+  const key = "key-of-the-provider-0123456789";
+  const model = await fakeModel([{ answers: [command("env"), DONE] }]);
+  const fake = { name: "fake", base_url: model.url, env_key: "PROVIDER_KEY" };
+  const at = await codexBox([], {
+    env: ["PROVIDER_KEY"],
+    environment: { PROVIDER_KEY: key, OF_THE_AGENT: "no-business-of-codex" },
+    config: { model_providers: { fake } },
+  });
   const life = await runCodexStep(at, { template: AUTO, variables: { WANTED: "yes" } });
+  // Codex itself has it: the request that it sent shows it.
+  expect(model.requests[0]?.headers.authorization).toBe(`Bearer ${key}`);
   const told = life.told.join("\n");
+  for (const value of [key, "no-business-of-codex"]) expect(told).not.toContain(value);
   expect(told).toContain("WANTED=yes");
   expect(told).toContain(`CODEX_FLOW_ATTEMPT_ID=${life.runId}_a1`);
   for (const name of ["CODEX_HOME", "CODEX_FLOW_APP_SERVER_ID"]) expect(told).not.toContain(`${name}=`);

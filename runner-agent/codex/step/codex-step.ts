@@ -165,7 +165,7 @@ class CodexWork implements StepWork {
   #blocked(heldBy: string): Stop {
     this.#life.events.result({
       status: "blocked",
-      message: `another run writes to this session's thread: ${heldBy}`,
+      message: `this session's thread is written to by ${heldBy}; wait for its end, or let the step fork it (on_conflict: fork)`,
       artifacts: { heldBy },
     });
     return { reason: "exited" };

@@ -2,7 +2,7 @@
 import type { EndReason, Reason } from "../../../contract/run-record.ts";
 import type { Redactor } from "../../steps/redaction.ts";
 import { CodexError, NotLoggedInError, RequestTimeoutError, SandboxUnavailableError } from "../errors.ts";
-import { ThreadBusyError, ThreadNotResumableError, type TurnOutcome } from "./thread-session.ts";
+import { ThreadNotResumableError, type TurnOutcome } from "./thread-session.ts";
 
 export interface Stop {
   reason: EndReason;
@@ -11,7 +11,7 @@ export interface Stop {
 
 /** What another attempt may get through is lost; the rest would only be refused again. Throws what is a bug. */
 export function stopFor(error: unknown, redactor: Redactor): Stop {
-  if (error instanceof ThreadNotResumableError || error instanceof ThreadBusyError)
+  if (error instanceof ThreadNotResumableError)
     return { reason: "refused", error: { code: error.code, message: redactor.text(error.message) } };
   if (!(error instanceof CodexError)) throw error;
   return {

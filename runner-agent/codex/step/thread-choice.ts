@@ -1,7 +1,8 @@
 /**
  * Which thread a codex step works in: a new one, the one of its directory, the one of an attempt before it, or the one of
  * the run that it continues. A thread has one writer (K3): before one that is there already is written to, the edge has
- * said that it is this run; where it is another, the thread is forked or the step is blocked, as the step says.
+ * said that it is this run; where it is another, or another program on this box (Codex says so), the thread is forked or
+ * the step is blocked, as the step says.
  */
 import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
@@ -9,6 +10,7 @@ import type { ServerLease } from "../shared-server.ts";
 import type { StepPlan } from "./step-plan.ts";
 import {
   openThread,
+  ThreadBusyError,
   ThreadNotResumableError,
   type OpenedThread,
   type ThreadOrigin,
@@ -17,7 +19,7 @@ import {
 export type ChosenThread =
   /** `again`: an attempt before has begun this very work in it. */
   | ({ kind: "open"; again: boolean } & OpenedThread)
-  /** Another run writes to it. */
+  /** Another run writes to it, or another program. */
   | { kind: "held"; heldBy: string };
 
 export interface ThreadChoice {
@@ -31,26 +33,32 @@ export interface ThreadChoice {
   say(text: string): void;
 }
 
-/** @throws ThreadNotResumableError, ThreadBusyError, CodexError */
+/** @throws ThreadNotResumableError, CodexError */
 export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> {
   const { plan, request, say } = choice;
   const { settings } = plan;
   const origin = originOf(choice);
   if (origin.kind === "new") return await opened(choice, origin);
   const heldBy = await writerOf(origin.threadId, choice);
-  if (heldBy !== undefined) {
-    if (settings.onConflict === "blocked") return { kind: "held", heldBy };
-    say(`the thread is in use by ${heldBy}: it is forked`);
-    return await opened(choice, { kind: "fork", threadId: origin.threadId });
-  }
+  if (heldBy !== undefined) return await conflicting(choice, origin.threadId, heldBy);
   try {
     return await opened(choice, origin);
   } catch (error) {
+    if (error instanceof ThreadBusyError) return await conflicting(choice, origin.threadId, ANOTHER_PROGRAM);
     const replaceable = error instanceof ThreadNotResumableError && settings.session === "auto";
     if (!replaceable || request.continues !== undefined) throw error;
     say(`${error.message}; a new thread is begun`);
     return await opened(choice, { kind: "new" });
   }
+}
+
+/** Codex knows that there is one, and not which. */
+const ANOTHER_PROGRAM = "another program on this box";
+
+async function conflicting(choice: ThreadChoice, threadId: string, heldBy: string): Promise<ChosenThread> {
+  if (choice.plan.settings.onConflict === "blocked") return { kind: "held", heldBy };
+  choice.say(`the thread is in use by ${heldBy}: it is forked`);
+  return await opened(choice, { kind: "fork", threadId });
 }
 
 /** The other run that writes to a thread, on this box or anywhere; from now on it is this run, if there is none. */

@@ -22,10 +22,9 @@ export class ThreadNotResumableError extends Error {
   readonly code = "thread_not_resumable";
 }
 
-/** Another program writes to the thread. */
+/** Another program writes to the thread. No run fails by it: the thread is forked, or the step is blocked. */
 export class ThreadBusyError extends Error {
   override readonly name = "ThreadBusyError";
-  readonly code = "thread_busy";
 }
 
 /** What a thread has to be told each time that it is opened. */
