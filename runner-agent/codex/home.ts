@@ -9,15 +9,12 @@
  *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
  * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
  *     and of the user's configuration only which model is asked, and where. The box's owner may say otherwise.
- * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
- *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
- *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
- *     the repository it is part of.
+ * H3. It says nothing of checkouts, and Codex writes nothing of them into it: each thread is told whether its own is trusted
+ *     (trust.ts).
  * H4. It lies nowhere that commands in a sandbox may write to: they could change their own rules. So not below
  *     a temporary directory.
  */
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -29,9 +26,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { parse, stringify, TomlError, type TomlTable } from "smol-toml";
 import { CodexError } from "./errors.ts";
+import { isBelow, realpathOr } from "./trust.ts";
 
 /** What of the user's configuration counts for steps, too: which model is asked, and where. */
 const USER_KEYS = [
@@ -73,16 +71,10 @@ export interface CodexHomeOptions {
   userHome: string;
   /** Keys of a config.toml that win over the user's and over the safe mode: the box owner's word. */
   config?: TomlTable;
-  /** Directories whose checkouts are trusted, and all below them. */
-  trusted?: readonly string[];
 }
 
 export class CodexHome {
   readonly path: string;
-  readonly #config: TomlTable;
-  readonly #trusted: readonly string[];
-  /** Trust by directory, as config.toml says it. */
-  readonly #projects = new Map<string, boolean>();
 
   /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
   constructor(options: CodexHomeOptions) {
@@ -93,14 +85,14 @@ export class CodexHome {
         throw new CodexHomeError(
           `${this.path} lies below ${temporary}, where commands in a sandbox may write: choose another directory`,
         );
-    this.#config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
-    this.#trusted = (options.trusted ?? []).map(realpathOr);
     linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
+    // What a former life has left there.
+    rmSync(this.temporary, { recursive: true, force: true });
     mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    this.#write();
+    this.keep("config.toml", stringify(homeConfig(readUserConfig(options.userHome), options.config ?? {})));
   }
 
-  /** For TMPDIR: Codex refuses a home below it, and commands may write to it. */
+  /** For TMPDIR of Codex itself: it refuses a home below it, and commands may write to it. */
   get temporary(): string {
     return join(this.path, "commands-tmp");
   }
@@ -110,18 +102,16 @@ export class CodexHome {
     return { CODEX_HOME: this.path, TMPDIR: this.temporary };
   }
 
-  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. */
-  enter(directory: string): boolean {
-    const path = realpathOr(directory);
-    const known = this.#projects.size;
-    // Each is judged by itself: a trusted directory does not make the repository around it trusted.
-    for (const place of [repositoryOf(path) ?? path, path])
-      this.#projects.set(
-        place,
-        this.#trusted.some((root) => isBelow(root, place)),
-      );
-    if (this.#projects.size > known) this.#write();
-    return this.#projects.get(path) === true;
+  /** A directory of its own for the temporary files of an attempt's commands. @param attempt its id */
+  temporaryOf(attempt: string): string {
+    const path = join(this.temporary, attempt);
+    mkdirSync(path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    return path;
+  }
+
+  /** Nobody uses it any more. */
+  removeTemporaryOf(attempt: string): void {
+    rmSync(join(this.temporary, attempt), { recursive: true, force: true });
   }
 
   /** Keeps a file beside the configuration. Returns its path. */
@@ -132,22 +122,17 @@ export class CodexHome {
     renameSync(`${file}.new`, file);
     return file;
   }
-
-  #write(): void {
-    const projects = Object.fromEntries(
-      [...this.#projects].map(([path, trusted]) => [
-        path,
-        { trust_level: trusted ? "trusted" : "untrusted" },
-      ]),
-    );
-    this.keep("config.toml", stringify({ ...this.#config, projects }));
-  }
 }
 
 /** The user's choice of model, made safe, then the box owner's word. Pure. */
 export function homeConfig(user: TomlTable, owner: TomlTable): TomlTable {
   const chosen = Object.fromEntries(Object.entries(user).filter(([key]) => USER_KEYS.includes(key)));
   return merged(merged(chosen, SAFE), owner);
+}
+
+/** The same for the threads of an app-server that is not the agent's: its home's own choice of model stays. Pure. */
+export function threadConfig(owner: TomlTable): TomlTable {
+  return merged(SAFE, owner);
 }
 
 /** Tables key by key, everything else whole. */
@@ -191,23 +176,4 @@ function linkLogin(link: string, target: string): void {
   rmSync(link, { force: true });
   // It may lead nowhere: then nobody has logged in yet, and Codex says so.
   symlinkSync(target, link);
-}
-
-/** The nearest directory above that is a Git checkout. */
-function repositoryOf(path: string): string | undefined {
-  if (existsSync(join(path, ".git"))) return path;
-  return dirname(path) === path ? undefined : repositoryOf(dirname(path));
-}
-
-function isBelow(root: string, path: string): boolean {
-  const way = relative(root, path);
-  return way === "" || (!isAbsolute(way) && way.split("/")[0] !== "..");
-}
-
-function realpathOr(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
 }

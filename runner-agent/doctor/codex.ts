@@ -229,11 +229,11 @@ function homePlace(box: Box): string {
 
 /** A home in the same place, by the same rules; gone when `use` is done. @throws Error when none can be made */
 async function withHome(box: Box, use: (home: CodexHome) => Finding | Promise<Finding>): Promise<Finding> {
-  const { config, trusted } = codexOf(box);
+  const { config } = codexOf(box);
   const path = join(existingAbove(homePlace(box)), `.codex-flow-doctor-${randomUUID()}`);
   try {
     const userHome = userCodexHome(box.environment);
-    return await use(new CodexHome({ path, userHome, config: config as TomlTable, trusted }));
+    return await use(new CodexHome({ path, userHome, config: config as TomlTable }));
   } finally {
     await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }

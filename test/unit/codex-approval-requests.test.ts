@@ -72,14 +72,18 @@ describe("what is asked", () => {
     expect(checked(commandApproval({ ...commandParams, command }, false)).title).toBe(title);
   });
 
-  test("a change of files names them, and is dangerous when it wants a root", () => {
-    expect(checked(fileChangeApproval(fileParams, ["a.ts", "b.ts"], false))).toMatchObject({
+  test("a change of files names and shows them, and is dangerous when it wants a root", () => {
+    expect(
+      checked(
+        fileChangeApproval(fileParams, { paths: ["a.ts", "b.ts"], diff: "update a.ts\n-x\n+y\n" }, false),
+      ),
+    ).toMatchObject({
       kind: "file_change",
       title: "change a.ts, b.ts",
-      detail: "a.ts\nb.ts",
+      detail: "update a.ts\n-x\n+y\n",
     });
-    expect(checked(fileChangeApproval(fileParams, [], false)).title).toBe("change files");
-    expect(fileChangeApproval({ ...fileParams, grantRoot: "/etc" }, [], false)).toMatchObject({
+    expect(checked(fileChangeApproval(fileParams, undefined, false)).title).toBe("change files");
+    expect(fileChangeApproval({ ...fileParams, grantRoot: "/etc" }, undefined, false)).toMatchObject({
       cwd: "/etc",
       dangerous: true,
     });

@@ -130,11 +130,11 @@ class ScriptWork implements StepWork {
     return { reason: "reaped", error: { code: "script_failed", message } };
   }
 
-  async #open(lease: ServerLease, config?: ReturnType<ScriptProvider["config"]>): Promise<ThreadSession> {
+  async #open(lease: ServerLease, provider?: ReturnType<ScriptProvider["config"]>): Promise<ThreadSession> {
     const { cwd, variables, request } = this.#life;
     const settings =
-      config === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
-    const options = { settings, cwd, variables, ...(config === undefined ? {} : { config }) };
+      provider === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
+    const options = { settings, cwd, variables, config: { ...this.#life.config, ...provider } };
     const { threadId } = await openThread(lease, { kind: "new" }, options);
     await lease.claim(threadId, request.runId);
     // Nobody else can know it: told so that others hear of its writer.

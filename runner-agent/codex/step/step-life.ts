@@ -20,7 +20,7 @@ import {
 } from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
-import type { CodexHost } from "../codex-host.ts";
+import type { Admission, CodexHost } from "../codex-host.ts";
 import { ItemCoalescer } from "../item-coalescer.ts";
 import { runKey } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
@@ -70,6 +70,7 @@ export class StepLife implements RunningStep {
   readonly #wall: Countdown;
   readonly #silence: Countdown;
   #variables: Record<string, string>;
+  #config: Admission["config"] = {};
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
@@ -105,6 +106,11 @@ export class StepLife implements RunningStep {
   /** The whole environment of the commands that Codex runs. */
   get variables(): Record<string, string> {
     return this.#variables;
+  }
+
+  /** Of a config.toml, for each thread that is opened. */
+  get config(): Admission["config"] {
+    return this.#config;
   }
 
   get session(): ThreadSession | undefined {
@@ -145,7 +151,9 @@ export class StepLife implements RunningStep {
       threadId,
       cwd: this.cwd,
       redactor: this.redactor,
-      told: (items) => {
+      told: (items, of) => {
+        if (of.method === "item/started" && of.params.item.type === "fileChange")
+          this.record.begins(of.params.item, this.cwd);
         this.#told(items);
       },
       shown: (id) => {
@@ -156,7 +164,7 @@ export class StepLife implements RunningStep {
       threadId,
       approvalHandlers({
         policy: approvalPolicy,
-        pathsOf: (itemId) => this.record.pathsOf(itemId),
+        changeOf: (itemId) => this.record.changeOf(itemId),
         ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
       }),
     );
@@ -174,6 +182,10 @@ export class StepLife implements RunningStep {
     this.#silence.stop();
   }
 
+  get #attempt(): string {
+    return attemptId(this.request.runId, this.request.attempt);
+  }
+
   /** A line for whoever reads the run's output. */
   say(text: string): void {
     this.events.output("system", `${this.redactor.text(text)}\n`);
@@ -182,7 +194,9 @@ export class StepLife implements RunningStep {
   async #run(): Promise<AttemptEnd> {
     let end: Stop;
     try {
-      this.#variables = { ...this.#variables, ...this.host.admit(this.cwd) };
+      const { variables, config } = this.host.admit(this.cwd, this.#attempt);
+      this.#variables = { ...this.#variables, ...variables };
+      this.#config = config;
       this.#lease = await this.host.servers.lease();
       end = this.#stop ?? (await this.#work.work(this.#lease));
     } catch (error) {
@@ -219,25 +233,30 @@ export class StepLife implements RunningStep {
   }
 
   async #finish(stop: Stop): Promise<AttemptEnd> {
+    // Over, so that nothing that is still told starts a clock again.
+    this.#stop ??= stop;
     for (const clock of [this.#wall, this.#silence]) clock.stop();
-    const id = attemptId(this.request.runId, this.request.attempt);
     // What the commands of a turn that is complete have left is there to be seen, or there is nothing.
     const proven =
-      this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await attemptProcesses(id)).length === 0;
+      this.#session?.complete === true &&
+      ENVIRONMENTS_VISIBLE &&
+      (await attemptProcesses(this.#attempt)).length === 0;
     if (!proven) await this.#session?.clean();
     this.#lease?.release(this.#session?.close());
     this.items.flush();
     const tree = proven
       ? { empty: true, survivors: [] }
-      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${id}` }, this.clocks, (survivors) => {
+      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${this.#attempt}` }, this.clocks, (survivors) => {
           this.events.signalled(survivors);
         });
+    if (tree.empty) this.host.leave(this.#attempt);
     const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
     // A later attempt goes on in this thread only if this one was cut off.
     if (reason === "exited") this.host.sessions.forget([runKey(this.request.runId)]);
     return {
       reason,
-      tree,
+      // Where its commands run on another machine, nobody here has seen them go.
+      ...(this.host.here ? { tree } : {}),
       ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
       ...(error === undefined ? {} : { error }),
     };

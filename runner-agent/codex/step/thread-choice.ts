@@ -13,6 +13,7 @@ import {
   ThreadBusyError,
   ThreadNotResumableError,
   type OpenedThread,
+  type ThreadOptions,
   type ThreadOrigin,
 } from "./thread-session.ts";
 
@@ -29,6 +30,8 @@ export interface ThreadChoice {
   sessions: Sessions;
   /** The whole environment of the commands that the model runs. */
   variables: Record<string, string>;
+  /** Of a config.toml, for the thread. */
+  config: ThreadOptions["config"];
   /** A line for whoever reads the run's output. */
   say(text: string): void;
 }
@@ -73,29 +76,29 @@ function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
   if (continues !== undefined) return { kind: "resume", threadId: continues.threadId };
   // A thread of an attempt before: its work is not thrown away.
   const mine = attempt > 1 ? sessions.find(runKey(runId)) : undefined;
-  const known = plan.settings.session === "new" ? mine : (mine ?? sessions.find(keyOf(plan)));
+  const known = plan.settings.session === "new" ? mine : (mine ?? sessions.find(keyOf(plan, request)));
   if (known !== undefined) return { kind: "resume", threadId: known };
   if (plan.settings.session === "reuse")
     throw new ThreadNotResumableError(
-      `session = "reuse", and this runner knows no thread of ${keyOf(plan)}: use "auto" to begin one`,
+      `session = "reuse", and this runner knows no thread of ${keyOf(plan, request)}: use "auto" to begin one`,
     );
   return { kind: "new" };
 }
 
 async function opened(
-  { lease, plan, request, sessions, variables }: ThreadChoice,
+  { lease, plan, request, sessions, variables, config }: ThreadChoice,
   origin: ThreadOrigin,
 ): Promise<ChosenThread> {
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
-  const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables });
+  const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables, config });
   if (origin.kind !== "resume") await lease.claim(threadId, runId);
-  sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan)])], threadId);
+  sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan, request)])], threadId);
   // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
   if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
   return { kind: "open", threadId, model, again: origin.kind === "resume" && attempt > 1 };
 }
 
-function keyOf({ cwd, settings }: StepPlan): string {
-  return sessionKey(cwd, settings.sessionKey);
+function keyOf({ cwd, settings }: StepPlan, { worktree }: StepRequest): string {
+  return sessionKey(cwd, settings.sessionKey, worktree);
 }
