@@ -1,14 +1,16 @@
 /** The script of peezy-codex-fork over the real Codex, and which events start it. The whole story: test/e2e. */
-import { cp, readFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadCatalog } from "../../catalog/load.ts";
 import { schemaCompiler } from "../../catalog/trigger-schema.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
-import { codexBox, runCodexStep } from "../support/codex-step-life.ts";
+import { codexBox, startCodexStep, type CodexLife } from "../support/codex-step-life.ts";
 import { folder } from "../support/codex.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 import { cloneAt, commit, git } from "../support/git-repositories.ts";
+import { until } from "../support/until.ts";
 
 const FLOWS = join(import.meta.dirname, "../../flows");
 const CONFIG = {
@@ -20,6 +22,7 @@ const CONFIG = {
 
 interface Fork {
   clone: string;
+  start(tag: string, config?: Record<string, unknown>): Promise<CodexLife>;
   run(tag: string, config?: Record<string, unknown>): Promise<FlowResult | undefined>;
 }
 
@@ -40,16 +43,20 @@ async function fork(): Promise<Fork> {
   }
   const at = await codexBox([], { allowDangerFullAccess: true, config: { model_provider: "openai" } });
   const template = await readFile(join(FLOWS, "peezy-codex-fork/exec/rebase.js"), "utf8");
+  const start: Fork["start"] = (tag, config = {}) =>
+    startCodexStep(at, {
+      runner: "code-mode",
+      template,
+      payload: { tag },
+      variables: { PEEZY_CODEX_REPO: clone, HOME: at.cwd },
+      request: { flow: { name: "fork", version: 1, root: at.cwd, config: { ...CONFIG, ...config } } },
+    });
   return {
     clone,
-    run: async (tag, config = {}) => {
-      const { results } = await runCodexStep(at, {
-        runner: "code-mode",
-        template,
-        payload: { tag },
-        variables: { PEEZY_CODEX_REPO: clone, HOME: at.cwd },
-        request: { flow: { name: "fork", version: 1, root: at.cwd, config: { ...CONFIG, ...config } } },
-      });
+    start,
+    run: async (tag, config) => {
+      const { step, results } = await start(tag, config);
+      await step.ended;
       return results.at(-1);
     },
   };
@@ -84,6 +91,29 @@ test("the patch branch itself may be checked out: it moves, and a check that fai
   // What was rebased without being pushed is pushed by a run that shall push, and only then.
   expect(await run("rust-v1.0.0", { push: true })).toMatchObject({ status: "changed" });
   expect(await run("rust-v1.0.0", { push: true })).toMatchObject({ status: "skipped" });
+});
+
+test("a run that is killed at its checks: the next one brings back what was checked out, and goes on", async () => {
+  const { clone, start, run } = await fork();
+  const begun = join(clone, "../begun");
+  const checks = [`touch ${begun}; sleep 300`];
+  const killed = await start("rust-v1.0.0", { checks });
+  await until(() => (existsSync(begun) ? true : undefined));
+  killed.step.cancel("canceled");
+  await killed.step.ended;
+  expect(await git(clone, "rev-parse", "--abbrev-ref", "HEAD")).toBe("HEAD");
+  expect(await run("rust-v1.0.0")).toMatchObject({ status: "changed" });
+  expect(await git(clone, "status", "--porcelain", "--branch")).toBe("## patches");
+  expect(await git(clone, "config", "--local", "--list")).not.toContain("codex-flow.found");
+});
+
+test("a checkout whose state git cannot tell is not taken for a clean one", async () => {
+  const { clone, run } = await fork();
+  await writeFile(join(clone, ".git/index"), "no index");
+  expect(await run("rust-v1.0.0")).toMatchObject({
+    status: "blocked",
+    message: expect.stringMatching(/git cannot say whether it is clean.*index/) as string,
+  });
 });
 
 test.each([

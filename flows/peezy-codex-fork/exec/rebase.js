@@ -13,6 +13,9 @@ approval_policy: never
 const FILES_MAX = 50;
 const HUNKS_MAX_CHARS = 4_000;
 const OUTPUT_MAX_CHARS = 8_000;
+const BRANCH_OF_HEAD = "git symbolic-ref --quiet --short HEAD";
+/** In git's configuration: what was checked out, while this run has something else there. One that is killed leaves it. */
+const FOUND = "codex-flow.found";
 /** Of one look at a command; it may take as long as the step may. */
 const LOOK_MS = 30_000;
 
@@ -31,9 +34,10 @@ if (await isRebasing())
   end("blocked", `a rebase is in progress in ${root}: finish it or git rebase --abort`, {
     conflict: await conflict(),
   });
-const dirty = paths(await ask("git status --porcelain -z --untracked-files=all --no-renames")).map((line) =>
-  line.slice(3),
-);
+await backFromCutOff();
+const dirty = paths(
+  await known("git status --porcelain -z --untracked-files=all --no-renames", "whether it is clean"),
+).map((line) => line.slice(3));
 if (dirty.length > 0)
   end("blocked", `${root} has uncommitted changes: ${shortList(dirty)}. Commit or discard them`, {
     dirty: dirty.slice(0, FILES_MAX),
@@ -50,19 +54,20 @@ await must(
   `git fetch --no-tags ${q(upstream)} ${q(`refs/tags/${tag}:refs/tags/${tag}`)}`,
   "the tag cannot be fetched",
 );
-const base = await ask(`git rev-parse --verify --quiet ${q(`refs/tags/${tag}^{commit}`)}`);
+const base = await known(`git rev-parse --verify ${q(`refs/tags/${tag}^{commit}`)}`, `what ${tag} is`);
 const candidate = { remote: wanted("push_remote"), ref: wanted("candidate_ref").replaceAll("{tag}", tag) };
 const stands = (await run(`git merge-base --is-ancestor ${q(base)} ${q(before)}`)).ok;
 if (stands && (!push || (await pushed(candidate)) === before))
   end("skipped", `${branch} stands on ${tag} already`, { base, head: before });
 
 /** What is checked out, to be checked out again: a branch, or a commit. */
-const found = (await ask("git symbolic-ref --quiet --short HEAD")) || (await ask("git rev-parse HEAD"));
+const found = (await ask(BRANCH_OF_HEAD)) || (await known("git rev-parse HEAD", "what is checked out"));
+await must(`git config --local ${FOUND} ${q(found)}`, "what is checked out cannot be written down");
 text(`${branch} ${before} is rebased onto ${tag} ${base}`);
 // Beside the branch: whatever ends this run, the branch is the old one or one that has passed all checks.
 const rebase = await run(rebaseOf(before));
 if (!rebase.ok) await stopped(rebase);
-const head = await ask("git rev-parse HEAD");
+const head = await known("git rev-parse HEAD", "what the rebase has made");
 const checks = await allChecks();
 await must(
   `git update-ref ${q(`refs/heads/${branch}`)} ${q(head)} ${q(before)}`,
@@ -95,6 +100,22 @@ function rebaseOf(what) {
 /** Checks out what was found. The checkout was clean: what checks have changed in it is nobody's. */
 async function leave() {
   await must(`git checkout --quiet --force ${q(found)}`, "the checkout cannot be brought back");
+  await run(`git config --local --unset ${FOUND}`);
+}
+
+/**
+ * A run that was killed at its checks has left the rebased commit checked out. Back to what it had found, unless somebody
+ * has checked out a branch since; what is changed there may be anybody's by now, and is not thrown away.
+ */
+async function backFromCutOff() {
+  const before = await ask(`git config --local ${FOUND}`);
+  if (before === "") return;
+  if ((await ask(BRANCH_OF_HEAD)) === "" && !(await run(`git checkout --quiet ${q(before)}`)).ok)
+    end(
+      "blocked",
+      `a run before was cut off, and ${before} cannot be checked out again in ${root}: see git status`,
+    );
+  await run(`git config --local --unset ${FOUND}`);
 }
 
 /** The rebase did not go through. */
@@ -210,6 +231,14 @@ async function run(cmd, workdir = root) {
 async function ask(cmd) {
   const { ok, output } = await run(`{ ${cmd}; } 2>/dev/null`);
   return ok ? output.replace(/\n$/, "") : "";
+}
+
+/** The same, for what nobody may guess at: that git cannot say it is no answer. */
+async function known(cmd, what) {
+  const { ok, output } = await run(`{ ${cmd}; } 2>/dev/null`);
+  if (ok) return output.replace(/\n$/, "");
+  const words = (await run(cmd)).output.trim().slice(-OUTPUT_MAX_CHARS);
+  return end("blocked", `git cannot say ${what} in ${root}: ${words}`);
 }
 
 async function must(cmd, otherwise) {
