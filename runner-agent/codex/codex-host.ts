@@ -12,6 +12,7 @@ import { connectAppServer, startAppServer, type AppServer } from "./app-server.t
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
 import { CodexHome, threadConfig } from "./home.ts";
 import type { JsonValue } from "./protocol.ts";
+import { NO_RAW_LOG, RawLogs, type RawLog } from "./raw-log.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
 import type { CodexRules } from "./step/step-plan.ts";
@@ -31,6 +32,8 @@ export interface CodexHost {
   admit(directory: string, attempt: string): Admission;
   /** What was made for an attempt is nobody's any more: its processes are gone. */
   leave(attempt: string): void;
+  /** Where what Codex tells of an attempt is kept, word for word. */
+  raw(attempt: string): RawLog;
   /** Whether its commands run on this machine, where they can be looked for. */
   here: boolean;
   /** Keeps a text as a file for Codex, where no command can write to it. Returns its path. @throws CodexError */
@@ -63,6 +66,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** Folder of raw logs, absolute; absent: none are kept. */
+  raw?: string | undefined;
 }
 
 export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
@@ -87,6 +92,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       ...(command === undefined ? {} : { command }),
     });
   });
+  const raws = given.raw === undefined ? undefined : new RawLogs(given.raw);
   const fitness = new WeakMap<AppServer, Promise<BoxFitness>>();
   const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
     const known = fitness.get(server) ?? boxFitness(server);
@@ -118,6 +124,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     leave: (attempt) => {
       if (config.url === undefined) made().removeTemporaryOf(attempt);
     },
+    raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),
     fit: async (server, { sandbox, model }) => {
       const { login, sandbox: unavailable } = await fitnessOf(server);

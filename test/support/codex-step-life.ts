@@ -30,10 +30,14 @@ export interface CodexBox {
   cwd: string;
 }
 
-/** @param more of the runner's configuration; `environment` is added to the agent's own */
+/** @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs */
 export async function codexBox(
   rules: Rule[],
-  { environment, ...more }: Partial<CodexConfig> & { environment?: Record<string, string> } = {},
+  {
+    environment,
+    raw,
+    ...more
+  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string } = {},
 ): Promise<CodexBox> {
   const model = await fakeModel(rules);
   const directory = folder("codex-box");
@@ -47,6 +51,7 @@ export async function codexBox(
     },
     runnerId: "runner_of_the_test",
     version: "0.0.0",
+    raw,
   });
   onTestFinished(() => box.stop());
   return { box, model, home, cwd: checkout() };

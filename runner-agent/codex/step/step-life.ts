@@ -22,6 +22,7 @@ import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
 import type { Admission, CodexHost } from "../codex-host.ts";
 import { ItemCoalescer } from "../item-coalescer.ts";
+import type { RawLog } from "../raw-log.ts";
 import { runKey } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
@@ -67,6 +68,7 @@ export class StepLife implements RunningStep {
   readonly items: ItemCoalescer;
   readonly record = new WorkRecord();
   readonly #work: StepWork;
+  readonly #raw: RawLog;
   readonly #wall: Countdown;
   readonly #silence: Countdown;
   #variables: Record<string, string>;
@@ -97,6 +99,7 @@ export class StepLife implements RunningStep {
     this.#silence = new Countdown(silenceMs, () => {
       this.halt("silence", `Codex said nothing for the step's silence_ms of ${silenceMs} ms`);
     });
+    this.#raw = host.raw(this.#attempt);
     this.#work = work(this);
     this.#wall.start();
     this.#silence.start();
@@ -152,6 +155,7 @@ export class StepLife implements RunningStep {
       cwd: this.cwd,
       redactor: this.redactor,
       told: (items, of) => {
+        this.#raw.write(of);
         if (of.method === "item/started" && of.params.item.type === "fileChange")
           this.record.begins(of.params.item, this.cwd);
         this.#told(items);
@@ -243,6 +247,7 @@ export class StepLife implements RunningStep {
       (await attemptProcesses(this.#attempt)).length === 0;
     if (!proven) await this.#session?.clean();
     this.#lease?.release(this.#session?.close());
+    void this.#raw.end();
     this.items.flush();
     const tree = proven
       ? { empty: true, survivors: [] }
