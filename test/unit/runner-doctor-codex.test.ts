@@ -144,6 +144,24 @@ test("an app-server that is to be used has to answer", async () => {
   });
 });
 
+test("an app-server that is not the agent's is asked what it is fit for", async () => {
+  const { url } = await serveSockets((socket, text) => {
+    const { id, method } = JSON.parse(text) as { id?: number; method: string };
+    const answers: Record<string, unknown> = {
+      initialize: {},
+      "account/read": { requiresOpenaiAuth: true, account: null },
+      "command/exec": { exitCode: 0, stdout: "", stderr: "" },
+    };
+    if (id !== undefined) socket.send({ id, result: answers[method] });
+  });
+  const codex = `url = "${url}"`;
+  const login = await look(codexLoginCheck, { codex });
+  expect([login.state, login.found]).toEqual(["missing", expect.stringContaining("codex login")]);
+  expect((await look(codexSandboxCheck, { codex })).state).toBe("ok");
+  const dead = await look(codexLoginCheck, { codex: 'url = "ws://127.0.0.1:1"' });
+  expect([dead.state, dead.found]).toEqual(["warn", expect.stringContaining("not tried")]);
+});
+
 describe("a workspace with codex steps", () => {
   const packageWith = (prompt: string, toml = ""): Record<string, string> => ({
     "flows/look/flow.toml": `name = "look"\nversion = 1\n[[steps]]\nname = "run"\nrunner = "codex"\nscript = "prompt.md"\n${toml}`,
