@@ -42,7 +42,7 @@ const RULES = [
   { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
   { prompt: "task tell", answers: [command('printf %s "$TOKEN" | fold -w 5; echo "$TOKEN"'), DONE] },
   { prompt: "task talk", answers: [command("sleep 8"), DONE] },
-  { prompt: "task quick", answers: [DONE] },
+  { prompt: "task quick", answers: [command("echo quick"), DONE] },
   { prompt: "asked to make", answers: [patch("*** Add File: made.txt", "+one"), DONE] },
   { prompt: "asked again", answers: [DONE] },
 ];
@@ -222,11 +222,16 @@ test("invariant 15: a secret that a command prints is nowhere at the edge", asyn
   expect(output.some((chunk) => chunk.item?.type === "command")).toBe(true);
 });
 
-test("20 at once complete", async () => {
+test("20 at once complete, each with a command that waits for leave until all of them do", async () => {
   await runner();
   const ids = await Promise.all(Array.from({ length: 20 }, () => send("quick")));
+  await Promise.all(ids.map(waits));
+  await Promise.all(ids.map((id) => edge.client().decideApproval(id, "a1-1", { decision: "accept" })));
   const runs = await Promise.all(ids.map(over));
   expect(runs.map((run) => run.effectiveStatus)).toEqual(ids.map(() => "completed"));
+  expect(runs.map(({ approvals }) => approvals?.map(({ state }) => state))).toEqual(
+    ids.map(() => ["decided"]),
+  );
 });
 
 test("a prompt from a chat is worked on in the project that it names, and the chat goes on in one thread", async () => {
