@@ -122,7 +122,8 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       return { variables: { TMPDIR: "/tmp" }, config: { ...owners, projects } };
     },
     leave: (attempt) => {
-      if (config.url === undefined) made().removeTemporaryOf(attempt);
+      // Without a home nothing was made.
+      if (config.url === undefined) home?.removeTemporaryOf(attempt);
     },
     raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),

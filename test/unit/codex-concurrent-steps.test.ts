@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { checkout } from "../support/codex.ts";
 import { codexBox, startCodexStep } from "../support/codex-step-life.ts";
 import { command, structured, withUsage } from "../support/fake-model/answers.ts";
 import type { Rule } from "../support/fake-model/fake-model.ts";
@@ -21,12 +22,13 @@ test("20 that all wait for leave at once: each decision reaches its own command,
     };
   });
   const at = await codexBox(rules);
+  const places = numbers.map(() => ({ ...at, cwd: checkout() }));
   // Nobody is answered before all have asked.
   const asked: string[] = [];
   const all = Promise.withResolvers<void>();
   const lives = await Promise.all(
     numbers.map((n) =>
-      startCodexStep(at, {
+      startCodexStep(places[n] ?? at, {
         template: `---\napproval_policy: untrusted\n---\nDo ${tag(n)}.`,
         request: { budget: { tokens: 100_000 } },
         watchers: (watchers) => {
@@ -45,7 +47,7 @@ test("20 that all wait for leave at once: each decision reaches its own command,
     expect(life.watchers.asked.map(({ title }) => title)).toEqual([
       expect.stringContaining(`${tag(n)}.made`),
     ]);
-    expect(existsSync(join(at.cwd, `${tag(n)}.made`)), tag(n)).toBe(n % 2 === 0);
+    expect(existsSync(join(life.cwd, `${tag(n)}.made`)), life.told.join("")).toBe(n % 2 === 0);
     expect(life.results).toMatchObject([
       { status: "completed", message: tag(n), artifacts: { budget: { used: { tokens: 2 * (110 + n) } } } },
     ]);

@@ -9,8 +9,13 @@ import { codexBox, runCodexStep } from "../support/codex-step-life.ts";
 import { command, structured } from "../support/fake-model/answers.ts";
 import { until } from "../support/until.ts";
 
+const MINUTE_MS = 60_000;
 const RUN = "run_0123456789abcdef_1";
-const limits = { attemptBytes: RAW_ATTEMPT_MAX_BYTES, totalBytes: 4 * RAW_ATTEMPT_MAX_BYTES, keptMs: 1_000 };
+const limits = {
+  attemptBytes: RAW_ATTEMPT_MAX_BYTES,
+  totalBytes: 4 * RAW_ATTEMPT_MAX_BYTES,
+  keptMs: 100 * MINUTE_MS,
+};
 
 test("all that a turn tells stands there, and none of the box's secrets in any of their forms", async () => {
   const value = "s3cr3t-value-0123456789";
@@ -62,9 +67,9 @@ test("what is old goes, and of too much the oldest; what runs and what is no att
     writeFileSync(join(raw, name), "x".repeat(RAW_ATTEMPT_MAX_BYTES / 2));
     utimesSync(join(raw, name), (now - ageMs) / 1000, (now - ageMs) / 1000);
   };
-  for (let n = 1; n <= 9; n += 1) made(`${RUN}_a${n}.jsonl`, 900 - 100 * n);
-  made(`run_0123456789abcdef_2_a1.jsonl`, 5_000);
-  made("notes.txt", 5_000);
+  for (let n = 1; n <= 9; n += 1) made(`${RUN}_a${n}.jsonl`, (90 - 10 * n) * MINUTE_MS);
+  made(`run_0123456789abcdef_2_a1.jsonl`, 500 * MINUTE_MS);
+  made("notes.txt", 500 * MINUTE_MS);
   const logs = new RawLogs(raw, limits);
   await logs.prune(now);
   expect(readdirSync(raw).sort()).toEqual(
