@@ -16,8 +16,10 @@ export interface BenchOptions {
   say(text: string): void;
   /** Rounds of those that take medians. */
   rounds: number;
-  /** Length of the step whose bill `cost` counts; absent: what the bar is about. */
+  /** Length of the step whose bill `cost` counts, of the burst of `chat`; absent: what the bar is about. */
   seconds?: number | undefined;
+  /** Of `chat`: only these kinds of places, by name. */
+  parts?: string[] | undefined;
 }
 
 interface More {

@@ -2,9 +2,10 @@
  * `npm run bench`: what the product costs in time and money, against bars. Ratios and medians are to be trusted,
  * absolute times say something about the machine.
  *
- *   --only <names>     benches, separated by commas; `dev-proxy` runs only when it is named
+ *   --only <names>     benches, separated by commas; `chat` and `dev-proxy` run only when they are named
+ *   --part <name>      of `chat`: this kind of place alone; may be given several times
  *   --rounds <n>       rounds of those that take medians (3)
- *   --seconds <n>      length of the step of `cost` (180)
+ *   --seconds <n>      length of the step of `cost` (180), of the burst of `chat` (30)
  *   --json <file>      writes the figures
  *
  * The exit code is 1 when a bar is missed.
@@ -17,6 +18,7 @@ import pc from "picocolors";
 import { agent } from "./agent.ts";
 import { bundle } from "./bundle.ts";
 import { burst } from "./burst.ts";
+import { chat } from "./chat.ts";
 import { codex } from "./codex.ts";
 import { cost } from "./cost.ts";
 import { devProxy } from "./dev-proxy.ts";
@@ -38,10 +40,11 @@ const BENCHES: Record<string, (options: BenchOptions) => Promise<Figure[]>> = {
   discord,
   cost,
   bundle,
+  chat,
   "dev-proxy": devProxy,
 };
 /** Only when named. */
-const EXTRA: readonly string[] = ["dev-proxy"];
+const EXTRA: readonly string[] = ["chat", "dev-proxy"];
 const ROUNDS = 3;
 
 const say = (text: string): void => {
@@ -53,6 +56,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     rounds: { type: "string" },
     seconds: { type: "string" },
+    part: { type: "string", multiple: true },
     json: { type: "string" },
   },
 });
@@ -60,6 +64,7 @@ const options: BenchOptions = {
   say,
   rounds: Number(values.rounds ?? ROUNDS),
   seconds: values.seconds === undefined ? undefined : Number(values.seconds),
+  parts: values.part,
 };
 const names = values.only?.split(",") ?? Object.keys(BENCHES).filter((name) => !EXTRA.includes(name));
 const results: Record<string, Figure[]> = {};

@@ -70,6 +70,15 @@ script = "prompt.md"
 type = "bench.turn"
 
 [[steps]]
+name = "talk"
+runner = "codex"
+script = "prompt.md"
+[steps.trigger]
+type = "bench.talk"
+[steps.budget]
+tokens = 1000
+
+[[steps]]
 name = "picky"
 runner = "bun"
 script = "exec/quick.ts"

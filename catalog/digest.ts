@@ -57,29 +57,31 @@ export class PackageWatch {
 }
 
 async function signPackage(root: string): Promise<string> {
-  const lines: string[] = [];
-  for (const { path, absolute } of await listEntries(root)) {
+  const lines = (await listEntries(root)).map(async ({ path, absolute }) => {
     const { size, mtimeNs, ctimeNs, ino } = await lstat(absolute, { bigint: true });
-    lines.push([path, size, mtimeNs, ctimeNs, ino].join("\0"));
-  }
-  return lines.join("\n");
+    return [path, size, mtimeNs, ctimeNs, ino].join("\0");
+  });
+  return (await Promise.all(lines)).join("\n");
 }
 
 async function listEntries(root: string): Promise<PackageEntry[]> {
-  const found: PackageEntry[] = [];
-  await collect(root, "", found);
+  const found = await collect(root, "");
   return found.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
 }
 
-async function collect(folder: string, prefix: string, found: PackageEntry[]): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    if (isOutsideDigest(entry.name)) continue;
-    const path = `${prefix}${entry.name}`;
-    const absolute = join(folder, entry.name);
-    if (entry.isDirectory()) await collect(absolute, `${path}/`, found);
-    else if (entry.isFile() || entry.isSymbolicLink())
-      found.push({ path, absolute, isLink: entry.isSymbolicLink() });
-  }
+async function collect(folder: string, prefix: string): Promise<PackageEntry[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const found = await Promise.all(
+    entries.map(async (entry): Promise<PackageEntry[]> => {
+      if (isOutsideDigest(entry.name)) return [];
+      const path = `${prefix}${entry.name}`;
+      const absolute = join(folder, entry.name);
+      if (entry.isDirectory()) return await collect(absolute, `${path}/`);
+      const isLink = entry.isSymbolicLink();
+      return isLink || entry.isFile() ? [{ path, absolute, isLink }] : [];
+    }),
+  );
+  return found.flat();
 }
 
 async function hashFile(path: string): Promise<string> {

@@ -1,6 +1,7 @@
 /** A FLOW_RESULT: the one thing that a step says about its run. */
 import Type, { type Static } from "typebox";
-import { RESULT_MAX_BYTES } from "./limits.ts";
+import { deeperThan } from "./json-depth.ts";
+import { EVENT_MAX_DEPTH, RESULT_MAX_BYTES } from "./limits.ts";
 
 export const RESULT_STATUSES = [
   "skipped",
@@ -58,6 +59,12 @@ function readResultJson(text: string): ResultLine {
       message: `FLOW_RESULT is not JSON: ${error instanceof Error ? error.message : String(error)}`,
     };
   }
+}
+
+/** Why the edge would not take a result, whatever it says; undefined when it would. */
+export function resultFault(result: unknown): string | undefined {
+  if (deeperThan(result, EVENT_MAX_DEPTH)) return `is nested deeper than ${EVENT_MAX_DEPTH} levels`;
+  return isResultTooLarge(result) ? `is larger than ${RESULT_MAX_BYTES} bytes` : undefined;
 }
 
 /** Measured as the edge stores it: written anew, the same JSON may be longer (1e20 has 21 digits then). */

@@ -121,6 +121,8 @@ export const OFFER_TIMEOUT_MS = 10 * SECOND_MS;
 export const RESULT_GRACE_MS = 10 * SECOND_MS;
 /** SIGTERM → this long → SIGKILL. */
 export const KILL_GRACE_MS = 5 * SECOND_MS;
+/** The same for what commands of Codex have left, which its sandbox often ends before: all is gone within 5 s of a cancel. */
+export const CODEX_KILL_GRACE_MS = 3 * SECOND_MS;
 /** What the edge allows on top of `timeout_ms` before it stops believing that the runner keeps the wall clock. */
 export const WALL_MARGIN_MS = MINUTE_MS;
 

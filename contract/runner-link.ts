@@ -28,7 +28,7 @@ import { APPROVAL_DECISIONS, ApprovalRequest } from "./approvals.ts";
 import { Budget } from "./budget.ts";
 import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
-import { END_REASONS } from "./run-record.ts";
+import { END_REASONS, type Reason } from "./run-record.ts";
 import { OutputChunkView } from "./run-view.ts";
 import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits.ts";
 
@@ -40,8 +40,17 @@ const RunIdText = Type.String({ maxLength: 64 });
 const AttemptNumber = Type.Integer({ minimum: 1 });
 const Seq = Type.Integer({ minimum: 1 });
 const Lease = Type.String({ minLength: 1, maxLength: 128 });
-const Text = Type.String({ maxLength: 4096 });
+/** Longer reasons are cut by whoever gives them. */
+export const REASON_MAX_CHARS = 4096;
+const Text = Type.String({ maxLength: REASON_MAX_CHARS });
 const ReasonFrame = Type.Object({ code: Text, message: Text }, closed);
+
+/** A reason that the edge takes. */
+export function shortReason({ code, message }: Reason): Reason {
+  return message.length <= REASON_MAX_CHARS
+    ? { code, message }
+    : { code, message: `${message.slice(0, REASON_MAX_CHARS - 1)}…`.toWellFormed() };
+}
 
 /** A flow of the runner's own checkout. */
 export const FlowDigest = Type.Object(

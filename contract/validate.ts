@@ -13,9 +13,9 @@ import type { ErrorDetail } from "./errors.ts";
 import type { FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
 import * as compiled from "./generated/validators.js";
-import { isResultTooLarge } from "./flow-result.ts";
+import { resultFault } from "./flow-result.ts";
 import { deeperThan } from "./json-depth.ts";
-import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES, RESULT_MAX_BYTES } from "./limits.ts";
+import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES } from "./limits.ts";
 import type { MessageRequest } from "./messages.ts";
 import type { ControlRequest, GuardRequest, RelaySessionRequest } from "./relay.ts";
 import type { CONTROL_UP, ControlUp, RUN_UP, RunUp } from "./runner-link.ts";
@@ -155,10 +155,8 @@ export function readControlFrame(data: string | ArrayBuffer): Checked<ControlUp>
 export function readRunFrame(data: string | ArrayBuffer): Checked<RunUp> {
   const read = readFrame<RunUp>(runChecks, data);
   if (!read.ok || read.value.type !== "result") return read;
-  if (deeperThan(read.value.result, EVENT_MAX_DEPTH)) return fault("/result", TOO_DEEP);
-  return isResultTooLarge(read.value.result)
-    ? fault("/result", `is larger than ${RESULT_MAX_BYTES} bytes`)
-    : read;
+  const wrong = resultFault(read.value.result);
+  return wrong === undefined ? read : fault("/result", wrong);
 }
 
 function readFrame<T>(checks: Record<string, CompiledCheck>, data: string | ArrayBuffer): Checked<T> {

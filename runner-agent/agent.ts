@@ -70,6 +70,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       runnerId,
       version: packageJson.version,
       raw: rawFolder(resolve(folder)),
+      log,
     });
     const runner = new Runner({
       host: {

@@ -3,10 +3,10 @@
  * once, when nothing of it is left to do or to send.
  */
 import type { FlowEvent } from "../contract/flow-event.ts";
-import type { FlowResult } from "../contract/flow-result.ts";
+import { resultFault, type FlowResult } from "../contract/flow-result.ts";
 import { attemptId } from "../contract/ids.ts";
 import { OUTPUT_MAX_BYTES } from "../contract/limits.ts";
-import type { AttemptEnd } from "../contract/run-record.ts";
+import type { AttemptEnd, Reason } from "../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
@@ -18,6 +18,8 @@ import type { Journal } from "./journal/journal.ts";
 import { RunLink } from "./link/run-link.ts";
 import type { AgentLog } from "./log.ts";
 import type { StartStep } from "./steps/start-step.ts";
+import { internalError } from "./steps/internal-error.ts";
+import { reapAttempt } from "./steps/process-tree.ts";
 import type { RunningStep } from "./steps/step.ts";
 import type { Executor } from "./steps/systemd-scope.ts";
 import { keptLine, resultWithKept } from "./workspace/kept.ts";
@@ -68,6 +70,8 @@ export class Attempt {
   readonly #preparing = new AbortController();
   /** The step's last word so far. */
   #result: FlowResult | undefined;
+  /** Why its last word is none that can be handed over. */
+  #invalid: Reason | undefined;
   #stopped: "canceled" | "abandoned" | undefined;
   #stoppedWhy: string | undefined;
   #ended = false;
@@ -108,7 +112,10 @@ export class Attempt {
       conversation: this.#conversation,
       claimed: (context, lease) => {
         this.#lease = lease;
-        this.#running = this.#start(context);
+        this.#running = this.#start(context).catch(async (error: unknown) => {
+          const end = await this.#failed(error);
+          if (!this.#ended) this.#end(end);
+        });
       },
       stop: (reason, why) => {
         this.stop(reason, why);
@@ -127,6 +134,11 @@ export class Attempt {
         this.regulate();
       },
     });
+  }
+
+  /** This box runs it. Once, and only for one that is not handed over. */
+  take(): void {
+    this.#link.claim();
   }
 
   get id(): string {
@@ -212,6 +224,22 @@ export class Attempt {
       run: this.runId,
       attempt: this.number,
     });
+    const end = await this.#run({ loaded, step, workspace, context }).catch((error: unknown) =>
+      this.#failed(error),
+    );
+    const byItself = end.reason === "exited" || end.reason === "reaped";
+    const error = end.error ?? (byItself ? this.#invalid : this.#lostError(end.reason));
+    await this.#release(workspace, { ...end, error });
+    this.#end({ ...end, error });
+  }
+
+  async #run(given: {
+    loaded: RunnablePackage;
+    step: StartableStep;
+    workspace: PreparedWorkspace;
+    context: StepContext;
+  }): Promise<AttemptEnd> {
+    const { loaded, step, workspace, context } = given;
     this.#step = this.#host.startStep(
       {
         runId: this.runId,
@@ -239,18 +267,33 @@ export class Attempt {
           this.#output(stream, text);
         },
         result: (result) => {
-          this.#result = result;
-          this.#host.journal.appendResult(this.#journaled(), result);
-          this.#link.journaled("urgent");
+          this.#said(result);
         },
         signalled: (survivors) => {
           if (this.#stopped === "canceled") this.#link.signalled(survivors);
         },
       },
     );
-    const end = await this.#step.ended;
-    await this.#release(workspace, end);
-    this.#end({ ...end, error: end.error ?? this.#lostError(end.reason) });
+    return await this.#step.ended;
+  }
+
+  /** The last word counts: one that the edge would never take makes the attempt a failed one, as one that is no result. */
+  #said(result: FlowResult): void {
+    const wrong = resultFault(result);
+    this.#invalid =
+      wrong === undefined ? undefined : { code: "invalid_result", message: `the step's result ${wrong}` };
+    if (wrong !== undefined) return;
+    this.#result = result;
+    this.#host.journal.appendResult(this.#journaled(), result);
+    this.#link.journaled("urgent");
+  }
+
+  /** Nobody has foreseen it: the attempt is over, its processes are ended, and the agent goes on. */
+  async #failed(error: unknown): Promise<AttemptEnd> {
+    const reason = internalError(String(error));
+    const stack = error instanceof Error ? error.stack : undefined;
+    this.#host.log("error", reason.message, { run: this.runId, attempt: this.number, stack });
+    return { reason: this.#stopped ?? "abandoned", tree: await reapAttempt(this.id), error: reason };
   }
 
   /** What stays of the workspace is said in the output, and in the result if there is one that counts. */

@@ -163,13 +163,17 @@ export class Runner {
     this.#considered.add(id);
     const step = checkout.step(offer.flow.name, offer.step);
     if (step !== undefined) this.#options.prepare(step.runner);
+    // Its socket opens meanwhile.
+    const attempt = new Attempt(this.#host, { runId: offer.runId, attempt: offer.attempt });
     const looked = await checkout.find(offer.flow);
     this.#considered.delete(id);
     if ("found" in looked) {
       this.#control?.accept(offer);
-      this.#own(new Attempt(this.#host, { runId: offer.runId, attempt: offer.attempt }));
+      this.#own(attempt);
+      attempt.take();
       return;
     }
+    attempt.detach();
     // Said before the decline, so that the edge does not offer the same again.
     await this.#lookAtCheckout();
     this.#control?.decline(offer, "digest_differs");

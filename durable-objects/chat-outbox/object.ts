@@ -11,7 +11,7 @@ import { CHAT_WAITING_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { CHAT_ACCESS } from "../chat-access/naming.ts";
-import { within } from "../kit/deadline.ts";
+import { Errand } from "../kit/errand.ts";
 import type { Board } from "./board/board.ts";
 import { RunBoard } from "./board/run-board.ts";
 import type {
@@ -28,9 +28,11 @@ import { DeliveryRows } from "./delivery/rows.ts";
 import { Sender } from "./delivery/sender.ts";
 import { botPlatform } from "./bot.ts";
 
-/** How long after a call the alarm drains what a crash may have left. */
-const DRAIN_AGAIN_MS = 5_000;
-/** Between two tries to look at what is due, when there is no room for it. */
+/** How long after a call the alarm takes up what a crash may have left. */
+const TAKE_UP_AFTER_MS = 5_000;
+/** Shorter waits for a look are slept through; for longer ones the object may go and is woken by its alarm. */
+const NAP_MAX_MS = 2_000;
+/** Between two looks at what is due. */
 const LOOK_PAUSE_MS = 10;
 
 export class ChatOutbox extends DurableObject<Env> {
@@ -38,6 +40,9 @@ export class ChatOutbox extends DurableObject<Env> {
   readonly #delivery: Delivery;
   readonly #sender: Sender;
   readonly #board: Board;
+  readonly #looking = new Errand(() => this.#look());
+  /** Work whose end is waited for. */
+  readonly #underWay = new WeakSet<Promise<unknown>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -55,8 +60,11 @@ export class ChatOutbox extends DurableObject<Env> {
       now: Date.now,
       read: (job) => this.#sender.read(job),
       access: env.CHAT_ACCESS.getByName(CHAT_ACCESS),
+      said: () => {
+        this.#await(this.#sender.drain());
+      },
       wakeBy: (due) => {
-        ctx.waitUntil(this.#alarm.wakeBy(due));
+        ctx.waitUntil(this.#alarm.wakeBy(Math.max(due, Date.now() + TAKE_UP_AFTER_MS)));
       },
     });
     if (!rows.exists && this.#board.due(Date.now()) === undefined) return;
@@ -120,56 +128,50 @@ export class ChatOutbox extends DurableObject<Env> {
     return { ...this.#sender.status(), ...this.#board.status() };
   }
 
+  /** Short, however much there is to do: no other alarm of this object fires before it is over. */
   override async alarm(): Promise<void> {
     this.#alarm.fired();
-    let due: number | undefined = Date.now() + DRAIN_AGAIN_MS;
-    try {
-      due = await this.#work();
-    } finally {
-      await this.#alarm.wakeBy(due);
-    }
+    await this.#go();
   }
 
-  /** The alarm first, so that a crash from here on loses nothing; then at once, with nobody waiting for it. */
+  /**
+   * The alarm first, so that a crash from here on loses nothing; then at once, with nobody waiting for it: looks and sends
+   * side by side, neither behind the other. Each says in the end when it has to go on.
+   */
   async #go(): Promise<void> {
     const soon = this.#soon(Date.now());
     if (soon === undefined) return;
     await this.#alarm.wakeBy(soon);
+    this.#await(this.#sender.drain());
+    this.#await(this.#looking.call());
+  }
+
+  async #look(): Promise<number | undefined> {
+    for (;;) {
+      await this.#board.tick();
+      const due = this.#board.due(Date.now());
+      if (due === undefined || due > Date.now() + NAP_MAX_MS) return due;
+      await this.#looking.rest([], Math.max(due - Date.now(), LOOK_PAUSE_MS));
+    }
+  }
+
+  /** Work that many have called for is waited for once. */
+  #await(work: Promise<number | undefined>): void {
+    if (this.#underWay.has(work)) return;
+    this.#underWay.add(work);
     this.ctx.waitUntil(
-      this.#work()
+      work
         .then((due) => this.#alarm.wakeBy(due))
         .catch((error: unknown) => {
-          console.error(JSON.stringify({ message: "the outbox could not drain", error: String(error) }));
+          console.error(JSON.stringify({ message: "the outbox could not go on", error: String(error) }));
         }),
     );
   }
 
-  /**
-   * Looks and sends side by side: while many messages wait for their time, cards that somebody follows go on moving, and
-   * no message waits for a look. Resolves with when to go on.
-   */
-  async #work(): Promise<number | undefined> {
-    // Awaited below, with what the look brings; until then nobody listens.
-    this.#sender.drain().catch(() => undefined);
-    for (;;) {
-      await this.#board.tick(Date.now());
-      const drained = this.#sender.drain().then((due) => ({ due }));
-      const lookAt = this.#board.due(Date.now());
-      const sent =
-        lookAt === undefined
-          ? await drained
-          : await within(drained, Math.max(lookAt - Date.now(), LOOK_PAUSE_MS), () => undefined);
-      if (sent === undefined) continue;
-      const next = this.#board.due(Date.now());
-      if (next === undefined || next > Date.now()) return earlier(sent.due, next);
-      // The looks of another call fill all places: without a pause this loop would leave them no time.
-      await within(new Promise<never>(() => undefined), LOOK_PAUSE_MS, () => undefined);
-    }
-  }
-
-  /** When the alarm is to look, should nobody get to it before: undefined when there is nothing to do. */
+  /** When the alarm is to take up what is due, should nobody get to it before: undefined when there is nothing to do. */
   #soon(now: number): number | undefined {
-    return earlier(this.#sender.pending ? now + DRAIN_AGAIN_MS : undefined, this.#board.due(now));
+    const due = earlier(this.#sender.pending ? now : undefined, this.#board.due(now));
+    return due === undefined ? undefined : Math.max(due, now + TAKE_UP_AFTER_MS);
   }
 }
 

@@ -16,8 +16,10 @@ export class ChangeWaiters {
     });
   }
 
-  /** Something has changed. */
-  wake(): void {
-    for (const waiter of [...this.#waiting]) waiter();
+  /** Something has changed. Returns whether somebody has waited for it. */
+  wake(): boolean {
+    const waiting = [...this.#waiting];
+    for (const waiter of waiting) waiter();
+    return waiting.length > 0;
   }
 }

@@ -1,53 +1,83 @@
 /**
  * What an event owes the outside, and the telling of it: to the queue that an attempt waits, to the pool that one is
- * over, to the day's ledger how things stand. What is owed stands in memory between a commit and its telling; after a
- * crash the alarm reads it again from the records (rules.ts, `effectsOfState`). What was told is noted on the run with
- * its next write (`toldRev`), so that no later life of this object tells it again.
+ * over, to the day's ledger and to chats how things stand. What is owed stands in memory between a commit and its
+ * telling; after a crash the alarm reads it again from the records (rules.ts, `effectsOfState`). What was told is noted
+ * on the run with its next write (`toldRev`), so that no later life of this object tells it again.
+ *
+ * What somebody waits for is told at once. What only shows how things stand is gathered for a moment: the claim, the
+ * result and the end of a short step are one telling instead of three, and none of them stands in the way of an answer.
  */
 import { runSummary } from "../../contract/run-view.ts";
 import { waitingAttempt, type RunRecord } from "../../contract/run-record.ts";
 import type { Env } from "../../worker/env.ts";
 import { outboxNames } from "../chat-outbox/naming.ts";
 import { dayOf, ledgerName } from "../day-ledger/naming.ts";
-import { Outbox, type Effect } from "../kit/outbox.ts";
+import type { Effect } from "../kit/outbox.ts";
+import { OwedLane } from "./owed-lane.ts";
 import { routeOf, type OwedEffect } from "./rules.ts";
 import type { EventStorage, StoredEvent } from "./storage.ts";
 import { storedSummary } from "./view.ts";
 
 /** Messages in one call to the queue, which takes 100 of them and 256 KB: the route of a run has less than 5 KB. */
 const SEND_MAX_MESSAGES = 50;
+/** How long what only shows how things stand is gathered. Eyes do not notice it. */
+const SHOW_AFTER_MS = 25;
+
 export class EventOutbox {
   readonly #env: Env;
   readonly #storage: EventStorage;
-  readonly #outbox: Outbox;
-  #owed: OwedEffect[] = [];
-  #draining = false;
+  /** An attempt waits or is over, an event is asked for: somebody waits for that. */
+  readonly #work: OwedLane;
+  /** How things stand. */
+  readonly #shows: OwedLane;
   /** The ledger has been told of the event itself. Undefined: not by this instance, but a run's note may say so. */
   #listed: boolean | undefined;
   /** Chat outboxes that show none of a run's cards, as they said: `<outbox> <n>`. They need not be told again. */
   readonly #unwatched = new Set<string>();
   /** Revisions of runs that this instance has told everybody of. */
   readonly #told = new Map<number, number>();
+  /** Revisions of runs that are being shown; that were shown, and may still owe something else. */
+  #showing = new Map<number, number>();
+  readonly #shown = new Map<number, number>();
 
   constructor(env: Env, storage: EventStorage, owner: string) {
     this.#env = env;
     this.#storage = storage;
-    this.#outbox = new Outbox(owner);
+    this.#work = new OwedLane({
+      owner,
+      gatherMs: 0,
+      effects: (round) => this.#workEffects(round),
+      told: () => {
+        this.#noteTold();
+      },
+    });
+    this.#shows = new OwedLane({
+      owner,
+      gatherMs: SHOW_AFTER_MS,
+      effects: (round) => this.#showEffects(round),
+      told: () => {
+        for (const [n, rev] of this.#showing) this.#shown.set(n, rev);
+        this.#noteTold();
+      },
+    });
   }
 
   /** Something is owed, or is being told right now. */
   get pending(): boolean {
-    return this.#draining || this.#owed.length > 0;
+    return this.#work.pending || this.#shows.pending;
   }
 
   owe(effects: OwedEffect[]): void {
-    this.#owed.push(...effects);
+    this.#shows.owe(effects.filter(({ kind }) => kind === "project"));
+    this.#work.owe(effects.filter(({ kind }) => kind !== "project"));
   }
 
   /** The event is deleted: the same id sent again is a new event, which owes nothing of this one. */
   forget(): void {
-    this.#owed = [];
+    this.#work.forget();
+    this.#shows.forget();
     this.#listed = false;
+    this.#shown.clear();
     this.#told.clear();
   }
 
@@ -67,46 +97,40 @@ export class EventOutbox {
     return toldRev === undefined || toldRev === run.toldRev ? run : { ...run, toldRev };
   }
 
-  /**
-   * Performs what is owed, one round at a time, until nothing is left or a round failed: then it returns how long to
-   * wait. A call during another one returns at once; the one under way takes its effects along.
-   */
-  async drain(): Promise<number | undefined> {
-    if (this.#draining) return undefined;
-    this.#draining = true;
-    try {
-      while (this.#owed.length > 0) {
-        const round = this.#owed;
-        this.#owed = [];
-        const runs = new Map(this.#storage.readRuns().map((run) => [run.n, run]));
-        const retryAfterMs = await this.#outbox.drain(this.#effects(round, runs));
-        if (retryAfterMs === undefined) {
-          for (const { kind, n } of round) if (kind === "project") this.#told.set(n, runs.get(n)?.rev ?? 0);
-          continue;
-        }
-        this.#owed.unshift(...round);
-        return retryAfterMs;
-      }
-      return undefined;
-    } finally {
-      this.#draining = false;
-    }
+  /** What is shown counts as told when nothing else of it is owed: a note that came too early would hide the rest. */
+  #noteTold(): void {
+    if (this.#work.owes) return;
+    for (const [n, rev] of this.#shown) this.#told.set(n, rev);
+    this.#shown.clear();
   }
 
-  #effects(owed: OwedEffect[], runs: Map<number, RunRecord>): Effect[] {
+  /** Tells what is owed. Returns how long to wait (ms) before what failed is tried again, or undefined. */
+  async drain(): Promise<number | undefined> {
+    const waits = await Promise.all([this.#work.drain(), this.#shows.drain()]);
+    const failed = waits.filter((wait) => wait !== undefined);
+    return failed.length === 0 ? undefined : Math.min(...failed);
+  }
+
+  #workEffects(owed: OwedEffect[]): Effect[] {
+    const runs = this.#runs();
+    return [
+      ...this.#sendEffects(named(owed, "send", runs), named(owed, "chain", runs)),
+      ...this.#settleEffects(owed, runs),
+    ];
+  }
+
+  #showEffects(owed: OwedEffect[]): Effect[] {
     const stored = this.#storage.readEvent();
     if (stored === undefined) return [];
+    const runs = this.#runs();
     this.#listed ??= [...runs.values()].some((run) => run.toldRev !== undefined);
-    const of = (kind: OwedEffect["kind"]): RunRecord[] =>
-      [...new Set(owed.flatMap((effect) => (effect.kind === kind ? [effect.n] : [])))].flatMap(
-        (n) => runs.get(n) ?? [],
-      );
-    return [
-      ...this.#sendEffects(of("send"), of("chain")),
-      ...this.#settleEffects(owed, runs),
-      ...this.#projectEffects(stored, of("project")),
-      ...this.#chatEffects(stored, of("project")),
-    ];
+    const shown = named(owed, "project", runs);
+    this.#showing = new Map(shown.map((run) => [run.n, run.rev]));
+    return [...this.#projectEffects(stored, shown), ...this.#chatEffects(stored, shown)];
+  }
+
+  #runs(): Map<number, RunRecord> {
+    return new Map(this.#storage.readRuns().map((run) => [run.n, run]));
   }
 
   #sendEffects(waiting: RunRecord[], chaining: RunRecord[]): Effect[] {
@@ -183,4 +207,14 @@ export class EventOutbox {
         })),
     );
   }
+}
+
+/** The runs that effects of one kind are about, each once. */
+function named(
+  owed: OwedEffect[],
+  kind: OwedEffect["kind"],
+  runs: ReadonlyMap<number, RunRecord>,
+): RunRecord[] {
+  const ns = new Set(owed.flatMap((effect) => (effect.kind === kind ? [effect.n] : [])));
+  return [...ns].flatMap((n) => runs.get(n) ?? []);
 }

@@ -12,7 +12,7 @@ import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
-import { AlarmSchedule } from "../kit/alarm.ts";
+
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
 import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import {
@@ -22,12 +22,12 @@ import {
   type ChainedOutcome,
   type NewRun,
 } from "../../contract/run-lifecycle.ts";
-import { nextDue, resent, tick } from "../../contract/run-clocks.ts";
-import { isTerminal, liveAttempt, type RunRecord } from "../../contract/run-record.ts";
+import { isTerminal, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
+import { EventClock, type RunChange } from "./event-clock.ts";
 import { ChangeWaiters } from "./change-waiters.ts";
-import { effectsOfChange, effectsOfState, endOptions, isTold, positionOf, retentionDue } from "./rules.ts";
+import { effectsOfChange, endOptions, positionOf } from "./rules.ts";
 import type {
   MatchedStep,
   IngestRequest,
@@ -56,12 +56,9 @@ import {
 import { TailSockets } from "./tail-sockets.ts";
 import { eventView } from "./view.ts";
 
-/** How long after a commit the alarm tells again what may still be owed, should a crash cut the telling off. */
-const TELL_AGAIN_MS = 60_000;
-
 export class FlowEventObject extends DurableObject<Env> {
   readonly #storage: EventStorage;
-  readonly #alarm: AlarmSchedule;
+  readonly #clock: EventClock;
   readonly #outbox: EventOutbox;
   readonly #runSockets: RunSockets;
   readonly #tails: TailSockets;
@@ -70,7 +67,6 @@ export class FlowEventObject extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#storage = new EventStorage(ctx.storage);
-    this.#alarm = new AlarmSchedule(ctx.storage);
     this.#outbox = new EventOutbox(env, this.#storage, `event ${ctx.id.name ?? ctx.id.toString()}`);
     this.#tails = new TailSockets(ctx, this.#storage);
     this.#runSockets = new RunSockets(ctx, this.#storage, this.#tails, {
@@ -78,12 +74,16 @@ export class FlowEventObject extends DurableObject<Env> {
       endOptions,
       leaseThread: async (run, threadId) => env.POOLS.getByName(run.pool).leaseThread(threadId, run.id),
     });
-    answerPings(ctx);
-    if (this.#storage.readEvent() === undefined) return;
-    // A platform that lost the alarm would let the event sleep for ever: look at every construction.
-    void ctx.blockConcurrencyWhile(async () => {
-      if ((await this.#alarm.load()) === null) await this.#alarm.wakeBy(this.#nextDue(Date.now()));
+    this.#clock = new EventClock({
+      ctx,
+      storage: this.#storage,
+      outbox: this.#outbox,
+      runSockets: this.#runSockets,
+      retentionMs: retentionMs(env),
+      commit: (changes) => this.#commit(changes),
     });
+    answerPings(ctx);
+    this.#clock.constructed();
   }
 
   /** Takes an event over, or answers what it already owns under this id (invariants 1 and 2). */
@@ -331,66 +331,11 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    const now = Date.now();
-    this.#alarm.fired();
-    const stored = this.#storage.readEvent();
-    if (stored === undefined) return;
-    try {
-      if (this.#expired(stored, now)) {
-        await this.#delete();
-        return;
-      }
-      await this.#tickRuns(now);
-    } finally {
-      // Re-armed whatever happened above; after a deletion there is no event and nothing is due.
-      await this.#alarm.wakeBy(this.#nextDue(Date.now()));
-    }
-  }
-
-  async #tickRuns(now: number): Promise<void> {
-    const changes = this.#storage.readRuns().map((before) => {
-      const run = tick(before, this.#runSockets.lastSeen(before), endOptions(now));
-      const effects = effectsOfState(run, now);
-      if (effects.some((effect) => effect.kind === "project")) this.#outbox.listAgain();
-      const sends = effects.some((effect) => effect.kind === "send" || effect.kind === "chain");
-      this.#outbox.owe(effects);
-      return { before, run: sends ? resent(run, now) : run };
-    });
-    for (const { before, run } of changes)
-      if (liveAttempt(before) && !liveAttempt(run)) this.#runSockets.leaseLost(run, before);
-    await this.#commit(changes.filter(({ before, run }) => run !== before));
-  }
-
-  #expired(stored: StoredEvent, now: number): boolean {
-    const over = this.#storage.readRuns().every((run) => isTerminal(run.status));
-    return retentionDue(stored.createdAt, retentionMs(this.env), now, over) <= now;
-  }
-
-  async #delete(): Promise<void> {
-    for (const socket of this.ctx.getWebSockets())
-      closeSocket(socket, CLOSE.over, "the event has reached its retention");
-    // The id may be sent again: that is a new event, which owes nothing of this one and is not listed yet.
-    this.#outbox.forget();
-    // The alarm goes with it.
-    await this.ctx.storage.deleteAll();
-  }
-
-  /** When time alone changes something here, or something is owed again. */
-  #nextDue(now: number): number | undefined {
-    const stored = this.#storage.readEvent();
-    if (stored === undefined) return undefined;
-    const runs = this.#storage.readRuns();
-    const over = runs.every((run) => isTerminal(run.status));
-    const dues = runs.flatMap((run) => nextDue(run, this.#runSockets.lastSeen(run), now) ?? []);
-    if (this.#outbox.pending) dues.push(now + TELL_AGAIN_MS);
-    return Math.min(...dues, retentionDue(stored.createdAt, retentionMs(this.env), now, over));
+    await this.#clock.alarm();
   }
 
   /** Writes records as one transaction, then tells everybody whom it concerns. */
-  async #commit(
-    changes: { run: RunRecord; before: RunRecord | undefined }[],
-    event?: StoredEvent,
-  ): Promise<void> {
+  async #commit(changes: RunChange[], event?: StoredEvent): Promise<void> {
     const now = Date.now();
     const records = changes.map(({ run, before }) => ({
       run: this.#outbox.noted(this.#storage.withTotals(run, before)),
@@ -410,34 +355,7 @@ export class FlowEventObject extends DurableObject<Env> {
       this.#tails.runChanged(this.#progressOf(run), run.n);
       this.#runSockets.changed(run, before);
     }
-    this.#waiters.wake();
-    // In the same turn as the writes, so that it commits with them.
-    await this.#alarm.wakeBy(this.#nextDue(now));
-    if (this.#outbox.pending) this.ctx.waitUntil(this.#tell());
-  }
-
-  /** Tells everybody what is owed; what could not be told wakes this object again. */
-  async #tell(): Promise<void> {
-    const retryAfterMs = await this.#outbox.drain();
-    if (retryAfterMs !== undefined) await this.#alarm.wakeBy(Date.now() + retryAfterMs);
-    else if (!this.#outbox.pending) await this.#rest();
-  }
-
-  /** While a run lives, the alarm goes on; those that are over need be told once, not at each of its looks. */
-  #noteTold(runs: RunRecord[]): void {
-    for (const run of runs) {
-      const noted = this.#outbox.noted(run);
-      if (isTerminal(run.status) && noted !== run && isTold(noted)) this.#storage.writeRun(noted);
-    }
-  }
-
-  /** All is told and nothing runs: the next thing that happens here by itself is the deletion. */
-  async #rest(): Promise<void> {
-    const stored = this.#storage.readEvent();
-    if (stored === undefined) return;
-    const runs = this.#storage.readRuns();
-    if (!runs.every((run) => isTerminal(run.status))) this.#noteTold(runs);
-    const due = this.#nextDue(Date.now());
-    if (due !== undefined && due === stored.createdAt + retentionMs(this.env)) await this.#alarm.moveTo(due);
+    const awaited = this.#waiters.wake();
+    await this.#clock.committed(now, awaited);
   }
 }

@@ -29,6 +29,14 @@ export class AlarmSchedule {
     this.#armedAt = null;
   }
 
+  /**
+   * Nothing is stored here, so that no alarm can be armed either. Asking for it would end the turn, and cut the first
+   * writes from the alarm that they arm: two commits instead of one.
+   */
+  unused(): void {
+    this.#armedAt = null;
+  }
+
   /** Makes sure that the object wakes at `due` (epoch ms) or before. */
   async wakeBy(due: number | undefined): Promise<void> {
     if (due === undefined) return;

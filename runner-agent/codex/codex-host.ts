@@ -7,6 +7,7 @@ import type { Sandbox } from "../../contract/codex-prompt.ts";
 import { join } from "node:path";
 import type { TomlTable } from "smol-toml";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
+import type { AgentLog } from "../log.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
@@ -68,6 +69,8 @@ export interface CodexOnBoxOptions {
   version: string;
   /** Folder of raw logs, absolute; absent: none are kept. */
   raw?: string | undefined;
+  /** Absent where nobody reads it. */
+  log?: AgentLog;
 }
 
 export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
@@ -97,6 +100,8 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
   const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
     const known = fitness.get(server) ?? boxFitness(server);
     fitness.set(server, known);
+    // Not found out: the next step asks again.
+    known.catch(() => fitness.delete(server));
     return known;
   };
   let sessions: Sessions | undefined;
@@ -109,7 +114,9 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     servers,
     get sessions() {
-      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json")));
+      return (sessions ??= new Sessions(join(made().path, "codex-flow-sessions.json"), (why) => {
+        given.log?.("warn", `which thread goes on where is only remembered until the agent ends: ${why}`);
+      }));
     },
     rules: { allowDangerFullAccess: config.allowDangerFullAccess },
     prices: config.prices,

@@ -6,6 +6,7 @@
  */
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "../steps/step.ts";
 import type { StepClocks } from "../steps/clocks.ts";
+import { internalError } from "../steps/internal-error.ts";
 import { refusedStep } from "../steps/refused-step.ts";
 import type { CodexOnBox, CodexOnBoxOptions } from "./codex-host.ts";
 import { codeModeFault, isCodeModeOn } from "./code-mode/gate.ts";
@@ -43,10 +44,12 @@ export function codexKinds(options: CodexOnBoxOptions): CodexKinds {
     },
     prepare: (kind) => {
       if (kind === "code-mode" && !isCodeModeOn(options.environment)) return;
-      void box().then((host) => {
+      const begun = box().then((host) => {
         host.warm();
         return kind === "codex" ? codex() : codeMode();
       });
+      // The step that comes says so.
+      begun.catch(() => undefined);
     },
     stop: async () => (await onBox)?.stop(),
   };
@@ -64,7 +67,9 @@ class LoadingStep implements RunningStep {
   readonly #step: Promise<RunningStep>;
 
   constructor(start: Promise<StepStarter>, request: StepRequest, events: StepEvents, clocks: StepClocks) {
-    this.#step = start.then((begin) => begin(request, events, clocks));
+    this.#step = start
+      .then((begin) => begin(request, events, clocks))
+      .catch((error: unknown) => refusedStep(internalError(String(error))));
     this.ended = this.#step.then((step) => step.ended);
   }
 

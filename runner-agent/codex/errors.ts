@@ -69,6 +69,12 @@ export class RequestFailedError extends CodexError {
   }
 }
 
+/** A thread has another sandbox, approval policy or directory than was asked for: something above the home's rules says so. */
+export class ThreadSettingsError extends CodexError {
+  readonly code = "thread_settings_refused";
+  readonly retryable = false;
+}
+
 /** The provider wants a login, and this box has none. */
 export class NotLoggedInError extends CodexError {
   readonly code = "codex_not_logged_in";

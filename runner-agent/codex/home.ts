@@ -8,7 +8,9 @@
  *     link would be cut by the rename, a copy would be out of date.) A login that the user keeps in the keyring of the
  *     system is found by the home's path, and so cannot be shared: `codex login` with this CODEX_HOME makes one.
  * H2. Safe without further settings: sandboxed to the checkout, nobody is asked, no update, no analytics, no plugins,
- *     and of the user's configuration only which model is asked, and where. The box's owner may say otherwise.
+ *     no search of the web, nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's
+ *     configuration only which model is asked, and where. Commands run in no login shell: what a profile exports is no
+ *     variable that the box has passed, and nobody would redact it. The box's owner may say otherwise.
  * H3. It says nothing of checkouts, and Codex writes nothing of them into it: each thread is told whether its own is trusted
  *     (trust.ts).
  * H4. It lies nowhere that commands in a sandbox may write to: they could change their own rules. So not below
@@ -17,6 +19,7 @@
 import {
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -50,15 +53,19 @@ const USER_KEYS = [
 const SAFE: TomlTable = {
   sandbox_mode: "workspace-write",
   approval_policy: "never",
+  allow_login_shell: false,
+  web_search: "disabled",
   check_for_update_on_startup: false,
   analytics: { enabled: false },
-  features: { plugins: false, apps: false, shell_snapshot: false },
+  features: { plugins: false, apps: false, shell_snapshot: false, goals: false },
+  // The feature of that name would not do: models that bring tools for it themselves, as most do, heed only this.
+  agents: { enabled: false },
 };
 
 const OWNER_ONLY_DIRECTORY = 0o700;
 const OWNER_ONLY_FILE = 0o600;
 
-/** The home cannot be made, or what it is made from cannot be read. Somebody has to mend it. */
+/** The home cannot be made or written, or what it is made from cannot be read. Somebody has to mend it. */
 export class CodexHomeError extends CodexError {
   readonly code = "codex_home_unusable";
   readonly retryable = false;
@@ -78,18 +85,24 @@ export class CodexHome {
 
   /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
   constructor(options: CodexHomeOptions) {
-    mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    this.path = realpathSync(options.path);
+    this.path = onDisk(options.path, () => {
+      mkdirSync(options.path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      return realpathSync(options.path);
+    });
     for (const temporary of ["/tmp", tmpdir()])
       if (isBelow(realpathOr(temporary), this.path))
         throw new CodexHomeError(
           `${this.path} lies below ${temporary}, where commands in a sandbox may write: choose another directory`,
         );
-    linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
-    // What a former life has left there.
-    rmSync(this.temporary, { recursive: true, force: true });
-    mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
-    this.keep("config.toml", stringify(homeConfig(readUserConfig(options.userHome), options.config ?? {})));
+    const config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
+    onDisk(this.path, () => {
+      linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
+      mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      // What a former life has left there.
+      for (const name of readdirSync(this.temporary))
+        rmSync(join(this.temporary, name), { recursive: true, force: true });
+    });
+    this.keep("config.toml", stringify(config));
   }
 
   /** For TMPDIR of Codex itself: it refuses a home below it, and commands may write to it. */
@@ -102,25 +115,41 @@ export class CodexHome {
     return { CODEX_HOME: this.path, TMPDIR: this.temporary };
   }
 
-  /** A directory of its own for the temporary files of an attempt's commands. @param attempt its id */
+  /** A directory of its own for the temporary files of an attempt's commands. @param attempt its id @throws CodexHomeError */
   temporaryOf(attempt: string): string {
     const path = join(this.temporary, attempt);
-    mkdirSync(path, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+    onDisk(path, () => mkdirSync(path, { recursive: true, mode: OWNER_ONLY_DIRECTORY }));
     return path;
   }
 
-  /** Nobody uses it any more. */
+  /** Nobody uses it any more. What cannot be removed now, the next life removes. */
   removeTemporaryOf(attempt: string): void {
-    rmSync(join(this.temporary, attempt), { recursive: true, force: true });
+    try {
+      rmSync(join(this.temporary, attempt), { recursive: true, force: true });
+    } catch {
+      // A disk that takes nothing, or a command that has locked its own folder.
+    }
   }
 
-  /** Keeps a file beside the configuration. Returns its path. */
+  /** Keeps a file beside the configuration. Returns its path. @throws CodexHomeError */
   keep(name: string, text: string): string {
     const file = join(this.path, name);
-    // Codex may read it at any time.
-    writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
-    renameSync(`${file}.new`, file);
+    onDisk(file, () => {
+      // Codex may read it at any time.
+      writeFileSync(`${file}.new`, text, { mode: OWNER_ONLY_FILE });
+      renameSync(`${file}.new`, file);
+    });
     return file;
+  }
+}
+
+/** What the disk refuses (full, read-only, somebody else's, a file in the way) is said with its place. @throws CodexHomeError */
+function onDisk<Value>(place: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    throw new CodexHomeError(`${place} cannot be made or written: ${error.message}`);
   }
 }
 

@@ -2,6 +2,8 @@
  * Which thread a directory's work goes on in: the runner's own memory, since Codex finds a thread by its id only. A small
  * file beside the runner's CODEX_HOME, written whole and atomically; one agent has it (the journal's lock says so).
  *
+ * A disk that does not take the file ends no step: what is remembered then, is so for as long as the agent lives.
+ *
  * A key is the real path of the directory, with the step's own key where it has one; in a worktree, which each attempt has
  * its own of, the repository and what of it the step works on. Or it is a run, whose next attempt goes on where the last
  * one was cut off, and counts on from what that had used.
@@ -25,9 +27,15 @@ interface Session {
 export class Sessions {
   readonly #file: string;
   readonly #sessions: Map<string, Session>;
+  #writing: NodeJS.Immediate | undefined;
+  readonly #unwritable: (why: string) => void;
+  /** The last time, the file could not be written. */
+  #failing = false;
 
-  constructor(file: string) {
+  /** @param unwritable hears once that the file cannot be written, and anew when it could be meanwhile */
+  constructor(file: string, unwritable: (why: string) => void = () => undefined) {
     this.#file = file;
+    this.#unwritable = unwritable;
     this.#sessions = new Map(Object.entries(read(file)));
   }
 
@@ -38,7 +46,7 @@ export class Sessions {
   remember(keys: string[], threadId: string): void {
     for (const key of keys)
       this.#sessions.set(key, { ...this.#sessions.get(key), threadId, usedAt: Date.now() });
-    this.#write();
+    this.#changed();
   }
 
   /** What a run has used of its budget so far, in all its attempts; of one whose thread is known. */
@@ -56,15 +64,29 @@ export class Sessions {
 
   forget(keys: string[]): void {
     const known = keys.filter((key) => this.#sessions.delete(key));
-    if (known.length > 0) this.#write();
+    if (known.length > 0) this.#changed();
+  }
+
+  /** Once for all that changes in one turn of the event loop, and behind what Codex is asked for in it. */
+  #changed(): void {
+    this.#writing ??= setImmediate(() => {
+      this.#writing = undefined;
+      this.#write();
+    });
   }
 
   #write(): void {
     const kept = [...this.#sessions].sort(([, a], [, b]) => b.usedAt - a.usedAt).slice(0, SESSIONS_MAX);
-    mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
-    const temporary = `${this.#file}.new`;
-    writeFileSync(temporary, JSON.stringify(Object.fromEntries(kept)), { mode: 0o600 });
-    renameSync(temporary, this.#file);
+    try {
+      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+      const temporary = `${this.#file}.new`;
+      writeFileSync(temporary, JSON.stringify(Object.fromEntries(kept)), { mode: 0o600 });
+      renameSync(temporary, this.#file);
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.#unwritable(error instanceof Error ? error.message : String(error));
+      this.#failing = true;
+    }
   }
 }
 

@@ -12,6 +12,7 @@
  */
 import type { AppServer } from "./app-server.ts";
 import type { ServerMethod, ServerMethods } from "./protocol.ts";
+import { unlessStopped } from "./unless-stopped.ts";
 
 /** Kept for this long without a step. */
 const IDLE_STOP_MS = 10 * 60_000;
@@ -38,15 +39,20 @@ export interface ServerLease {
   server: AppServer;
   /**
    * Makes the holder of this lease the one writer of a thread, until `release`. Returns the run that is it already, if
-   * that is another; an attempt of the same run that is still ending is waited for.
+   * that is another; one that is ending is waited for. Rejects with the reason of `stopped` when that is aborted meanwhile.
    */
-  claim(threadId: string, runId: string): Promise<string | undefined>;
+  claim(threadId: string, runId: string, stopped?: AbortSignal): Promise<string | undefined>;
   /** From now on, this thread's requests go there. */
   handle(threadId: string, handlers: ThreadHandlers): void;
   /** It does not answer in time: those who have it keep it, the next step gets another. */
   retire(): void;
-  /** Once. Its threads are free when `left` is over; who claims one before that waits for it. */
-  release(left?: Promise<void>): void;
+  /** It goes on with what nobody can stop in it: it is ended, for all who have it. Resolves when nothing is left of it. */
+  end(): Promise<unknown>;
+  /**
+   * Once. `left`: its last request, which shows whether the server still answers. Its threads are free when `gone` is over,
+   * too; who claims one before that waits for it. Neither may reject.
+   */
+  release(left?: Promise<unknown>, gone?: Promise<unknown>): void;
 }
 
 interface Running {
@@ -54,7 +60,7 @@ interface Running {
   handlers: Map<string, ThreadHandlers>;
   users: number;
   /** Last requests of those who are leaving. */
-  leaving: Set<Promise<void>>;
+  leaving: Set<Promise<unknown>>;
   /** Nobody new gets it. */
   retired: boolean;
 }
@@ -99,13 +105,13 @@ export class SharedServer {
     const threads: string[] = [];
     return {
       server: running.server,
-      claim: async (threadId, runId) => {
+      claim: async (threadId, runId, stopped) => {
         if (threads.includes(threadId)) return undefined;
         for (;;) {
           const writer = this.#writers.get(threadId);
           if (writer === undefined) break;
           if (writer.runId !== runId && !writer.leaving) return writer.runId;
-          await writer.gone.promise;
+          await unlessStopped(writer.gone.promise, stopped);
         }
         this.#writers.set(threadId, { runId, leaving: false, gone: Promise.withResolvers() });
         threads.push(threadId);
@@ -117,7 +123,11 @@ export class SharedServer {
       retire: () => {
         this.#retire(running);
       },
-      release: (left = Promise.resolve()) => {
+      end: async () => {
+        this.#retire(running);
+        await running.server.stop();
+      },
+      release: (left = Promise.resolve(), gone = Promise.resolve()) => {
         for (const threadId of threads) {
           const writer = this.#writers.get(threadId);
           if (writer !== undefined) writer.leaving = true;
@@ -125,7 +135,10 @@ export class SharedServer {
         running.leaving.add(left);
         void left.finally(() => {
           running.leaving.delete(left);
-          this.#freed(running, threads);
+          this.#left(running, threads);
+        });
+        void Promise.all([left, gone]).finally(() => {
+          this.#free(threads);
         });
       },
     };
@@ -179,12 +192,15 @@ export class SharedServer {
     if (running.users === 0) void running.server.stop();
   }
 
-  #freed(running: Running, threads: string[]): void {
+  #free(threads: string[]): void {
     for (const threadId of threads) {
-      running.handlers.delete(threadId);
       this.#writers.get(threadId)?.gone.resolve(undefined);
       this.#writers.delete(threadId);
     }
+  }
+
+  #left(running: Running, threads: string[]): void {
+    for (const threadId of threads) running.handlers.delete(threadId);
     running.users -= 1;
     if (running.users > 0) return;
     if (running.retired) void running.server.stop();

@@ -20,7 +20,7 @@ import type { ApprovalRequest } from "../../contract/approvals.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
-import type { OutputStream } from "../../contract/runner-link.ts";
+import { shortReason, type OutputStream } from "../../contract/runner-link.ts";
 import { diskFault } from "./disk-fault.ts";
 import { entryOf, type JournaledAttempt, type JournalEntry, type JournalRow } from "./entries.ts";
 import { HeldWrites } from "./held-writes.ts";
@@ -136,8 +136,9 @@ export class Journal {
     this.#append(of, "approval_withdrawn", JSON.stringify(id));
   }
 
+  /** A reason that is longer than the edge takes is cut. */
   appendEnd(of: JournaledAttempt, end: AttemptEnd): void {
-    this.#append(of, "end", JSON.stringify(end));
+    this.#append(of, "end", JSON.stringify({ ...end, error: end.error && shortReason(end.error) }));
   }
 
   #append(

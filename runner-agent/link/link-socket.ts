@@ -125,6 +125,8 @@ function authorizedSocket({ token, refused }: LinkSocketOptions): unknown {
         headers: { authorization: `Bearer ${token}` },
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         maxPayload: 2 * FRAME_MAX_BYTES,
+        // What is compressed waits for a thread, each way, and most frames are small: milliseconds at a run's end.
+        perMessageDeflate: false,
       });
       this.on("unexpected-response", (_request, response) => {
         refused(response.statusCode ?? 0);

@@ -1,15 +1,23 @@
 /**
  * One attempt, from its claim to the acknowledged end: the run socket, and the sending of what the journal holds.
  *
- *   claiming ──claimed──▶ live ──end acknowledged──▶ done
- *      │                   ├──lease lost──▶ late: the step is stopped, the rest is handed over as evidence
- *      └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
+ *   opening ──claim()──▶ claiming ──claimed──▶ live ──end acknowledged──▶ done
+ *                           │                   ├──lease lost──▶ late: the step is stopped, the rest is handed over
+ *                           │                   │                as evidence
+ *                           └──refused──▶ done  └──refused (the edge does not know the lease)──▶ done
  *
  * It never decides anything about the run; it sends what the journal says, from behind the last acknowledged number,
- * on every connection anew (invariant 8).
+ * on every connection anew (invariant 8). The one exception is what the edge refuses as no frame of the protocol, twice at
+ * the same place: it would do so for ever, and nothing behind it would arrive. Then the refusal is sent in its place.
  */
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
-import type { OutputChunk, RunDown, RunUp, StepContext } from "../../contract/runner-link.ts";
+import {
+  shortReason,
+  type OutputChunk,
+  type RunDown,
+  type RunUp,
+  type StepContext,
+} from "../../contract/runner-link.ts";
 import type { Conversation } from "../conversation.ts";
 import type { JournaledAttempt, JournalEntry } from "../journal/entries.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -58,8 +66,14 @@ export class RunLink {
   #bytesInFlight: { seq: number; bytes: number }[] = [];
   #waitingBytes = 0;
   #followed = false;
+  /** Somebody has decided to run the attempt. */
+  #mayClaim = false;
   #timer: NodeJS.Timeout | undefined;
   #signalled: number[] | undefined;
+  /** What was acknowledged when the edge refused a frame the last time. */
+  #refusedAt: number | undefined;
+  /** Numbers of what the edge will not take, and its words. */
+  readonly #refused = new Map<number, string>();
   /** Sequence number of the end, once it is journaled. */
   #endSeq: number | undefined;
   #finished = false;
@@ -89,6 +103,12 @@ export class RunLink {
           });
       },
     });
+  }
+
+  /** This box will run the attempt. The socket was on its way before that was known. */
+  claim(): void {
+    this.#mayClaim = true;
+    if (this.#socket.connected) this.#opened();
   }
 
   /** The edge takes what is sent. */
@@ -130,6 +150,7 @@ export class RunLink {
 
   #opened(): void {
     const { attempt, runnerId, runnerName } = this.#options;
+    if (this.#lease === undefined && !this.#mayClaim) return;
     this.#sendFrame(
       this.#lease === undefined
         ? { type: "claim", attempt, runnerId, runnerName }
@@ -184,6 +205,7 @@ export class RunLink {
         return;
       case "error":
         // The edge closes this socket after it; the next one resumes.
+        if (frame.code === "bad_frame") this.#frameRefused(frame.message);
         this.#options.lost(`${frame.code}: ${frame.message}`);
     }
   }
@@ -212,6 +234,15 @@ export class RunLink {
     this.#send();
     this.#options.conversation.connected();
     this.#options.moved();
+  }
+
+  /** It takes frames in their order, so it is the first one that is not acknowledged. */
+  #frameRefused(why: string): void {
+    const first = this.#ackedSeq + 1;
+    const last = this.#bytesInFlight[0]?.seq ?? first;
+    if (this.#refusedAt === this.#ackedSeq)
+      for (let seq = first; seq <= last; seq += 1) this.#refused.set(seq, why);
+    this.#refusedAt = this.#ackedSeq;
   }
 
   #acked(seq: number): void {
@@ -259,13 +290,27 @@ export class RunLink {
     while (this.#ready && !this.#finished && this.#inFlight() < IN_FLIGHT_MAX_BYTES) {
       const entries = this.#options.journal.pending(this.#of(), this.#sentSeq, READ_ENTRIES);
       if (entries.length === 0) return;
-      for (const frame of frames(entries)) {
+      for (const frame of frames(entries.map((entry) => this.#acceptable(entry)))) {
         if (this.#inFlight() >= IN_FLIGHT_MAX_BYTES || !this.#sendFrame(frame.frame)) return;
         this.#sentSeq = frame.seq;
         if (frame.frame.type === "end") this.#endSeq = frame.seq;
         this.#bytesInFlight.push({ seq: frame.seq, bytes: frame.bytes });
       }
     }
+  }
+
+  /** The entry, or what is sent in its place. */
+  #acceptable(entry: JournalEntry): JournalEntry {
+    const seq = entry.kind === "output" ? entry.chunk.seq : entry.seq;
+    const why = this.#refused.get(seq);
+    if (why === undefined) return entry;
+    if (entry.kind === "end") {
+      const { reason, tree } = entry.end;
+      const error = { code: "end_refused", message: `the edge refused what was said of the end: ${why}` };
+      return { kind: "end", seq, end: { reason, tree, error: shortReason(error) } };
+    }
+    const text = `the edge refused this ${entry.kind.replace("_", " ")}: ${why}\n`;
+    return { kind: "output", chunk: { seq, stream: "system", text, at: Date.now() } };
   }
 
   #inFlight(): number {

@@ -141,6 +141,7 @@ export async function relaySession(
     },
     { runId, attempt: number },
   );
+  attempt.take();
   const stop = (): void => {
     attempt.stop("canceled", "the relay was stopped");
   };

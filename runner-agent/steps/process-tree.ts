@@ -28,13 +28,15 @@ const LOOK_AGAIN_MAX_MS = 200;
 const ROUNDS_MAX = 6;
 const ROUND_PAUSE_MS = 1;
 const STAT_MAX_BYTES = 1024;
+/** A larger environment is read as a file, with memory of its own. */
+const ENVIRONMENT_USUAL_BYTES = 32 * 1024;
 /** PF_KTHREAD in the flags of /proc/<pid>/stat. */
 const KERNEL_THREAD = 0x00200000;
 
 /** The processes of one attempt. */
 export interface StepTree {
-  /** `NAME=value` that every process of it has inherited. */
-  mark: string;
+  /** `NAME=value`, one of which every process of it has inherited. */
+  marks: readonly string[];
   /** The process that the step began with: leads a session of its own; nothing older than it belongs to the step. */
   leader?: { pid: number; startTicks: number };
   /** The scope that it runs in, or may have run in. */
@@ -54,15 +56,20 @@ interface Member {
   session: number;
 }
 
+/** What every process of an attempt bears in its environment. */
+export function attemptMark(attemptId: string): string {
+  return `${ATTEMPT_VARIABLE}=${attemptId}`;
+}
+
 /** Call it as soon as the leader is spawned: its entry can only be read while nobody has waited for it. */
 export function attemptTree(attemptId: string, leader: number, scoped = false): StepTree {
-  const tree = processTree(`${ATTEMPT_VARIABLE}=${attemptId}`, leader);
+  const tree = processTree(attemptMark(attemptId), leader);
   return scoped ? { ...tree, scope: scopeUnit(attemptId) } : tree;
 }
 
 /** The same for any other mark: a `NAME=value` that the leader has in its environment. */
 export function processTree(mark: string, leader: number): StepTree {
-  return { mark, leader: { pid: leader, startTicks: readStat(leader)?.startTicks ?? 0 } };
+  return { marks: [mark], leader: { pid: leader, startTicks: readStat(leader)?.startTicks ?? 0 } };
 }
 
 /**
@@ -111,29 +118,37 @@ export async function reapAttempt(
   attemptId: string,
   clocks: StepClocks = DEFAULT_CLOCKS,
 ): Promise<TreeProof> {
-  const tree = { mark: `${ATTEMPT_VARIABLE}=${attemptId}`, scope: scopeUnit(attemptId) };
+  const tree = { marks: [attemptMark(attemptId)], scope: scopeUnit(attemptId) };
   return await endTree(tree, clocks, () => undefined);
 }
 
 /** Pids of what is there of an attempt, as far as this system shows it. */
 export async function attemptProcesses(attemptId: string): Promise<number[]> {
-  const members = await membersOf({ mark: `${ATTEMPT_VARIABLE}=${attemptId}` }, undefined);
-  return members.map((member) => member.pid);
+  return await processesOf({ marks: [attemptMark(attemptId)] });
+}
+
+/** Pids of what is there of a tree, as far as this system shows it; without looking for a leader's session. */
+export async function processesOf(tree: StepTree): Promise<number[]> {
+  return (await membersOf(tree, undefined)).map((member) => member.pid);
 }
 
 async function membersOf(tree: StepTree, session: number | undefined): Promise<Member[]> {
   if (!ENVIRONMENTS_VISIBLE)
     return session !== undefined && isThere(-session) ? [{ pid: session, group: session, session }] : [];
-  const mark = Buffer.from(`${tree.mark}\0`);
+  const marks = tree.marks.map((mark) => Buffer.from(`${mark}\0`));
   return await lookAtAll((pid) => {
+    const environment = readEnvironment(pid);
+    const marked = marks.some((mark) => bears(environment, mark));
+    // Most processes of a box are somebody else's, and their environment alone says so.
+    if (!marked && environment.length > 0 && session === undefined && tree.scope === undefined)
+      return undefined;
     const stat = readStat(pid);
     if (stat === undefined || stat.startTicks < (tree.leader?.startTicks ?? 0)) return undefined;
     const member = { pid, group: stat.group, session: stat.session };
     if (session !== undefined && stat.session === session) return member;
     if (tree.scope !== undefined && isInScope(readCgroups(pid), tree.scope)) return member;
-    const environment = readEnvironment(pid);
     if (environment.length === 0) return "unclear";
-    return bears(environment, mark) ? member : undefined;
+    return marked ? member : undefined;
   });
 }
 
@@ -165,6 +180,7 @@ function listProcesses(): number[] {
 }
 
 const statBytes = Buffer.alloc(STAT_MAX_BYTES);
+const environmentBytes = Buffer.alloc(ENVIRONMENT_USUAL_BYTES);
 
 /** When a process began, as a text to compare: a pid may be another's later. Undefined: gone, or this system hides it. */
 export function processStart(pid: number): string | undefined {
@@ -192,11 +208,18 @@ function readStat(pid: number): ProcessStat | undefined {
 /** Of another user's process, or of one that has gone meanwhile: nothing that could be found, but not empty either. */
 const UNREADABLE = Buffer.from("\0");
 
+/** Valid until the next call. Kept lean, like `readStat`. */
 function readEnvironment(pid: number): Buffer {
+  const path = `/proc/${pid}/environ`;
+  let file: number | undefined;
   try {
-    return readFileSync(`/proc/${pid}/environ`);
+    file = openSync(path, "r");
+    const bytes = readSync(file, environmentBytes, 0, environmentBytes.length, 0);
+    return bytes < environmentBytes.length ? environmentBytes.subarray(0, bytes) : readFileSync(path);
   } catch {
     return UNREADABLE;
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

@@ -1,6 +1,5 @@
 /** How a worktree that stays is said: to people as a line, to machines in the result's artifacts. Pure. */
-import type { FlowResult } from "../../contract/flow-result.ts";
-import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
+import { resultFault, type FlowResult } from "../../contract/flow-result.ts";
 import type { KeptWorktree } from "./ownership.ts";
 
 const SHOWN_HASH_CHARS = 12;
@@ -15,5 +14,5 @@ export function keptLine(kept: KeptWorktree): string {
 /** The result with `artifacts.workspace`; undefined when it would be larger than a result may be. */
 export function resultWithKept(result: FlowResult, kept: KeptWorktree): FlowResult | undefined {
   const whole = { ...result, artifacts: { ...result.artifacts, workspace: kept } };
-  return Buffer.byteLength(JSON.stringify(whole)) > RESULT_MAX_BYTES ? undefined : whole;
+  return resultFault(whole) === undefined ? whole : undefined;
 }

@@ -67,6 +67,7 @@ const MEANINGS: Record<BoundName, string> = {
   OFFER_TIMEOUT_MS: "An offer unanswered for so long goes to another runner",
   RESULT_GRACE_MS: "Time for a process to go by itself after its `FLOW_RESULT`",
   KILL_GRACE_MS: "From SIGTERM to SIGKILL",
+  CODEX_KILL_GRACE_MS: "The same, for what commands of Codex have left",
   WALL_MARGIN_MS: "What the edge allows beyond `timeout_ms` before it ends the attempt itself",
   RETENTION_DEFAULT_DAYS: "Events, runs and output are kept; `RETENTION_DAYS` changes it",
   RETENTION_MAX_DAYS: "`RETENTION_DAYS` at most",

@@ -11,8 +11,9 @@ import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { writeFiles, type AtEnd } from "../support/flow-workspace.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun, processesWith } from "../support/run-processes.ts";
+import { storedTexts } from "../support/stored-texts.ts";
 import { until } from "../support/until.ts";
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { projectPath } from "../../scripts/project.ts";
 
 const MANIFEST = `name = "codex"
@@ -31,7 +32,32 @@ on = ["lost"]
 backoff_ms = 1
 `;
 const PROMPT = "---\napproval_policy: untrusted\n---\n{{payload.task}}";
-const SECRET = "s3cr3t-of-the-box-0123456789";
+/** Base64, URLs and JSON each make another text of it. */
+const SECRET = `s3cr3t/of+the=box?"&%~'ü-0123456789`;
+/** Printed behind it, so that it is known where to look, and when. */
+const SHOWN = "shown-beside-the-secret";
+/** In pieces that are told one by one, then in every form, then something that may be seen. */
+const TELLS = `const { TOKEN } = process.env;
+const { existsSync } = require("node:fs");
+const until = async (file) => { while (!existsSync(file)) await new Promise((go) => setTimeout(go, 50)); };
+(async () => {
+  await until("tell");
+  for (let at = 0; at < TOKEN.length; at += 3) {
+    process.stdout.write(TOKEN.slice(at, at + 3));
+    await new Promise((go) => setTimeout(go, 30));
+  }
+  const base64 = ["", "x", "xy"].map((before) => Buffer.from(before + TOKEN).toString("base64"));
+  console.log("\\n" + [TOKEN, ...base64, encodeURIComponent(TOKEN), JSON.stringify(TOKEN)].join("\\n"));
+  console.log(${JSON.stringify(SHOWN)});
+  await until("told");
+})();`;
+const FORMS = [
+  SECRET,
+  encodeURIComponent(SECRET),
+  JSON.stringify(SECRET).slice(1, -1),
+  ...["", "x", "xy"].map((before) => Buffer.from(`${before}${SECRET}`).toString("base64").slice(4, -4)),
+];
+
 const DONE = structured({ status: "completed", message: "done" });
 const BIG = { input: 1500, cached: 0, output: 600, reasoning: 0 };
 
@@ -40,7 +66,13 @@ const RULES = [
   { prompt: "task ask", answers: [command("echo allowed > allowed.txt"), DONE] },
   { prompt: "task long", answers: [command("setsid sleep 300 & setsid sleep 300 & sleep 300"), DONE] },
   { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
-  { prompt: "task tell", answers: [command('printf %s "$TOKEN" | fold -w 5; echo "$TOKEN"'), DONE] },
+  {
+    prompt: "task tell",
+    answers: [
+      command(`"${process.execPath}" tell.cjs`, { yield_time_ms: 30_000 }),
+      structured({ status: "completed", message: SECRET }),
+    ],
+  },
   { prompt: "task talk", answers: [command("sleep 8"), DONE] },
   { prompt: "task quick", answers: [command("echo quick"), DONE] },
   { prompt: "asked to make", answers: [patch("*** Add File: made.txt", "+one"), DONE] },
@@ -68,6 +100,7 @@ beforeAll(async () => {
   await writeFiles(workspace, {
     "flows/codex/flow.toml": MANIFEST,
     "flows/codex/prompt.md": PROMPT,
+    "flows/codex/tell.cjs": TELLS,
     ".codex/runner.toml": stringify({
       env: { pass: ["TOKEN"] },
       projects: { app: "app" },
@@ -210,16 +243,34 @@ test("a budget that is used up stops the run; raised, a new run goes on in the s
   expect(next.result?.artifacts?.["threadId"]).toBe(stopped.result?.artifacts?.["threadId"]);
 });
 
-test("invariant 15: a secret that a command prints is nowhere at the edge", async () => {
+test("invariant 15: a secret that a command prints whole, in pieces and encoded is in no file of edge or journal, and on no terminal", async () => {
+  const places = [join(state, "journal"), join(state, "edge")];
+  const shows = (at = ""): true | undefined => (storedTexts(at).includes(SHOWN) ? true : undefined);
+  const secrets = (): string[] =>
+    places.flatMap((at) => {
+      const texts = storedTexts(at);
+      return FORMS.filter((form) => texts.includes(form)).map((form) => `${form} in ${at}`);
+    });
   await runner();
   const id = await send("tell");
   await accept(id);
-  const run = await over(id);
-  const { output } = await edge.client().getOutput(id);
-  const all = JSON.stringify([run, output]);
-  expect(all).toContain("***");
-  expect(all).not.toContain(SECRET);
-  expect(output.some((chunk) => chunk.item?.type === "command")).toBe(true);
+  await until(() => (processesOfRun(id).length > 0 ? true : undefined));
+  // What the edge does not take stays in the journal, where it can be looked at.
+  await edge.kill();
+  await writeFile(join(workspace, "flows/codex/tell"), "");
+  await until(() => shows(places[0]));
+  expect(secrets()).toEqual([]);
+  await edge.restart();
+  await writeFile(join(workspace, "flows/codex/told"), "");
+  expect(await over(id)).toMatchObject({ effectiveStatus: "completed" });
+  expect(shows(places[1])).toBe(true);
+  expect(secrets()).toEqual([]);
+  for (const more of [[], ["--json"]]) {
+    const { stdout, stderr } = await codexFlow(edge, "runs", "logs", id, ...more);
+    expect(stdout).toContain(SHOWN);
+    expect(stdout).toContain("***");
+    expect(FORMS.filter((form) => `${stdout}${stderr}`.includes(form))).toEqual([]);
+  }
 });
 
 test("20 at once complete, each with a command that waits for leave until all of them do", async () => {

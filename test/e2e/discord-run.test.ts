@@ -119,13 +119,10 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   const stranger = discord.addUser({ username: "stranger" });
   const watched = discord.addChannel(TEXT, "watched");
   const follow = discord.command("channel follow", { flow: "codex-ask" }, { by: boss, in: watched });
-  expect((await discord.interact(url, follow)).text).toContain("codex-ask");
+  expect((await discord.ask(url, follow)).text).toContain("codex-ask");
 
   // Nobody is there to run it.
-  const asked = await discord.interact(
-    url,
-    discord.command("codex ask", { prompt: "make a file" }, { by: ada }),
-  );
+  const asked = await discord.ask(url, discord.command("codex ask", { prompt: "make a file" }, { by: ada }));
   const run = /run_[0-9a-z]{16}_1/.exec(asked.text)?.[0] ?? "";
   const threadIn = (parent: Channel): Promise<Channel> =>
     discord.waitFor(() => discord.threads(parent.id).find(({ id }) => discord.messages(id).length > 0));
@@ -161,7 +158,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   await edge.restart();
 
   const press = (question: Message, act: string, by: User): Promise<Interacted> =>
-    discord.interact(url, discord.button(question, actionOf(question, act), { by }));
+    discord.ask(url, discord.button(question, actionOf(question, act), { by }));
   const presses = await Promise.all([
     press(questions[0], "approve", ada),
     press(questions[1], "deny", bob),

@@ -119,7 +119,7 @@ describe("a run in a channel that follows its flow", () => {
     await withBoard(async (board, channel) => {
       await board.follows(discordPlace(channel));
       await board.told({ runId });
-      await board.inside((life) => life.board.tick(life.outbox.now()));
+      await board.inside((life) => life.board.tick());
       await board.crash();
       await board.changed({ runId });
       expect(titles(inThreads(await look(fake), channel)).sort()).toEqual([
@@ -137,7 +137,7 @@ describe("a run in a channel that follows its flow", () => {
       await board.inside(async (life) => {
         const notice = { runId, flow: "lab", eventType: "own" };
         life.board.runChanged(notice);
-        const ticking = life.board.tick(life.outbox.now());
+        const ticking = life.board.tick();
         life.board.runChanged(notice);
         life.board.runChanged(notice);
         await ticking;
@@ -389,7 +389,7 @@ describe("an agent's work", () => {
     await withBoard(async (board, channel) => {
       await board.follows(discordPlace(channel), { output: "verbose" });
       await board.told({ runId });
-      await board.inside((life) => life.board.tick(life.outbox.now()));
+      await board.inside((life) => life.board.tick());
       await board.crash();
       await board.after(5_000);
       await sendItems(link, [{ ...work[0], id: "m2", text: "All pass." } as AgentItem]);

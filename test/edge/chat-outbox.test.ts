@@ -642,6 +642,49 @@ describe("an answer to an interaction", () => {
     expect(await requests(fake, "PATCH")).toBeGreaterThanOrEqual(5);
   });
 
+  test("goes although the bot's token is refused: it has its own", async () => {
+    const fake = await discord();
+    await tell(fake, { do: "misbehave", order: { with: 401 } });
+    await withDiscord(fake, async (outbox) => {
+      outbox.delivery.post("a", discordPlace(fake.text), "final", says("a"));
+      await outbox.sender.drain();
+      expect(outbox.sender.status().halted).toMatchObject({ code: "401" });
+      await tell(fake, { do: "misbehave", order: { route: ORIGINAL, with: 200 } });
+      outbox.delivery.reply(answer(outbox.now()));
+      outbox.restart();
+      await outbox.sender.drain();
+      expect(outbox.rows.message("reply:i")?.pending).toBe(false);
+    });
+    expect(await requests(fake, "PATCH")).toBe(1);
+    expect(await texts(fake, fake.text)).toEqual([]);
+  });
+
+  test("waits when the address is blocked: that concerns all that is sent from it", async () => {
+    const fake = await discord();
+    await tell(fake, { do: "misbehave", order: { with: "blocked" } });
+    await withDiscord(fake, async (outbox) => {
+      outbox.delivery.post("a", discordPlace(fake.text), "final", says("a"));
+      await outbox.sender.drain();
+      expect(outbox.sender.status().halted).toMatchObject({ code: "ip_blocked" });
+      outbox.delivery.reply(answer(outbox.now()));
+      await outbox.sender.drain();
+      expect(await requests(fake, "PATCH")).toBe(0);
+    });
+  });
+
+  test("goes before all that waits, and takes nothing of the bot's pace", async () => {
+    const fake = await discord();
+    await tell(fake, { do: "misbehave", order: { route: ORIGINAL, with: 200 } });
+    await withDiscord(fake, async (outbox) => {
+      for (const title of ["a", "b", "c"])
+        outbox.delivery.post(title, discordPlace(fake.text), "final", says(title));
+      outbox.delivery.reply(answer(outbox.now()));
+      await outbox.hurry();
+    });
+    const { requests: sent } = await look(fake);
+    expect(sent.map(({ method }) => method)).toEqual(["PATCH", "POST", "POST", "POST"]);
+  });
+
   test("whose token is dead is dropped when nobody else may see it, and nothing stops", async () => {
     const fake = await discord();
     await tell(fake, {

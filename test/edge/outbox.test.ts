@@ -246,6 +246,7 @@ describe("invariant 6: what was lost is told again", () => {
 
   test("what a second crash cut off, in the middle of telling it again", async () => {
     const { eventId, runId } = await finishedRun();
+    await crash(await eventStub(eventId));
     await crashBehind(eventId, (object) => object.alarm());
     expect(await armedAt(await eventStub(eventId))).toBeLessThan(await ageOfDeletion(eventId));
     await forgetInLedger(eventId);

@@ -14,6 +14,7 @@ import { codexStarter } from "../../runner-agent/codex/step/codex-step.ts";
 import { codexConfig, type CodexConfig } from "../../runner-agent/config/codex-config.ts";
 import type { Secret } from "../../runner-agent/config/step-environment.ts";
 import type { Decision, Message, StepConversation, ThreadLease } from "../../runner-agent/conversation.ts";
+import type { StepClocks } from "../../runner-agent/steps/clocks.ts";
 import type { RunningStep, StepRequest } from "../../runner-agent/steps/step.ts";
 import { checkout, fakeModel, folder } from "./codex.ts";
 import { fakeModelConfig, writeModelCatalog } from "./fake-model/codex-home.ts";
@@ -61,7 +62,7 @@ export async function codexBox(
 class Watchers implements StepConversation {
   readonly asked: ApprovalRequest[] = [];
   readonly leased: string[] = [];
-  lease: ThreadLease = { granted: true };
+  lease: ThreadLease | Promise<ThreadLease> = { granted: true };
   answer: (request: ApprovalRequest) => Decision | Promise<Decision> = () => ({
     decision: "decline",
     by: "the test",
@@ -87,6 +88,7 @@ class Watchers implements StepConversation {
 
   leaseThread(threadId: string): Promise<ThreadLease> {
     this.leased.push(threadId);
+    this.#signal.notify();
     return Promise.resolve(this.lease);
   }
 
@@ -130,6 +132,7 @@ export interface CodexStepOptions {
   request?: Partial<StepRequest>;
   payload?: unknown;
   secrets?: Secret[];
+  clocks?: Partial<StepClocks>;
   variables?: Record<string, string>;
   watchers?(watchers: Watchers): void;
 }
@@ -196,7 +199,7 @@ export async function startCodexStep(at: CodexBox, options: CodexStepOptions): P
       },
       signalled: (pids) => life.survivors.push(pids),
     },
-    { resultGraceMs: 500, killGraceMs: 1_000, killProofMs: 5_000, drainMs: 100 },
+    { resultGraceMs: 500, killGraceMs: 1_000, killProofMs: 5_000, drainMs: 100, ...options.clocks },
   );
   onTestFinished(async () => {
     step.cancel("abandoned");

@@ -10,6 +10,9 @@ import { createInterface } from "node:readline";
 let environment = {};
 let cwd = ".";
 let running;
+/** This method is refused as often as a client tries, and answered from then on. */
+const busyAtFirst = process.env["BUSY_AT_FIRST"];
+let refusals = 0;
 
 function say(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -22,7 +25,9 @@ const ANSWERS = {
   "thread/start": (params) => {
     environment = params.config.shell_environment_policy.set;
     cwd = params.cwd;
-    return { thread: { id: "thread-of-the-fork" } };
+    const sandbox = { type: "workspaceWrite", networkAccess: false };
+    const { approvalPolicy } = params;
+    return { thread: { id: "thread-of-the-fork", status: { type: "idle" } }, sandbox, approvalPolicy, cwd };
   },
   "thread/codeMode/execute": ({ threadId, source }) => {
     if (threadId === "") throw new Error("invalid thread id");
@@ -82,6 +87,10 @@ async function command(about, cmd) {
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, method, params } = JSON.parse(line);
   if (id === undefined) continue;
+  if (method === busyAtFirst && (refusals += 1) <= 6) {
+    say({ id, error: { code: -32001, message: "Server overloaded; retry later." } });
+    continue;
+  }
   try {
     say({ id, result: ANSWERS[method]?.(params) ?? {} });
   } catch (error) {

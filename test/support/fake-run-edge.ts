@@ -44,6 +44,8 @@ export interface FakeRunEdge {
   takes: boolean;
   /** Whether what was committed is acknowledged. */
   acknowledges: boolean;
+  /** Whether a frame is none to it, and why: it says so and closes the socket. */
+  refuses: (frame: RunUp) => string | undefined;
   /** Every frame that came, with the number of its socket (from 1). */
   received: Array<{ socket: number; frame: RunUp }>;
   committed: Committed[];
@@ -58,6 +60,7 @@ export interface FakeRunEdge {
 export async function startFakeRunEdge(): Promise<FakeRunEdge> {
   /** Sockets whose claim or resume was granted. */
   const bound = new Set<ServedSocket>();
+  const refusing = new Set<ServedSocket>();
   const server = await serveSockets((socket, text) => {
     receive(socket, text);
   });
@@ -69,6 +72,7 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
     resumes: { live: true, cancel: false, follow: true },
     takes: true,
     acknowledges: true,
+    refuses: () => undefined,
     received: [],
     committed: [],
     faults: [],
@@ -81,6 +85,8 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
   };
 
   function receive(socket: ServedSocket, text: string): void {
+    // What comes behind a refusal is not looked at any more.
+    if (refusing.has(socket)) return;
     const read = readRunFrame(text);
     if (!read.ok) {
       edge.faults.push(describeFaults(read.faults));
@@ -88,6 +94,13 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
     }
     const frame = read.value;
     edge.received.push({ socket: server.sockets.indexOf(socket) + 1, frame });
+    const why = edge.refuses(frame);
+    if (why !== undefined) {
+      refusing.add(socket);
+      answer(socket, { type: "error", code: "bad_frame", message: why });
+      socket.close(4002, "bad_frame");
+      return;
+    }
     if (frame.type === "claim" || frame.type === "resume") open(socket, frame);
     else if (!bound.has(socket)) edge.faults.push(`${frame.type} before the answer to its claim`);
     else if (frame.type === "output" || "seq" in frame) take(socket, numbered(frame));

@@ -89,6 +89,7 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
       signal.notify();
     },
   });
+  if (former === undefined) link.claim();
   onTestFinished(() => {
     link.close();
     journal.close();

@@ -17,6 +17,8 @@ export interface ServedSocket {
   send(frame: object): void;
   /** Cuts the connection without a word. */
   drop(): void;
+  /** Ends it behind what was sent. */
+  close(code: number, reason: string): void;
 }
 
 export interface SocketServer {
@@ -84,6 +86,9 @@ function take(
     },
     drop: () => {
       socket.terminate();
+    },
+    close: (code, reason) => {
+      socket.close(code, reason);
     },
   };
   served.sockets.push(one);

@@ -1,4 +1,6 @@
 /** A saved script on a fork of Codex that runs it by itself, and where code mode is off. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { codexConfig } from "../../runner-agent/config/codex-config.ts";
@@ -7,6 +9,7 @@ import { codexKinds } from "../../runner-agent/codex/codex-kind.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import { DEFAULT_CLOCKS } from "../../runner-agent/steps/clocks.ts";
 import type { StepRequest } from "../../runner-agent/steps/step.ts";
+import { folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 
 const command = fileURLToPath(new URL("../support/fake-codex-fork.mjs", import.meta.url));
@@ -53,6 +56,22 @@ text("some words\\n"); result({ status: "changed", message: flow.name + ": " + o
     expect(life.told.join("\n")).not.toContain(value);
   });
 });
+
+test.each(["account/read", "thread/codeMode/execute"])(
+  "a server that was too busy for %s once is asked again by the next step",
+  async (method) => {
+    const busy = join(folder("busy-fork"), "codex");
+    writeFileSync(busy, `#!/bin/sh\nBUSY_AT_FIRST=${method} exec ${process.execPath} ${command} "$@"\n`, {
+      mode: 0o755,
+    });
+    const at = await codexBox([], { command: busy });
+    const template = "result({ status: 'completed' })";
+    const first = await runCodexStep(at, { runner, template });
+    expect(first.end).toMatchObject({ reason: "abandoned", error: { code: "app_server_overloaded" } });
+    const second = await runCodexStep(at, { runner, template });
+    expect(second.results).toMatchObject([{ status: "completed" }]);
+  },
+);
 
 describe("where code mode is off", () => {
   const off = { PATH: process.env["PATH"] };

@@ -2,7 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { APPROVAL_DECISIONS, ApprovalRequest } from "../../contract/approvals.ts";
 import { Ajv } from "ajv";
+import { Redactor } from "../../runner-agent/steps/redaction.ts";
 import {
+  approvalHandlers,
   commandAnswer,
   commandApproval,
   elicitationAnswer,
@@ -138,5 +140,73 @@ describe("what is answered", () => {
     const { answers } = questionAnswer({ ...about, questions: [{ id: "a" }, { id: "b" }] } as never);
     expect(Object.keys(answers)).toEqual(["a", "b"]);
     expect(answers["a"]?.answers[0]).toContain("Nobody is here");
+  });
+});
+
+describe("invariant 15: a secret is taken out before anything is cut", () => {
+  const value = "s3cr3t-of-the-box\nwith-a-second-line-0123456789";
+  const redactor = new Redactor([{ name: "TOKEN", value }]);
+
+  async function askedFor(
+    method: keyof ReturnType<typeof approvalHandlers>,
+    params: object,
+    files: string[] = [],
+  ): Promise<string> {
+    const asked: Asked[] = [];
+    const handlers = approvalHandlers({
+      policy: "on-request",
+      changeOf: () => ({ paths: files, diff: files.join("\n") }),
+      redacted: (of) => redactor.value(of) as typeof of,
+      ask: (one) => {
+        asked.push(checked(one));
+        return Promise.resolve("decline");
+      },
+    });
+    await handlers[method](params as never, new AbortController().signal);
+    return JSON.stringify(asked);
+  }
+
+  /** Any eight characters of it are too much. */
+  const shown = (text: string): string[] =>
+    Array.from({ length: value.length - 8 }, (_, at) =>
+      JSON.stringify(value.slice(at, at + 8)).slice(1, -1),
+    ).filter((piece) => text.includes(piece));
+
+  test.each([510, 500, 4_090, 1_020, 0])(
+    "that begins at character %i of everything Codex says",
+    async (at) => {
+      const text = `${"x".repeat(at)}${value} and more`;
+      const about = {
+        itemId: "i",
+        command: text,
+        reason: text,
+        cwd: text,
+        grantRoot: text,
+        serverName: "s",
+        message: text,
+      };
+      const permissions = { permissions: { network: null, fileSystem: { write: [text] } } };
+      for (const method of [
+        "item/commandExecution/requestApproval",
+        "item/fileChange/requestApproval",
+        "item/permissions/requestApproval",
+        "mcpServer/elicitation/request",
+      ] as const) {
+        expect(shown(await askedFor(method, { ...about, ...permissions }, [text])), method).toEqual([]);
+      }
+    },
+  );
+
+  test("permissions are granted as they were asked for, not as people read them", async () => {
+    const handlers = approvalHandlers({
+      policy: "on-request",
+      changeOf: () => undefined,
+      redacted: (of) => redactor.value(of) as typeof of,
+      ask: () => Promise.resolve("accept"),
+    });
+    const permissions = { network: null, fileSystem: { write: [value] } };
+    const params = { ...permissionsParams, permissions } as never;
+    const answer = await handlers["item/permissions/requestApproval"](params, new AbortController().signal);
+    expect(answer.permissions).toEqual({ fileSystem: { write: [value] } });
   });
 });

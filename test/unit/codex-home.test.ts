@@ -222,16 +222,25 @@ describe("configuration (H2)", () => {
       model_providers: { p: { base_url: "http://user" } },
       sandbox_mode: "workspace-write",
       approval_policy: "never",
+      allow_login_shell: false,
+      web_search: "disabled",
       check_for_update_on_startup: false,
       analytics: { enabled: false },
-      features: { plugins: false, apps: false, shell_snapshot: false },
+      features: { plugins: false, apps: false, shell_snapshot: false, goals: false },
+      agents: { enabled: false },
     });
   });
 
   test("the box's owner has the last word, key by key", () => {
-    const owner = { approval_policy: "on-request", features: { apps: true }, model_providers: { q: {} } };
+    const owner = {
+      approval_policy: "on-request",
+      web_search: "live",
+      features: { apps: true },
+      model_providers: { q: {} },
+    };
     expect(homeConfig(user, owner)).toMatchObject({
       approval_policy: "on-request",
+      web_search: "live",
       features: { plugins: false, apps: true },
       model_providers: { p: { base_url: "http://user" }, q: {} },
     });
@@ -255,6 +264,34 @@ test("a home where commands may write is refused (H4)", () => {
     rmSync(path, { recursive: true });
   });
   expect(() => new CodexHome({ path, userHome: folder("user") })).toThrow(CodexHomeError);
+});
+
+describe("a home that the disk refuses is one error, which names the place", () => {
+  test.each([
+    ["a file where it shall be made", (path: string) => join(path, "file", "codex")],
+    ["a file where commands shall keep theirs", (path: string) => join(path, "temporary")],
+    ["a directory where its configuration shall be written", (path: string) => join(path, "config")],
+  ])("%s", (_what, homeIn) => {
+    const path = folder("runner-state");
+    writeFileSync(join(path, "file"), "");
+    for (const there of ["temporary", "config/config.toml/x"])
+      mkdirSync(join(path, there), { recursive: true });
+    writeFileSync(join(path, "temporary", "commands-tmp"), "");
+    const home = homeIn(path);
+    const make = (): CodexHome => new CodexHome({ path: home, userHome: folder("user") });
+    expect(make).toThrow(CodexHomeError);
+    expect(make).toThrow(new RegExp(`${home}.* cannot be made or written: E`));
+  });
+
+  test("an attempt's directory that could not be made is made when it can be", async () => {
+    const home = privateHome(await userHome());
+    rmSync(home.temporary, { recursive: true });
+    writeFileSync(home.temporary, "in the way");
+    expect(() => home.temporaryOf("run_a_1_a1")).toThrow(CodexHomeError);
+    home.removeTemporaryOf("run_a_1_a1");
+    rmSync(home.temporary);
+    expect(statSync(home.temporaryOf("run_a_1_a1")).isDirectory()).toBe(true);
+  });
 });
 
 function jwt(claims: object): string {

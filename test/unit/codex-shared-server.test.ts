@@ -104,3 +104,36 @@ test("a thread has one writer on this box: another run is told who, the same run
   again.release();
   expect(await other.claim("thread", "run_b")).toBeUndefined();
 });
+
+test("a thread is nobody's before what its last writer has left is gone; the server is everybody's by then", async () => {
+  const { servers } = await shared();
+  const first = await servers.lease();
+  await first.claim("t", "run_1");
+  const gone = Promise.withResolvers<undefined>();
+  first.release(Promise.resolve(), gone.promise);
+  const second = await servers.lease();
+  const order: string[] = [];
+  const claimed = second.claim("t", "run_2").then(() => order.push("claimed"));
+  expect(await answers(second)).toBe(true);
+  order.push("gone");
+  gone.resolve(undefined);
+  await claimed;
+  expect(order).toEqual(["gone", "claimed"]);
+});
+
+test("who waits for a thread and has to end gets it never: it is free for the next", async () => {
+  const { servers } = await shared();
+  const first = await servers.lease();
+  await first.claim("t", "run_1");
+  const gone = Promise.withResolvers<undefined>();
+  first.release(Promise.resolve(), gone.promise);
+  const second = await servers.lease();
+  const stopped = new AbortController();
+  const claim = second.claim("t", "run_2", stopped.signal);
+  stopped.abort(new Error("canceled"));
+  await expect(claim).rejects.toThrow("canceled");
+  second.release();
+  gone.resolve(undefined);
+  const third = await servers.lease();
+  expect(await third.claim("t", "run_3")).toBeUndefined();
+});

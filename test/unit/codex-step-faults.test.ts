@@ -1,12 +1,13 @@
 /** Codex steps on boxes where something is missing or hangs: each is said on the run, none takes others with it. */
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import { StepLife } from "../../runner-agent/codex/step/step-life.ts";
 import { findCodex } from "../../runner-agent/codex/codex-program.ts";
-import { folder } from "../support/codex.ts";
+import { checkout, folder } from "../support/codex.ts";
+import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import { command, failed, held, httpError, structured } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
@@ -134,6 +135,102 @@ describe("an app-server that hangs", () => {
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
     expect(processesWith("environ", `CODEX_FLOW_RUN_ID=${life.runId}`)).toEqual([]);
   });
+
+  test("before it has said that a turn began: nobody waits for it, and it does not go on with the turn", async () => {
+    const at = await codexBox([
+      { prompt: "Wait", answers: [held(DONE)] },
+      { answers: [command("touch x"), DONE] },
+    ]);
+    const other = await startCodexStep(at, { template: PROMPT.replace("Do it", "Wait") });
+    await until(() => at.model.requests[0]);
+    const hung = appServersOf(at);
+    const life = await startCodexStep(at, { template: PROMPT });
+    // Asked for in the breath before the turn is.
+    await life.until(() => {
+      if (life.watchers.leased.length === 0) return false;
+      for (const pid of hung) process.kill(pid, "SIGSTOP");
+      return true;
+    });
+    life.step.cancel("canceled");
+    expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+    expect(appServersOf(at).filter((pid) => hung.includes(pid))).toEqual([]);
+    expect(outcomeOf(await other.step.ended, undefined, false)).toMatchObject({
+      status: "lost",
+      retry: "lost",
+    });
+    expect(at.model.requests).toHaveLength(1);
+    expect(readdirSync(at.cwd)).not.toContain("x");
+  });
+});
+
+describe("an edge that is away when a thread has to be asked for", () => {
+  const AUTO = PROMPT.replace("never", "never\nsession: auto");
+  const away = new Promise<never>(() => undefined);
+
+  test.each([
+    ["timeout", { timeoutMs: 400 }],
+    ["silence", { silenceMs: 400 }],
+    ["canceled", {}],
+    ["abandoned", {}],
+  ] as const)("%s ends the step all the same, and the next one gets the thread", async (reason, step) => {
+    const at = await codexBox([{ answers: [DONE] }]);
+    const first = await runCodexStep(at, { template: AUTO });
+    const life = await startCodexStep(at, {
+      template: AUTO,
+      step,
+      watchers: (watchers) => {
+        watchers.lease = away;
+      },
+    });
+    await life.until(() => life.watchers.leased.length === 1);
+    if (reason === "canceled" || reason === "abandoned") life.step.cancel(reason);
+    expect(await life.step.ended).toMatchObject({ reason, tree: { empty: true } });
+    const next = await runCodexStep(at, { template: AUTO });
+    expect(next.results[0]?.artifacts?.["threadId"]).toBe(first.results[0]?.artifacts?.["threadId"]);
+  });
+});
+
+describe("a disk that takes nothing", () => {
+  test("in mid-turn: the result arrives, the thread is remembered, and the next step goes on in it", async () => {
+    const at = await codexBox([{ answers: [held(DONE)] }]);
+    const template = PROMPT.replace("never", "never\nsession: auto");
+    const life = await startCodexStep(at, { template, request: { budget: { tokens: 10_000 } } });
+    await until(() => at.model.requests[0]);
+    onTestFinished(() => {
+      freeDisk(process.pid);
+    });
+    fillDisk(process.pid);
+    at.model.release();
+    expect(await life.step.ended).toMatchObject({ reason: "exited", tree: { empty: true } });
+    freeDisk(process.pid);
+    at.model.rules = [{ answers: [DONE] }];
+    const next = await runCodexStep(at, { template });
+    expect(next.results[0]?.artifacts?.["threadId"]).toBe(life.results[0]?.artifacts?.["threadId"]);
+  });
+
+  test("at the start: the step is refused, and says where", async () => {
+    const file = join(folder("codex-home-below-a-file"), "file");
+    writeFileSync(file, "");
+    const at = await codexBox([], { home: join(file, "home") });
+    const { end } = await runCodexStep(at, { template: PROMPT });
+    expect(end).toMatchObject({ reason: "refused", error: { code: "codex_home_unusable" } });
+    expect(end.error?.message).toContain("ENOTDIR");
+  });
+});
+
+test("what nobody has foreseen ends the attempt, and the server is there for the next", async () => {
+  const at = await codexBox([{ answers: [DONE] }]);
+  const template = PROMPT.replace("never", "never\nsession: auto");
+  const life = await startCodexStep(at, { template });
+  // Behind the step's first look at it.
+  rmSync(at.cwd, { recursive: true });
+  expect(await life.step.ended).toMatchObject({
+    reason: "abandoned",
+    tree: { empty: true, survivors: [] },
+    error: { code: "internal_error", message: expect.stringContaining(at.cwd) as string },
+  });
+  const next = await runCodexStep({ ...at, cwd: checkout() }, { template });
+  expect(next.results).toMatchObject([{ status: "completed" }]);
 });
 
 test.each([0, 20, 60, 120])(

@@ -3,6 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { resultFault } from "../../contract/flow-result.ts";
+import { KILL_GRACE_MS, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import {
   command,
@@ -14,6 +16,7 @@ import {
   withUsage,
 } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
 import type { StepRoot } from "../../runner-agent/steps/step.ts";
 import { folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
@@ -66,6 +69,28 @@ describe("the answer", () => {
       status: "failed",
       error: { code: "invalid_result", message: expect.stringContaining("/status") as string },
     });
+  });
+
+  test("that is as large as a result may be arrives, without what the runner would add", async () => {
+    const bare = JSON.stringify({ status: "completed", message: "" });
+    const largest = structured({
+      status: "completed",
+      message: "x".repeat(RESULT_MAX_BYTES - bare.length - 100),
+    });
+    const at = await codexBox([{ answers: [patch("*** Add File: a.txt", "+one"), largest] }]);
+    const { results } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toMatchObject([{ artifacts: { threadId: expect.any(String) as string } }]);
+    expect(results[0]?.artifacts).not.toHaveProperty("changedFiles");
+    expect(resultFault(results[0])).toBeUndefined();
+  });
+
+  test("that is larger than a result may be gets its correcting turn", async () => {
+    const at = await codexBox([
+      { answers: [structured({ status: "completed", message: "x".repeat(RESULT_MAX_BYTES) })] },
+      { prompt: "it is larger than", answers: [DONE] },
+    ]);
+    const { results } = await runCodexStep(at, { template: PROMPT });
+    expect(results).toMatchObject([{ message: "done" }]);
   });
 
   test("has the form that the step's own schema demands", async () => {
@@ -141,6 +166,16 @@ describe("approvals and messages", () => {
     expect(detail).toContain("add a.txt\n+token ***\n");
     expect(detail).toMatch(/update step\.txt\n[^]*-old\n\+new/);
     expect(detail).not.toContain(value);
+  });
+
+  test("of a command with a secret across the cut shows no part of it", async () => {
+    const value = "s3cr3t-across-the-cut-0123456789";
+    const at = await codexBox([{ answers: [command(`echo ${"x".repeat(480)} ${value}`), DONE] }]);
+    const life = await runCodexStep(at, { template: ASKS, secrets: [{ name: "TOKEN", value }] });
+    expect(life.watchers.asked).toHaveLength(1);
+    const told = JSON.stringify([life.watchers.asked, life.told]);
+    expect(told).toContain("***");
+    expect(told).not.toContain(value.slice(0, 6));
   });
 
   test("a declined command is not run, and the turn goes on", async () => {
@@ -419,6 +454,21 @@ describe("an end", () => {
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
   });
 
+  test("by a cancel: also what ignores its signals is gone within 5 s, and the run says so", async () => {
+    const script = `(trap "" TERM INT HUP; setsid setsid sleep 300 & setsid setsid sleep 300 & ) ; echo begun; sleep 300`;
+    const at = await codexBox([{ answers: [command(script)] }], { allowDangerFullAccess: true });
+    const template = PROMPT.replace("never", "never\nsandbox: danger-full-access");
+    const life = await startCodexStep(at, { template, clocks: { killGraceMs: KILL_GRACE_MS } });
+    const mark = `CODEX_FLOW_RUN_ID=${life.runId}`;
+    await until(() => (processesWith("environ", mark).length >= 3 ? true : undefined));
+    life.step.cancel("canceled");
+    expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+    expect(processesWith("environ", mark)).toEqual([]);
+    const [, count, ms] = /its (\d+) processes were gone after (\d+) ms/.exec(life.told.join("\n")) ?? [];
+    expect(Number(count)).toBeGreaterThanOrEqual(2);
+    expect(Number(ms)).toBeLessThan(5_000);
+  });
+
   test("by the wall clock interrupts the turn and says so", async () => {
     const at = await codexBox([{ answers: [held(DONE)] }]);
     const life = await runCodexStep(at, { template: PROMPT, step: { timeoutMs: 700 } });
@@ -436,17 +486,16 @@ describe("an end", () => {
       { prompt: "was cut off", answers: [DONE] },
       { answers: [command("sleep 60")] },
     ]);
-    const life = await startCodexStep(at, { template: PROMPT });
+    const template = "---\napproval_policy: never\nsession: auto\n---\nDo it.";
+    const life = await startCodexStep(at, { template });
     await life.until(() => life.items.some((item) => item.type === "command"));
     for (const pid of processesWith("environ", `CODEX_HOME=${at.home}`))
       if (processesWith("cmdline", "app-server").includes(pid)) process.kill(Number(pid), "SIGKILL");
     const end = await life.step.ended;
     expect(outcomeOf(end, undefined, false)).toMatchObject({ status: "lost", retry: "lost" });
     const [threadId] = life.watchers.leased;
-    const again = await runCodexStep(at, {
-      template: PROMPT,
-      request: { runId: life.runId, attempt: 2 },
-    });
+    expect(threadId).toBeDefined();
+    const again = await runCodexStep(at, { template, request: { runId: life.runId, attempt: 2 } });
     expect(again.results).toMatchObject([{ status: "completed", artifacts: { threadId } }]);
     expect(JSON.stringify(at.model.requests.at(-1)?.input)).toContain("was cut off");
   });

@@ -7,10 +7,18 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer } from "../../runner-agent/codex/app-server.ts";
-import { codexEnvironment, fakeModel } from "../support/codex.ts";
+import { codexEnvironment, fakeModel, folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
-import { codeMode, command, held, message, structured, together } from "../support/fake-model/answers.ts";
-import { CODE_MODE_MODEL } from "../support/fake-model/codex-home.ts";
+import {
+  codeMode,
+  command,
+  held,
+  httpError,
+  message,
+  structured,
+  together,
+} from "../support/fake-model/answers.ts";
+import { CODE_MODE_MODEL, DIRECT_MODEL } from "../support/fake-model/codex-home.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 
@@ -58,6 +66,24 @@ test("trap 1, forked: neither sandbox nor model nor the commands' environment is
   expect(existsSync(join(at.cwd, "x"))).toBe(false);
   expect(second.told.join("")).toContain(`run=${second.runId}`);
   expect(at.model.requests.at(-1)?.model).toBe("fake-direct");
+});
+
+test("trap 1, of a thread in memory whose last turn has failed: it would keep sandbox and environment", async () => {
+  const at = await codexBox([
+    { prompt: "Fail", answers: [httpError(429)] },
+    { prompt: "Write", answers: [command("touch x; echo run=$CODEX_FLOW_RUN_ID"), DONE] },
+  ]);
+  const first = await runCodexStep(at, { template: AUTO.replace("Do it.", "Fail.") });
+  expect(first.end.error?.code).toBe("turn_failed");
+  const next = { template: AUTO.replace("Do it.", "Write.").replace("never", "never\nsandbox: read-only") };
+  const second = await runCodexStep(at, next);
+  expect(existsSync(join(at.cwd, "x"))).toBe(false);
+  expect(second.told.join("")).toContain(`run=${second.runId}`);
+  // What was said before is not lost, and the session goes on in the thread that has it.
+  expect(JSON.stringify(at.model.requests.at(-1)?.input)).toContain("Fail.");
+  const third = await runCodexStep(at, { template: AUTO.replace("Do it.", "Write.") });
+  expect(threadOf(third)).toBe(threadOf(second));
+  expect(third.told.join("")).toContain(`run=${third.runId}`);
 });
 
 test("trap 2: a checkout is trusted as soon as it may be written to, and brings its own configuration", async () => {
@@ -160,6 +186,21 @@ test("trap 4 in code mode: the script's command is found and ended, too", async 
   expect(processesWith("environ", mark)).toEqual([]);
 });
 
+test("trap 4, without the marks: a command that has shed the run's variables bears the thread's, and is ended", async () => {
+  const shed = "env -u CODEX_FLOW_RUN_ID -u CODEX_FLOW_ATTEMPT_ID sleep 300";
+  const rules = [{ answers: [command(`(setsid setsid ${shed} &); sleep 300`)] }];
+  const at = await codexBox(rules, { allowDangerFullAccess: true });
+  const template = AUTO.replace("never", "never\nsandbox: danger-full-access");
+  const life = await startCodexStep(at, { template });
+  const { threadId } = await until(() => at.model.requests[0]);
+  const ofThread = (): string[] => processesWith("environ", `CODEX_THREAD_ID=${threadId}`);
+  const marked = (): string[] => processesWith("environ", `CODEX_FLOW_RUN_ID=${life.runId}`);
+  await until(() => (ofThread().some((pid) => !marked().includes(pid)) ? true : undefined));
+  life.step.cancel("canceled");
+  expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
+  expect(ofThread()).toEqual([]);
+});
+
 test("trap 5: usage is the thread's total: a step counts its own, in the same server and in another one", async () => {
   const at = await codexBox([{ answers: [command("true"), DONE] }]);
   const runs = [await runCodexStep(at, { template: AUTO }), await runCodexStep(at, { template: AUTO })];
@@ -187,6 +228,23 @@ test("trap 6: commands inherit Codex's whole environment, the key of its provide
   expect(told).toContain("WANTED=yes");
   expect(told).toContain(`CODEX_FLOW_ATTEMPT_ID=${life.runId}_a1`);
   for (const name of ["CODEX_HOME", "CODEX_FLOW_APP_SERVER_ID"]) expect(told).not.toContain(`${name}=`);
+});
+
+test("trap 6, of the user's profile: what a login shell would export is no command's", async () => {
+  const user = folder("user-with-a-profile");
+  for (const name of [".bash_profile", ".profile", ".bashrc"])
+    await writeFile(join(user, name), "export OF_THE_PROFILE=s3cr3t-of-the-profile\n");
+  const script = `text(await tools.exec_command({ cmd: "env; echo $OF_THE_PROFILE" }))`;
+  for (const [model, answer] of [
+    [DIRECT_MODEL, command("env; echo $OF_THE_PROFILE")],
+    [CODE_MODE_MODEL, codeMode(script)],
+  ] as const) {
+    const at = await codexBox([{ answers: [answer, DONE] }], { config: { model } });
+    const life = await runCodexStep(at, { template: AUTO, variables: { HOME: user } });
+    const told = JSON.stringify([life.told, at.model.requests.map(({ input }) => input)]);
+    expect(told).toContain(`HOME=${user}`);
+    expect(told).not.toContain("s3cr3t-of-the-profile");
+  }
 });
 
 test("trap 7: what a step gives its commands as their environment is not written into Codex's home", async () => {

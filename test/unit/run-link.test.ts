@@ -347,3 +347,79 @@ describe("what is on its way", () => {
     );
   });
 });
+
+describe("what the edge refuses as no frame is not sent for ever", () => {
+  test("a result: the refusal takes its place, and what comes behind it arrives", async () => {
+    const life = await claimedLink();
+    const { edge, journal, link } = life;
+    edge.refuses = (frame) => (frame.type === "result" ? "/result is larger than it may be" : undefined);
+    life.print("one\n");
+    journal.appendResult(ATTEMPT, RESULT);
+    link.journaled("urgent");
+    life.print("two\n");
+    life.end();
+    await life.tells("done");
+    expect(handedOver(edge)).toEqual([
+      "one\n",
+      "the edge refused this result: /result is larger than it may be\n",
+      "two\n",
+      "end: exited",
+    ]);
+    // Once may be the fault of another frame.
+    expect(edge.received.filter(({ frame }) => frame.type === "result")).toHaveLength(2);
+  });
+
+  test("an end: it comes without what was said of it", async () => {
+    const life = await claimedLink();
+    const { edge, journal, link } = life;
+    edge.refuses = (frame) =>
+      frame.type === "end" && frame.error?.code === "strange" ? "/error/code is unknown" : undefined;
+    journal.appendEnd(ATTEMPT, { ...END, error: { code: "strange", message: "x" } });
+    link.journaled("urgent");
+    await life.tells("done");
+    expect(edge.received.at(-1)?.frame).toMatchObject({
+      type: "end",
+      reason: "exited",
+      tree: END.tree,
+      error: { code: "end_refused", message: expect.stringContaining("/error/code is unknown") as string },
+    });
+  });
+
+  test("a frame of many pieces: all of them, and no more", async () => {
+    const life = await claimedLink();
+    const { edge } = life;
+    edge.takes = false;
+    for (const text of ["one", "two", "three"]) life.print(text);
+    await arrived(life);
+    edge.takes = true;
+    edge.refuses = (frame) =>
+      frame.type === "output" && frame.chunks.some(({ text }) => text === "two") ? "no" : undefined;
+    edge.drop();
+    await life.until(() => edge.committed.length === 3);
+    life.print("four");
+    life.end();
+    await life.tells("done");
+    expect(handedOver(edge).slice(-2)).toEqual(["four", "end: exited"]);
+    expect(handedOver(edge).slice(0, -2)).toEqual(Array(3).fill("the edge refused this output: no\n"));
+  });
+
+  test("a single refusal, as by a fault of another frame, changes nothing", async () => {
+    const life = await claimedLink();
+    const { edge, journal, link } = life;
+    let refusals = 1;
+    edge.refuses = () => ((refusals -= 1) >= 0 ? "once" : undefined);
+    journal.appendResult(ATTEMPT, RESULT);
+    link.journaled("urgent");
+    life.end();
+    await life.tells("done");
+    expect(handedOver(edge)).toEqual([RESULT, "end: exited"]);
+  });
+});
+
+test("a reason that is longer than the edge takes is cut, and its end arrives", async () => {
+  const life = await claimedLink();
+  life.journal.appendEnd(ATTEMPT, { ...END, error: { code: "turn_failed", message: "😀".repeat(5_000) } });
+  life.link.journaled("urgent");
+  await life.tells("done");
+  expect(handedOver(life.edge)).toEqual(["end: exited"]);
+});

@@ -129,7 +129,7 @@ describe("a step in a scope", () => {
     const { step, says, id, unit } = await launchScoped(`${HIDDEN} setInterval(() => {}, 1000);`);
     await says("stdout", "hidden");
     const found: number[][] = [];
-    const proof = await endTree({ mark: "NOBODY=1", scope: unit }, SHORT, (pids) => void found.push(pids));
+    const proof = await endTree({ marks: ["NOBODY=1"], scope: unit }, SHORT, (pids) => void found.push(pids));
     expect([proof, found[0]?.length]).toEqual([GONE, 2]);
     expect(await reapAttempt(id, SHORT)).toEqual(GONE);
     await step.ended;

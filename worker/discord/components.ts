@@ -1,6 +1,6 @@
 /** Presses of buttons, and choices. A message stands for ever, so what its button says is read as a stranger's word. */
 import type { APIMessageComponentInteraction } from "discord-api-types/v10";
-import { parseAction, type ChatAction } from "../../contract/chat/action.ts";
+import { parseAction, type ChatAction, type ChatActionName } from "../../contract/chat/action.ts";
 import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { refused } from "../chat/answer.ts";
 import type { Asked } from "../chat/access.ts";
@@ -15,8 +15,28 @@ import { chosen } from "./interaction.ts";
 /** What a press asks for, and does once it is admitted. */
 export interface Press {
   asked: Asked;
+  /** When no run was named, it is about the one whose thread this is. */
+  aboutPlace?: boolean;
+  /** Its answer may be one that can stand in the response alone (deferral.ts, 1 and 2). */
+  inline: boolean;
   act(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
 }
+
+/** Forms; decisions ask to confirm, or change the message that was pressed. */
+const INLINE: Record<ChatActionName, boolean> = {
+  cancel: false,
+  reply: true,
+  follow: false,
+  logs: false,
+  replay: false,
+  diff: false,
+  budget: true,
+  approve: true,
+  approve_session: true,
+  deny: true,
+  details: false,
+  confirm: false,
+};
 
 const SUBJECT = /^(role|user):\d{1,20}$/;
 
@@ -26,12 +46,14 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
   if (subject !== undefined && SUBJECT.test(subject))
     return {
       asked: { scope: "admin", act: "roles set", subject },
+      inline: false,
       act: (invocation) => grantChosen(invocation, subject, chosen(interaction)),
     };
   const action = parseAction(customId);
   if (action === undefined) return outOfDate("button");
   return {
     asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
+    inline: INLINE[action.act],
     act: (invocation) => perform(action, invocation),
   };
 }
@@ -40,6 +62,7 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
 export function outOfDate(what: string): Press {
   return {
     asked: { act: `unknown ${what}` },
+    inline: false,
     act: () => refused("out_of_date", `This ${what} is out of date`, ["Ask again with a command."]),
   };
 }

@@ -18,16 +18,19 @@ export function submissionOf(interaction: APIModalSubmitInteraction): Press {
     case FORM.dispatch:
       return {
         asked: { scope: "run:start", act: "flow dispatch", subject: event.type },
+        inline: false,
         act: ({ env, asker }) => dispatch(env, asker, event),
       };
     case FORM.dryRun:
       return {
         asked: { scope: "run:read", act: "flow dry-run", subject: event.type },
+        inline: false,
         act: () => dryRun(event),
       };
     case FORM.ask:
       return {
         asked: { scope: "run:start", act: "codex ask" },
+        inline: false,
         act: ({ env, asker }) => ask(env, asker, askOf(fields)),
       };
     default:
@@ -41,13 +44,23 @@ function ofRun(customId: string, fields: ReturnType<typeof readForm>): Press {
   const { act, runId, more = "" } = action;
   const asked = { scope: ACTION_SCOPES[act], act, subject: runId };
   if (act === "reply")
-    return { asked, act: ({ env, asker }) => say(env, asker, runId, fields.text("text") ?? "") };
+    return {
+      asked,
+      inline: false,
+      act: ({ env, asker }) => say(env, asker, runId, fields.text("text") ?? ""),
+    };
   if (act === "budget")
-    return { asked, act: ({ env, asker }) => raiseBudget(env, asker, runId, additionIn(fields)) };
+    return {
+      asked,
+      inline: false,
+      act: ({ env, asker }) => raiseBudget(env, asker, runId, additionIn(fields)),
+    };
   if (act !== "confirm") return outOfDate("form");
   const forSession = more.endsWith(FOR_SESSION);
   return {
     asked,
+    // It changes the message with the approval, or says for all to see who has decided.
+    inline: true,
     act: ({ env, asker }) =>
       decide(env, asker, {
         runId,

@@ -1,21 +1,22 @@
 /**
  * From a verified interaction to its answer. Discord waits for three seconds and shows "This interaction failed" for
- * anything but an answer of its own form, so whatever goes wrong is said in one. What takes longer is answered later, by the
- * outbox.
+ * anything but an answer of its own form, so whatever goes wrong is said in one. What takes longer is deferred
+ * (deferral.ts).
  */
 import type { APIInteraction } from "discord-api-types/v10";
 import { SEND_TO_CODEX } from "../../contract/chat/discord-commands.ts";
-import type { ChatMessage } from "../../contract/chat/message.ts";
 import { FlowError } from "../../contract/errors.ts";
+import { within } from "../../durable-objects/kit/deadline.ts";
 import { withAdmission } from "../chat/access.ts";
 import { refused } from "../chat/answer.ts";
-import type { Asker } from "../chat/asker.ts";
 import { outboxOf, runOfPlace } from "../chat/outbox.ts";
 import type { Env } from "../env.ts";
 import { DEFERRED, drawAnswer, drawChoices, PONG, type DiscordAnswer } from "./answers.ts";
 import { choicesFor } from "./choices.ts";
 import { COMMANDS } from "./commands/index.ts";
 import { outOfDate, pressOf, type Press } from "./components.ts";
+import { AT_ONCE_MAX, Crowd, turnIn } from "./crowd.ts";
+import { handOver, lateMessage, patienceMs } from "./deferral.ts";
 import { askForm } from "./forms.ts";
 import { askerOf, DIRECT_MESSAGES, Options, readCommand } from "./interaction.ts";
 import { submissionOf } from "./modals.ts";
@@ -24,18 +25,22 @@ import { submissionOf } from "./modals.ts";
 const INTERACTION = { ping: 1, command: 2, component: 3, autocomplete: 4, modal: 5 } as const;
 const SLASH_COMMAND = 1;
 const MESSAGE_COMMAND = 3;
-/** Time for an answer in the response itself; the rest of Discord's three seconds is the road's. */
-const INLINE_MS = 2_000;
+const NO_OPTIONS = new Options(new Map());
+const crowd = new Crowd();
+const FAILED = refused("internal", "The edge failed", ["Look at /flow runs before you try it again."]);
 
-export interface Waiting {
-  waitUntil(promise: Promise<unknown>): void;
+/** A request, as far as its answer may come later. */
+export interface Arrival {
+  /** Epoch ms: before its signature was looked at. */
+  at: number;
+  waitUntil: (promise: Promise<unknown>) => void;
 }
 
 /** The answer, as JSON for Discord. Throws ConflictError for an interaction that was admitted before. */
 export async function answerInteraction(
   env: Env,
   interaction: APIInteraction,
-  waiting: Waiting,
+  arrival: Arrival,
 ): Promise<object> {
   const { type } = interaction;
   const known: number[] = Object.values(INTERACTION);
@@ -43,7 +48,7 @@ export async function answerInteraction(
     return drawAnswer(refused("unknown_interaction", "This is not known here"), false);
   if (type === INTERACTION.ping) return PONG;
   if (type === INTERACTION.autocomplete) return drawChoices(await choices(env, interaction));
-  return inTime(env, interaction, answerAct(env, interaction), waiting);
+  return inTime(env, interaction, arrival, actAsked(interaction));
 }
 
 async function choices(
@@ -62,88 +67,103 @@ async function choices(
 
 type Act = Extract<APIInteraction, { type: 2 | 3 | 5 }>;
 
-async function answerAct(env: Env, interaction: Act): Promise<DiscordAnswer> {
+/** What an interaction asks for; undefined when it cannot be read, which is logged. */
+export function actAsked(interaction: Act): Press | undefined {
   try {
-    const asker = askerOf(interaction);
-    const { asked, act } = await pressed(env, asker, interaction);
-    const options =
-      interaction.type === INTERACTION.command ? optionsOf(interaction) : new Options(new Map());
-    // In direct messages nobody has roles: no command is offered there, and one that comes all the same is refused.
-    const needed = asker.tenant === DIRECT_MESSAGES ? { ...asked, scope: asked.scope ?? "run:read" } : asked;
-    return await withAdmission<DiscordAnswer>(env, asker, needed, (scopes) =>
-      act({ env, asker, options, scopes }),
-    );
+    if (interaction.type === INTERACTION.component) return pressOf(interaction);
+    return interaction.type === INTERACTION.modal ? submissionOf(interaction) : commandOf(interaction);
   } catch (error) {
-    if (error instanceof FlowError) return refused(error.code, error.message);
     logFailure(interaction, error);
-    return refused("internal", "The edge failed", ["Look at /flow runs before you try it again."]);
+    return undefined;
   }
 }
 
-async function pressed(env: Env, asker: Asker, interaction: Act): Promise<Press> {
-  if (interaction.type === INTERACTION.component) return pressOf(interaction);
-  if (interaction.type === INTERACTION.modal) return submissionOf(interaction);
-  const { data } = interaction;
+function commandOf({ data }: Extract<APIInteraction, { type: 2 }>): Press {
   if (data.type === MESSAGE_COMMAND && data.name === SEND_TO_CODEX) {
     const text = data.resolved.messages[data.target_id]?.content;
-    return { asked: { scope: "run:start", act: SEND_TO_CODEX }, act: () => askForm({ prompt: text }) };
+    const asked = { scope: "run:start", act: SEND_TO_CODEX } as const;
+    return { asked, inline: true, act: () => askForm({ prompt: text }) };
   }
   if (data.type !== SLASH_COMMAND) return outOfDate("command");
   const { path, options } = readCommand(data);
   const command = Object.hasOwn(COMMANDS, path) ? COMMANDS[path] : undefined;
   if (command === undefined) return outOfDate("command");
-  const subject =
-    options.text("run") ??
-    options.text("event") ??
-    options.text("type") ??
-    options.text("who") ??
-    (await runOfPlace(env, asker.place));
+  const subject = options.text("run") ?? options.text("event") ?? options.text("type") ?? options.text("who");
   return {
     asked: { scope: command.scope, act: path, ...(subject === undefined ? {} : { subject }) },
-    act: (invocation) => command.run(invocation),
+    aboutPlace: true,
+    inline: command.inline?.(options) ?? false,
+    act: (invocation) => command.run({ ...invocation, options }),
   };
 }
 
-function optionsOf({ data }: Extract<APIInteraction, { type: 2 }>): Options {
-  return data.type === SLASH_COMMAND ? readCommand(data).options : new Options(new Map());
+/** Never rejects. */
+async function answerAct(env: Env, interaction: Act, press: Press | undefined): Promise<DiscordAnswer> {
+  if (press === undefined) return FAILED;
+  const { asked, aboutPlace, act } = press;
+  try {
+    const asker = askerOf(interaction);
+    const subject = asked.subject ?? (aboutPlace === true ? await runOfPlace(env, asker.place) : undefined);
+    // In direct messages nobody has roles: no command is offered there, and one that comes all the same is refused.
+    const scope = asked.scope ?? (asker.tenant === DIRECT_MESSAGES ? "run:read" : undefined);
+    return await withAdmission<DiscordAnswer>(
+      env,
+      asker,
+      {
+        act: asked.act,
+        ...(scope === undefined ? {} : { scope }),
+        ...(subject === undefined ? {} : { subject }),
+      },
+      (scopes) => act({ env, asker, options: NO_OPTIONS, scopes }),
+    );
+  } catch (error) {
+    if (error instanceof FlowError) return refused(error.code, error.message);
+    logFailure(interaction, error);
+    return FAILED;
+  }
 }
 
 /** The answer itself, or word that it comes later. Without an outbox nobody could bring it: then it is waited for. */
 async function inTime(
   env: Env,
   interaction: Act,
-  answering: Promise<DiscordAnswer>,
-  waiting: Waiting,
+  { at, waitUntil }: Arrival,
+  press: Press | undefined,
 ): Promise<object> {
   const onMessage = interaction.type !== INTERACTION.command && interaction.message !== undefined;
-  const outbox = outboxOf(env, "discord");
-  if (outbox === undefined) return drawAnswer(await answering, onMessage);
-  const at = Date.now();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), INLINE_MS);
-  });
-  const answer = await Promise.race([answering, late]);
-  if (timer !== undefined) clearTimeout(timer);
+  const inline = press?.inline ?? false;
+  const canFollow = outboxOf(env, "discord") !== undefined;
+  const { place, leave } = crowd.enter(at);
+  const crowded = canFollow && !inline && place >= AT_ONCE_MAX;
+  const answering = (crowded ? turnIn(crowd, place) : Promise.resolve())
+    .then(() => answerAct(env, interaction, press))
+    .finally(leave);
+  if (!canFollow) return drawAnswer(await answering, onMessage);
+  const answer = crowded
+    ? undefined
+    : await within(answering, patienceMs(inline, at, Date.now()), () => undefined);
   if (answer !== undefined) return drawAnswer(answer, onMessage);
-  waiting.waitUntil(
-    answering.then((slow) =>
-      outbox.reply({
-        key: interaction.id,
-        applicationId: interaction.application_id,
-        interactionToken: interaction.token,
-        at,
-        message: lateMessage(slow),
-      }),
-    ),
-  );
+  waitUntil(answerLater(env, interaction, at, answering));
   return DEFERRED;
 }
 
-/** A form cannot follow a deferral. */
-function lateMessage(answer: DiscordAnswer): ChatMessage {
-  if (answer.kind === "message" || answer.kind === "denied") return answer.message;
-  return { tone: "attention", title: "That took too long", lines: ["Please ask once more."] };
+async function answerLater(
+  env: Env,
+  interaction: Act,
+  at: number,
+  answering: Promise<DiscordAnswer>,
+): Promise<void> {
+  const { id: key, application_id: applicationId, token: interactionToken } = interaction;
+  const message = await lateMessage(answering);
+  if (message === undefined) return;
+  try {
+    // A stub that has failed once may fail for good.
+    await handOver(async () =>
+      outboxOf(env, "discord")?.reply({ key, applicationId, interactionToken, at, message }),
+    );
+  } catch (error) {
+    logFailure(interaction, error);
+  }
 }
 
 function logFailure({ id, type }: { id: string; type: number }, error: unknown): void {

@@ -14,9 +14,11 @@ import { answerInteraction } from "../discord/router.ts";
 import { verifyInteraction } from "../discord/verify.ts";
 
 export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PATH, async (context) => {
+  const at = Date.now();
   const bytes = await readBytes(context.req.raw, "the interaction", INTERACTION_MAX_BYTES);
   await verifyInteraction(context.req.raw.headers, bytes, context.env, Date.now());
-  return context.json(await answerInteraction(context.env, parsed(bytes), context.executionCtx));
+  const waitUntil = (promise: Promise<unknown>): void => context.executionCtx.waitUntil(promise);
+  return context.json(await answerInteraction(context.env, parsed(bytes), { at, waitUntil }));
 });
 
 /** Signed by Discord, so its form is Discord's; it is looked at only as far as it would break the reader. */

@@ -1,7 +1,7 @@
 /**
  * What the outbox asks of the board: which runs are shown where. The object (object.ts) hands over the calls of others,
- * and its clock: `due` and `tick` are asked by the alarm and after each drain. The board speaks only through
- * `delivery`, which writes rows; the object drains after every call.
+ * and its clock: it ticks when something is `due`. The board speaks only through `delivery`, which writes rows; the
+ * object drains after every call, and when the board has `said` something by itself.
  */
 import type { ChatPlatform, ChatOrigin, ChatPlace } from "../../../contract/chat/place.ts";
 import type { Env } from "../../../worker/env.ts";
@@ -28,6 +28,8 @@ export interface BoardOptions {
   read?: ReadFromChat;
   /** Who may say something to a run. Absent: nobody is listened to. */
   access?: ChatAccessCalls;
+  /** Something has been said to the delivery by a look. */
+  said: () => void;
   /** Asks for a tick at that time (epoch ms) or before. */
   wakeBy: (due: number) => void;
 }
@@ -42,6 +44,6 @@ export interface Board {
   /** When it has something to do next, epoch ms; undefined: nothing. */
   due(now: number): number | undefined;
   /** Does what is due. What fails stays due. */
-  tick(now: number): Promise<void>;
+  tick(): Promise<void>;
   status(): Pick<ChatOutboxStatus, "shownRuns" | "polling">;
 }

@@ -19,6 +19,7 @@ import { parseRunId } from "../../../contract/ids.ts";
 import { retentionMs } from "../../day-ledger/naming.ts";
 import type { ChannelFollows, ChatOutboxStatus, RunNotice, RunNoticeAnswer } from "../calls.ts";
 import { within } from "../../kit/deadline.ts";
+import { Errand } from "../../kit/errand.ts";
 import { outboxName } from "../naming.ts";
 import type { Board, BoardOptions } from "./board.ts";
 import { ActiveRuns, channelKey, type Active } from "./active-runs.ts";
@@ -59,7 +60,7 @@ export class RunBoard implements Board {
   readonly #active: ActiveRuns;
   readonly #follows: Map<string, ChannelFollows>;
   readonly #listener: Listener | undefined;
-  #ticking: Promise<void> | undefined;
+  readonly #ticking = new Errand(() => this.#run());
 
   constructor(options: BoardOptions) {
     this.#options = options;
@@ -128,45 +129,40 @@ export class RunBoard implements Board {
     for (const active of this.#active.inChannel(key)) this.#noteChange(active);
   }
 
-  /** When there is something to look at, or to tidy, epoch ms. */
+  /** When there is something to look at, or to tidy, epoch ms. A look that is under way is still to be done. */
   due(now: number): number | undefined {
-    const dues = [this.#active.due(now), this.#storage.nextTidy(), this.#listener?.due(now)].filter(
-      (due) => due !== undefined,
-    );
+    const dues = [
+      this.#active.underWay > 0 ? now : undefined,
+      this.#active.due(now),
+      this.#storage.nextTidy(),
+      this.#listener?.due(now),
+    ].filter((due) => due !== undefined);
     return dues.length === 0 ? undefined : Math.min(...dues);
   }
 
   /**
    * Looks at whatever is due, and tidies what is over; resolves when nothing is due any more. What fails stays due,
-   * later. A call during another one waits for the same end: what has become due meanwhile is taken along.
+   * later. What becomes due meanwhile is taken along, and waits for no look that is under way while there is room.
    */
-  tick(now: number): Promise<void> {
-    this.#ticking ??= this.#run(now).finally(() => {
-      this.#ticking = undefined;
-    });
-    return this.#ticking;
+  tick(): Promise<void> {
+    return this.#ticking.call();
   }
 
-  async #run(now: number): Promise<void> {
-    this.#tidy(now);
+  async #run(): Promise<void> {
+    const { now } = this.#options;
+    this.#tidy(now());
     const underWay = new Set<Promise<void>>();
-    if (this.#listener !== undefined) {
-      const listening = this.#listener
-        .tick()
-        .catch(noteFailure)
-        .finally(() => underWay.delete(listening));
-      underWay.add(listening);
-    }
+    const begin = (work: Promise<void>): void => {
+      const done = work.finally(() => underWay.delete(done));
+      underWay.add(done);
+    };
+    if (this.#listener !== undefined) begin(this.#listener.tick().catch(noteFailure));
     for (;;) {
-      for (const active of this.#active.toLookAt(
-        this.#options.now(),
-        LOOKS_AT_ONCE - this.#active.underWay,
-      )) {
-        const look = this.#look(active).finally(() => underWay.delete(look));
-        underWay.add(look);
-      }
+      const room = (): number => LOOKS_AT_ONCE - this.#active.underWay;
+      for (const active of this.#active.toLookAt(now(), room())) begin(this.#look(active));
       if (underWay.size === 0) return;
-      await Promise.race(underWay);
+      const due = room() > 0 ? this.#active.due(now()) : undefined;
+      await this.#ticking.rest(underWay, due === undefined ? undefined : Math.max(due - now(), 0));
     }
   }
 
@@ -247,6 +243,7 @@ export class RunBoard implements Board {
   #lookSoon(active: Active): void {
     this.#active.put(active);
     if (active.look !== undefined) active.look.again = true;
+    this.#ticking.wake();
     this.#wake(active);
   }
 
@@ -340,6 +337,7 @@ export class RunBoard implements Board {
     const changedAt = run.changed ? now : fresh.changedAt;
     active.fresh = { lookedAt: now, failures: 0, drawnAt, changedAt };
     if (rest) this.#active.delete(run.runId);
+    if (plan.effects.length > 0) this.#options.said();
   }
 
   #failed(active: Active, error: unknown): void {

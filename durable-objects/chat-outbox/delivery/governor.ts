@@ -29,6 +29,7 @@ const BUCKET_MARGIN_MS = 50;
 const STARTS_KEPT = 64;
 const LANES_KEPT = 2_000;
 const MS_PER_SECOND = 1000;
+const BOT_LIMITED = "429";
 
 interface LaneState {
   until: number;
@@ -120,9 +121,10 @@ export class Governor {
     return this.#lanes.get(lane.name)?.busy ?? false;
   }
 
-  /** When anything at all may go, epoch ms. */
-  botReadyAt(now: number): number {
-    return Math.max(this.#halt?.until ?? 0, this.#throttle.readyAt(now));
+  /** When anything at all may go in this lane, epoch ms. */
+  botReadyAt(now: number, { ownToken }: Lane): number {
+    if (ownToken !== true) return Math.max(this.#halt?.until ?? 0, this.#throttle.readyAt(now));
+    return this.#halt === undefined || isOfBot(this.#halt) ? 0 : this.#halt.until;
   }
 
   /** When a request of this lane may go, epoch ms; the bot's own limits not counted. */
@@ -148,7 +150,7 @@ export class Governor {
     state.busy = true;
     state.startedAt = now;
     this.#inFlight += 1;
-    this.#throttle.take(now);
+    if (lane.ownToken !== true) this.#throttle.take(now);
     const bucket = this.#bucket(lane);
     if (bucket === undefined) return;
     if (bucket.resetAt <= now) bucket.remaining = Math.max(bucket.remaining, 1);
@@ -243,7 +245,7 @@ export class Governor {
     this.#rows.putBarrier("limited", this.#limited);
     const until = now + ms + BUCKET_MARGIN_MS;
     if (scope === "bot")
-      this.#setHalt({ code: "429", message: "the platform asks the whole bot to wait", until });
+      this.#setHalt({ code: BOT_LIMITED, message: "the platform asks the whole bot to wait", until });
     if (hidden) {
       state.everyMs = learnedPaceMs(state.starts, now, ms, this.#learnedMs(state, now));
       state.learnedAt = now;
@@ -343,6 +345,11 @@ export class Governor {
     for (const [key, { inFlight, resetAt }] of this.#buckets)
       if (inFlight === 0 && resetAt <= now) this.#buckets.delete(key);
   }
+}
+
+/** It concerns what is sent as the bot, not the address that all is sent from. */
+function isOfBot({ code, token }: StoredHalt): boolean {
+  return token !== undefined || code === BOT_LIMITED;
 }
 
 function split(scope: string): [string, string?] {

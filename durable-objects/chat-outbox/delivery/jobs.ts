@@ -108,8 +108,9 @@ export function turnOf(row: MessageRow, job: Job): [rank: number, order: number]
   return [job.kind === "edit" ? 1 : 0, row.seq];
 }
 
-/** Which lane goes first when not all can. */
+/** Which lane goes first when not all can: above all somebody who looks at a message that says nothing yet. */
 export function priorityOf(row: MessageRow, job: Job): number {
+  if (job.kind === "answer") return -1;
   if (job.kind === "delete") return 4;
   if (row.class === "state") return row.urgent ? 2 : 3;
   return row.class === "final" ? 0 : 1;

@@ -39,6 +39,8 @@ export interface Lane {
   route: string;
   /** …and the channel, chat or interaction. */
   major: string;
+  /** Of an interaction's own token: the limits of the bot are not its, nor is what is wrong with the bot's token. */
+  ownToken?: true;
 }
 
 /** A request as data. */

@@ -6,6 +6,7 @@
  * 2. A token goes to the platform's address only, never into a row, a log or an error.
  */
 import { channelOf } from "../../../contract/chat/place.ts";
+import { Errand } from "../../kit/errand.ts";
 import { Doubts } from "./doubts.ts";
 import { Governor } from "./governor.ts";
 import {
@@ -30,8 +31,6 @@ import { Whereabouts } from "./whereabouts.ts";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Shorter waits are slept through; for longer ones the object may go and is woken by its alarm. */
 const NAP_MAX_MS = 2_000;
-/** One drain, so that no alarm handler runs for ever. */
-const DRAIN_MAX_MS = 60_000;
 /** A lane that has just been left wants no busy loop. */
 const SOON_MS = 5;
 /** Requests that reading leaves to sending. */
@@ -71,8 +70,7 @@ export class Sender {
   readonly #hashes = new WeakMap<MessageRow, string>();
   /** Rows that wait for something that is theirs alone, epoch ms. */
   readonly #held = new Map<string, number>();
-  #draining: Promise<number | undefined> | undefined;
-  #woken: (() => void) | undefined;
+  readonly #draining = new Errand(() => this.#run());
   #prunedAt: number;
 
   constructor({ rows, platform, fingerprint, now }: SenderOptions) {
@@ -104,11 +102,7 @@ export class Sender {
 
   /** Sends what can be sent. Resolves with when to come back (epoch ms), or undefined when nothing waits. */
   drain(): Promise<number | undefined> {
-    this.#woken?.();
-    this.#draining ??= this.#run().finally(() => {
-      this.#draining = undefined;
-    });
-    return this.#draining;
+    return this.#draining.call();
   }
 
   /** Something waits to be sent, if only for its time. */
@@ -134,7 +128,10 @@ export class Sender {
   async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
     const now = this.#now();
     const lane = this.#platform.lane(job);
-    const readyAt = Math.max(this.#governor.botReadyAt(now), this.#governor.readyAt(lane, "state", now));
+    const readyAt = Math.max(
+      this.#governor.botReadyAt(now, lane),
+      this.#governor.readyAt(lane, "state", now),
+    );
     if (readyAt > now || this.#governor.busy(lane) || this.#governor.freeSlots <= READ_SPARES_SLOTS)
       return undefined;
     this.#governor.begin(lane, now);
@@ -148,7 +145,6 @@ export class Sender {
   }
 
   async #run(): Promise<number | undefined> {
-    const until = this.#now() + DRAIN_MAX_MS;
     const underWay = new Set<Promise<void>>();
     for (;;) {
       const now = this.#now();
@@ -161,23 +157,10 @@ export class Sender {
       if (underWay.size === 0) {
         this.#prune(now);
         if (due === undefined || wait === undefined) return undefined;
-        if (wait > NAP_MAX_MS || now > until) return due;
+        if (wait > NAP_MAX_MS) return due;
       }
-      await this.#next(underWay, wait);
-    }
-  }
-
-  /** Until a request is over, the time has come, or something new is wished for. */
-  async #next(underWay: ReadonlySet<Promise<void>>, wait: number | undefined): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const woken = new Promise<void>((resolve) => {
-      this.#woken = resolve;
-      if (wait !== undefined) timer = setTimeout(resolve, Math.min(wait, NAP_MAX_MS));
-    });
-    try {
-      await Promise.race([...underWay, woken]);
-    } finally {
-      clearTimeout(timer ?? null);
+      // Until a request is over, the time has come, or something new is wished for.
+      await this.#draining.rest(underWay, wait === undefined ? undefined : Math.min(wait, NAP_MAX_MS));
     }
   }
 
@@ -214,15 +197,14 @@ export class Sender {
     for (const thread of needed.values()) consider(this.#threadCandidate(thread, busy.has(thread.anchor)));
 
     const ready: Candidate[] = [];
-    const botReadyAt = this.#governor.botReadyAt(now);
     const inOrder = [...best.values()].sort(
       (a, b) => a.priority - b.priority || a.turn[0] - b.turn[0] || a.turn[1] - b.turn[1],
     );
     for (const candidate of inOrder) {
       const laneReadyAt = this.#governor.readyAt(candidate.lane, candidate.row?.class ?? "event", now);
-      if (Math.max(laneReadyAt, botReadyAt) > now) later(Math.max(laneReadyAt, botReadyAt));
+      const readyAt = Math.max(laneReadyAt, this.#governor.botReadyAt(now, candidate.lane));
+      if (readyAt > now) later(readyAt);
       else if (this.#governor.freeSlots <= 0) break;
-      else if (this.#governor.botReadyAt(now) > now) later(this.#governor.botReadyAt(now));
       else {
         this.#governor.begin(candidate.lane, now);
         this.#inFlight.add(candidate.key);

@@ -59,7 +59,7 @@ export function discordLane(job: Job): Lane {
     case "delete":
       return { name: `delete ${job.at.channel}`, route: "DELETE message", major: job.at.channel };
     case "answer":
-      return { name: `answer ${job.key}`, route: "PATCH @original", major: job.key };
+      return { name: `answer ${job.key}`, route: "PATCH @original", major: job.key, ownToken: true };
     case "open_thread":
       return { name: `thread ${job.parent.channel}`, route: "POST thread", major: job.parent.channel };
     case "close_thread":

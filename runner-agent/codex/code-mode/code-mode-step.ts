@@ -10,6 +10,7 @@
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import { Countdown } from "../../steps/clocks.ts";
+import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import { StepOutput } from "../../steps/step-output.ts";
@@ -18,7 +19,8 @@ import type { ServerLease } from "../shared-server.ts";
 import { StepLife, type StepWork } from "../step/step-life.ts";
 import { StepPlanError } from "../step/step-plan.ts";
 import { turnFailed, turnInterrupted, type Stop } from "../step/step-stop.ts";
-import { openThread, type ThreadSession, type TurnOutcome } from "../step/thread-session.ts";
+import { openThread } from "../step/open-thread.ts";
+import type { ThreadSession, TurnOutcome } from "../step/thread-session.ts";
 import type { CellReport } from "./cell-report.ts";
 import { executesScripts } from "./fork.ts";
 import { planScript, withOwnLines, type ScriptPlan } from "./saved-script.ts";
@@ -65,10 +67,7 @@ class ScriptWork implements StepWork {
       },
       result: (result) => {
         life.items.flush();
-        life.events.result({
-          ...result,
-          artifacts: { threadId: life.session?.threadId, ...result.artifacts },
-        });
+        life.events.result(withOwnArtifacts(result, { threadId: life.session?.threadId }));
         this.#resultSeen(undefined);
       },
       invalid: (message) => {

@@ -1,6 +1,6 @@
 /**
  * Whether a Codex runs saved scripts by itself: forks have the method `thread/codeMode/execute`, stock Codex refuses it
- * as an unknown variant before it looks at anything else. Asked once an app-server, with parameters that start nothing.
+ * as an unknown variant before it looks at anything else. Found out once an app-server, with parameters that start nothing.
  */
 import type { AppServer } from "../app-server.ts";
 import { RequestFailedError } from "../errors.ts";
@@ -11,6 +11,8 @@ const known = new WeakMap<AppServer, Promise<boolean>>();
 export async function executesScripts(server: AppServer): Promise<boolean> {
   const asked = known.get(server) ?? ask(server);
   known.set(server, asked);
+  // Not found out: the next step asks again.
+  asked.catch(() => known.delete(server));
   return await asked;
 }
 

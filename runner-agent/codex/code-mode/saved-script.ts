@@ -24,7 +24,7 @@ import {
   type CodexRules,
   type StepPlace,
 } from "../step/step-plan.ts";
-import type { ThreadSettings } from "../step/thread-session.ts";
+import type { ThreadSettings } from "../step/open-thread.ts";
 
 const readFrontMatter = frontMatterReader(ScriptFrontMatter, check);
 

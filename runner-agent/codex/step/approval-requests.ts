@@ -147,24 +147,31 @@ export function questionAnswer({
   return { answers: Object.fromEntries(questions.map(({ id }) => [id, { answers }])) };
 }
 
-/** Handlers of one thread's requests, around the one question `ask`. */
+/**
+ * Handlers of one thread's requests, around the one question `ask`.
+ * @param redacted takes the secrets out of what Codex has sent, before any of it is cut (invariant 15): half a secret is
+ *     none that could still be found.
+ */
 export function approvalHandlers(given: {
   policy: CodexSettings["approvalPolicy"];
   changeOf(itemId: string): PlannedChange | undefined;
+  redacted<Value>(value: Value): Value;
   ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision>;
 }): ThreadHandlers {
-  const { policy, changeOf, ask } = given;
+  const { policy, changeOf, redacted, ask } = given;
   // Under "untrusted" Codex asks for nearly everything, under "on-request" only for what its sandbox forbids.
   const escalates = policy !== "untrusted";
   return {
     "item/commandExecution/requestApproval": async (params, withdrawn) =>
-      commandAnswer(await ask(commandApproval(params, escalates), withdrawn)),
-    "item/fileChange/requestApproval": async (params, withdrawn) =>
-      fileChangeAnswer(await ask(fileChangeApproval(params, changeOf(params.itemId), escalates), withdrawn)),
+      commandAnswer(await ask(commandApproval(redacted(params), escalates), withdrawn)),
+    "item/fileChange/requestApproval": async (params, withdrawn) => {
+      const change = redacted(changeOf(params.itemId));
+      return fileChangeAnswer(await ask(fileChangeApproval(redacted(params), change, escalates), withdrawn));
+    },
     "item/permissions/requestApproval": async (params, withdrawn) =>
-      permissionsAnswer(await ask(permissionsApproval(params), withdrawn), params),
+      permissionsAnswer(await ask(permissionsApproval(redacted(params)), withdrawn), params),
     "mcpServer/elicitation/request": async (params, withdrawn) =>
-      elicitationAnswer(await ask(elicitationApproval(params), withdrawn)),
+      elicitationAnswer(await ask(elicitationApproval(redacted(params)), withdrawn)),
     "item/tool/requestUserInput": (params) => Promise.resolve(questionAnswer(params)),
   };
 }

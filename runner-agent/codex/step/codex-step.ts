@@ -13,6 +13,7 @@
 import { join, relative } from "node:path";
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
+import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import { changesSince, type FileChange } from "../../workspace/changes.ts";
@@ -96,6 +97,7 @@ class CodexWork implements StepWork {
       sessions: host.sessions,
       variables,
       config,
+      stopped: this.#life.stopped,
       say: (text) => {
         this.#life.say(text);
       },
@@ -201,17 +203,16 @@ class CodexWork implements StepWork {
     const files = await this.#changes();
     const { tokens, state, limits } = this.#meter;
     const budget = Object.keys(limits).length === 0 ? {} : { budget: { limits, used: state.used } };
-    this.#life.events.result({
-      ...result,
-      artifacts: {
-        threadId: this.#life.session?.threadId,
-        turnIds: this.#life.session?.turnIds,
-        usage: tokens,
-        ...budget,
-        ...changeArtifacts(files),
-        ...result.artifacts,
-      },
-    });
+    const { diff, changedFiles } = changeArtifacts(files);
+    const own = {
+      threadId: this.#life.session?.threadId,
+      ...budget,
+      turnIds: this.#life.session?.turnIds,
+      usage: tokens,
+      diff,
+      changedFiles,
+    };
+    this.#life.events.result(withOwnArtifacts(result, own));
   }
 
   /** In a worktree all that it has now, by git; elsewhere, where others may work too, what Codex itself has changed. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { checkResult, RESULT_STATUSES, type FlowResult } from "../../../contract/flow-result.ts";
+import { checkResult, RESULT_STATUSES, resultFault, type FlowResult } from "../../../contract/flow-result.ts";
 import { FinalAnswer } from "../../../contract/generated/codex-validators.js";
 import type { CompiledCheck } from "../../../contract/validate.ts";
 
@@ -64,7 +64,9 @@ export function answerForm(outputFile: string | undefined): AnswerForm {
         message,
         ...(said === undefined ? {} : { artifacts: { output: said } }),
       });
-      return checked.kind === "result" ? { result: checked.result } : { wrong: checked.message };
+      if (checked.kind !== "result") return { wrong: checked.message };
+      const wrong = resultFault(checked.result);
+      return wrong === undefined ? { result: checked.result } : { wrong: `it ${wrong}` };
     },
   };
 }

@@ -4,20 +4,17 @@
  * goes on as items.
  *
  * K2. Whoever ends it first (a clock, a cancel, a bound of the work) says why; the turn is interrupted, then what its
- *     commands have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment.
+ *     commands have left is ended and looked for (invariant 10): every command bears the attempt's id in its environment,
+ *     and by Codex's own hand the thread's. No other step gets the thread before that is over.
  * K4. An app-server that dies takes the attempt with it, as lost.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { ApprovalDecision } from "../../../contract/approvals.ts";
 import { attemptId } from "../../../contract/ids.ts";
-import type { AttemptEnd, EndReason } from "../../../contract/run-record.ts";
+import { CODEX_KILL_GRACE_MS } from "../../../contract/limits.ts";
+import type { AttemptEnd, EndReason, TreeProof } from "../../../contract/run-record.ts";
 import { Countdown, type StepClocks } from "../../steps/clocks.ts";
-import {
-  ATTEMPT_VARIABLE,
-  attemptProcesses,
-  endTree,
-  ENVIRONMENTS_VISIBLE,
-} from "../../steps/process-tree.ts";
+import { attemptMark, endTree, ENVIRONMENTS_VISIBLE, processesOf } from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
 import type { Admission, CodexHost } from "../codex-host.ts";
@@ -28,8 +25,13 @@ import type { ServerLease } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import type { StepPlace } from "./step-plan.ts";
 import { isOfTheServer, stopFor, type Stop } from "./step-stop.ts";
-import { ThreadSession, type ThreadSettings } from "./thread-session.ts";
+import type { ThreadSettings } from "./open-thread.ts";
+import { ThreadSession } from "./thread-session.ts";
 import { WorkRecord } from "./work-record.ts";
+
+/** Codex gives it to each command. */
+const THREAD_VARIABLE = "CODEX_THREAD_ID";
+const NOTHING_LEFT: TreeProof = { empty: true, survivors: [] };
 
 /** What the kinds of steps do differently. */
 export interface StepWork {
@@ -76,6 +78,9 @@ export class StepLife implements RunningStep {
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
+  readonly #stopped = new AbortController();
+  /** When that was, on the monotonic clock. */
+  #stoppedAt: number | undefined;
   #paused = false;
   #asking = 0;
   #asked = 0;
@@ -125,6 +130,11 @@ export class StepLife implements RunningStep {
     return this.#stop;
   }
 
+  /** Aborted as soon as it has to end: for whoever waits for others, who may take for ever. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
   cancel(reason: "canceled" | "abandoned"): void {
     this.halt(reason);
   }
@@ -142,6 +152,8 @@ export class StepLife implements RunningStep {
   halt(reason: EndReason, message?: string): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason, ...(message === undefined ? {} : { error: { code: reason, message } }) };
+    this.#stoppedAt = performance.now();
+    this.#stopped.abort();
     void this.#session?.interrupt();
   }
 
@@ -169,6 +181,7 @@ export class StepLife implements RunningStep {
       approvalHandlers({
         policy: approvalPolicy,
         changeOf: (itemId) => this.record.changeOf(itemId),
+        redacted: (value) => this.redactor.value(value) as typeof value,
         ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
       }),
     );
@@ -221,6 +234,7 @@ export class StepLife implements RunningStep {
     }
   }
 
+  /** @param asked redacted */
   async #ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision> {
     const { conversation, attempt } = this.request;
     if (conversation === undefined) return "decline";
@@ -228,8 +242,10 @@ export class StepLife implements RunningStep {
     this.#asking += 1;
     this.#silence.stop();
     this.items.flush();
-    const request = this.redactor.value({ ...asked, id: `a${attempt}-${this.#asked}` });
-    const { decision, by } = await conversation.ask(request as Asked & { id: string }, withdrawn);
+    const { decision, by } = await conversation.ask(
+      { ...asked, id: `a${attempt}-${this.#asked}` },
+      withdrawn,
+    );
     this.#asking -= 1;
     this.restartSilence();
     this.say(`${asked.title}: ${decision} (${by})`);
@@ -241,19 +257,13 @@ export class StepLife implements RunningStep {
     this.#stop ??= stop;
     for (const clock of [this.#wall, this.#silence]) clock.stop();
     // What the commands of a turn that is complete have left is there to be seen, or there is nothing.
-    const proven =
-      this.#session?.complete === true &&
-      ENVIRONMENTS_VISIBLE &&
-      (await attemptProcesses(this.#attempt)).length === 0;
+    const proven = this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await this.#nothingSeen());
     if (!proven) await this.#session?.clean();
-    this.#lease?.release(this.#session?.close());
+    const gone = proven ? Promise.resolve(NOTHING_LEFT) : this.#endCommands();
+    this.#lease?.release(this.#session?.close(), gone);
     void this.#raw.end();
     this.items.flush();
-    const tree = proven
-      ? { empty: true, survivors: [] }
-      : await endTree({ mark: `${ATTEMPT_VARIABLE}=${this.#attempt}` }, this.clocks, (survivors) => {
-          this.events.signalled(survivors);
-        });
+    const tree = await gone;
     if (tree.empty) this.host.leave(this.#attempt);
     const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
     // A later attempt goes on in this thread only if this one was cut off.
@@ -265,5 +275,41 @@ export class StepLife implements RunningStep {
       ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
       ...(error === undefined ? {} : { error }),
     };
+  }
+
+  get #marks(): string[] {
+    const threads = this.#session?.threads ?? [];
+    return [attemptMark(this.#attempt), ...threads.map((threadId) => `${THREAD_VARIABLE}=${threadId}`)];
+  }
+
+  async #nothingSeen(): Promise<boolean> {
+    const seen = await processesOf({ marks: this.#marks }).catch(() => undefined);
+    return seen?.length === 0;
+  }
+
+  /**
+   * An app-server that hangs may yet go on with the turn, and is ended with it. A box on which nobody can look (no more
+   * files may be opened) proves nothing.
+   */
+  async #endCommands(): Promise<TreeProof> {
+    const clocks = { ...this.clocks, killGraceMs: Math.min(this.clocks.killGraceMs, CODEX_KILL_GRACE_MS) };
+    const since = this.#stoppedAt ?? performance.now();
+    const seen = new Set<number>();
+    const look = async (): Promise<TreeProof> => {
+      const proof = endTree({ marks: this.#marks }, clocks, (survivors) => {
+        for (const pid of survivors) seen.add(pid);
+        this.events.signalled(survivors);
+      });
+      return await proof.catch(() => ({ empty: false, survivors: [] }));
+    };
+    const serverEnds = this.#session?.hung === true ? this.#lease?.end() : undefined;
+    let proof = await look();
+    if (serverEnds !== undefined) {
+      await serverEnds;
+      proof = await look();
+    }
+    const ms = Math.round(performance.now() - since);
+    if (proof.empty && seen.size > 0) this.say(`its ${seen.size} processes were gone after ${ms} ms`);
+    return proof;
   }
 }

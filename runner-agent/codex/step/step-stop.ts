@@ -1,23 +1,29 @@
 /** Why a codex step ends without an answer: errors and failed turns as ends of an attempt. Pure. */
 import type { EndReason, Reason } from "../../../contract/run-record.ts";
+import { internalError } from "../../steps/internal-error.ts";
 import type { Redactor } from "../../steps/redaction.ts";
 import { CodexError, NotLoggedInError, RequestTimeoutError, SandboxUnavailableError } from "../errors.ts";
-import { ThreadNotResumableError, type TurnOutcome } from "./thread-session.ts";
+import { ThreadNotResumableError } from "./open-thread.ts";
+import type { TurnOutcome } from "./thread-session.ts";
 
 export interface Stop {
   reason: EndReason;
   error?: Reason;
 }
 
-/** What another attempt may get through is lost; the rest would only be refused again. Throws what is a bug. */
+/**
+ * What another attempt may get through is lost; the rest would only be refused again. What nobody has foreseen is a fault
+ * of this box's, and may be none of the next one's.
+ */
 export function stopFor(error: unknown, redactor: Redactor): Stop {
   if (error instanceof ThreadNotResumableError)
     return { reason: "refused", error: { code: error.code, message: redactor.text(error.message) } };
-  if (!(error instanceof CodexError)) throw error;
-  return {
-    reason: error.retryable ? "abandoned" : "refused",
-    error: { code: error.code, message: redactor.text(error.message) },
-  };
+  if (error instanceof CodexError)
+    return {
+      reason: error.retryable ? "abandoned" : "refused",
+      error: { code: error.code, message: redactor.text(error.message) },
+    };
+  return { reason: "abandoned", error: internalError(redactor.text(String(error))) };
 }
 
 /** Whether another app-server would do better, later at least. */

@@ -7,6 +7,7 @@
 import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import type { StepPlan } from "./step-plan.ts";
 import {
   openThread,
@@ -15,7 +16,7 @@ import {
   type OpenedThread,
   type ThreadOptions,
   type ThreadOrigin,
-} from "./thread-session.ts";
+} from "./open-thread.ts";
 
 export type ChosenThread =
   /** `again`: an attempt before has begun this very work in it. */
@@ -34,9 +35,11 @@ export interface ThreadChoice {
   config: ThreadOptions["config"];
   /** A line for whoever reads the run's output. */
   say(text: string): void;
+  /** The step has to end: nobody is waited for any more. */
+  stopped: AbortSignal;
 }
 
-/** @throws ThreadNotResumableError, CodexError */
+/** @throws ThreadNotResumableError, CodexError; the reason of `stopped` when that is aborted meanwhile */
 export async function chooseThread(choice: ThreadChoice): Promise<ChosenThread> {
   const { plan, request, say } = choice;
   const { settings } = plan;
@@ -65,10 +68,13 @@ async function conflicting(choice: ThreadChoice, threadId: string, heldBy: strin
 }
 
 /** The other run that writes to a thread, on this box or anywhere; from now on it is this run, if there is none. */
-async function writerOf(threadId: string, { lease, request }: ThreadChoice): Promise<string | undefined> {
-  const leave = (await request.conversation?.leaseThread(threadId)) ?? { granted: true };
+async function writerOf(threadId: string, choice: ThreadChoice): Promise<string | undefined> {
+  const { lease, request, stopped } = choice;
+  // The edge may be away for any time.
+  const asked = request.conversation?.leaseThread(threadId);
+  const leave = asked === undefined ? { granted: true } : await unlessStopped(asked, stopped);
   if (!leave.granted) return leave.heldBy ?? "another run";
-  return await lease.claim(threadId, request.runId);
+  return await lease.claim(threadId, request.runId, stopped);
 }
 
 function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
@@ -86,16 +92,19 @@ function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
 }
 
 async function opened(
-  { lease, plan, request, sessions, variables, config }: ThreadChoice,
+  { lease, plan, request, sessions, variables, config, say }: ThreadChoice,
   origin: ThreadOrigin,
 ): Promise<ChosenThread> {
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
   const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables, config });
-  if (origin.kind !== "resume") await lease.claim(threadId, runId);
+  const resumed = origin.kind === "resume" && origin.threadId === threadId;
+  if (!resumed) await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan, request)])], threadId);
-  // Nobody else can know a thread that is new; asked for all the same, so that others hear of its writer.
-  if (origin.kind !== "resume") void conversation?.leaseThread(threadId);
+  if (origin.kind === "resume" && !resumed)
+    say(`Codex has thread ${origin.threadId} open with other settings: it is forked to ${threadId}`);
+  // Nobody else can know a thread that is new. Where later runs will, they hear of its writer.
+  if (!resumed && settings.session !== "new") void conversation?.leaseThread(threadId);
   return { kind: "open", threadId, model, again: origin.kind === "resume" && attempt > 1 };
 }
 

@@ -1,86 +1,16 @@
 /**
- * One thread of Codex in the hands of one step: how it is opened, its turns, and how it is left. What Codex tells of the
- * thread is redacted before anything else looks at it (invariant 15): a text that is first cut and then redacted could
+ * One thread of Codex in the hands of one step: its turns, and how it is left (how it is opened: open-thread.ts). What Codex
+ * tells of the thread is redacted before anything else looks at it (invariant 15): a text that is first cut and then redacted could
  * show half a secret.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { Message } from "../../conversation.ts";
 import type { Redactor, RedactionStream } from "../../steps/redaction.ts";
-import { AppServerExitedError, CodexError, RequestFailedError, RequestTimeoutError } from "../errors.ts";
+import { AppServerExitedError, CodexError, RequestTimeoutError } from "../errors.ts";
 import { codexItems, errorCode } from "../items.ts";
-import type { JsonValue, ServerNotification } from "../protocol.ts";
+import type { ClientMethods, ServerNotification } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
-import type { CodexSettings } from "./prompt-template.ts";
-
-/** Where the thread comes from. */
-export type ThreadOrigin =
-  { kind: "new" } | { kind: "resume"; threadId: string } | { kind: "fork"; threadId: string };
-
-/** The thread is not there any more, or cannot be read. Its own error: a step may begin a new one, or stop here. */
-export class ThreadNotResumableError extends Error {
-  override readonly name = "ThreadNotResumableError";
-  readonly code = "thread_not_resumable";
-}
-
-/** Another program writes to the thread. No run fails by it: the thread is forked, or the step is blocked. */
-export class ThreadBusyError extends Error {
-  override readonly name = "ThreadBusyError";
-}
-
-/** What a thread has to be told each time that it is opened. */
-export type ThreadSettings = Pick<CodexSettings, "model" | "sandbox" | "approvalPolicy" | "network">;
-
-export interface ThreadOptions {
-  settings: ThreadSettings;
-  cwd: string;
-  /** The whole environment of the commands that Codex runs. */
-  variables: Record<string, string>;
-  /** Keys of a config.toml, for this thread alone. */
-  config: Record<string, JsonValue>;
-}
-
-/** A thread that was opened, and the model that its turns ask: Codex's choice where the step makes none. */
-export interface OpenedThread {
-  threadId: string;
-  model: string;
-}
-
-/** Opens a thread. Sandbox and configuration go with every way in: a resume restores neither. */
-export async function openThread(
-  { server }: ServerLease,
-  origin: ThreadOrigin,
-  { settings, cwd, variables, config }: ThreadOptions,
-): Promise<OpenedThread> {
-  const params = {
-    cwd,
-    sandbox: settings.sandbox,
-    approvalPolicy: settings.approvalPolicy,
-    ...(settings.model === undefined ? {} : { model: settings.model }),
-    config: {
-      ...config,
-      shell_environment_policy: { inherit: "none", set: variables },
-      sandbox_workspace_write: { network_access: settings.network },
-    },
-  };
-  if (origin.kind === "new") return opened(await server.request("thread/start", params));
-  const { threadId } = origin;
-  try {
-    return opened(
-      origin.kind === "fork"
-        ? await server.request("thread/fork", { threadId, ...params })
-        : await server.request("thread/resume", { threadId, excludeTurns: true, ...params }),
-    );
-  } catch (error) {
-    if (!(error instanceof RequestFailedError)) throw error;
-    if (error.message.includes("already has an active writer"))
-      throw new ThreadBusyError(`thread ${threadId} is in use by another program on this box`);
-    throw new ThreadNotResumableError(`thread ${threadId} cannot be resumed: ${error.message}`);
-  }
-}
-
-function opened({ thread, model }: { thread: { id: string }; model: string }): OpenedThread {
-  return { threadId: thread.id, model };
-}
+import { Offshoots } from "./offshoots.ts";
 
 export type TurnOutcome =
   /** `messages`: all of the turn, the last of which is its answer. */
@@ -96,9 +26,18 @@ export interface TurnOptions {
   begun?: (() => void) | undefined;
 }
 
-/** After an interrupt, Codex has this long to say that the turn is over. */
+/** For an interrupt, and again to say that the turn is over, Codex has this long. */
 const INTERRUPT_MS = 3_000;
 const CLOSE_REQUEST_MS = 3_000;
+
+/** What ends something of a thread. */
+type ClosingMethod =
+  "turn/interrupt" | "thread/goal/clear" | "thread/backgroundTerminals/clean" | "thread/unsubscribe";
+/** Never rejects: what fails here fails since the server is going, hangs, or there is nothing to do. */
+export type ClosingRequest = <Method extends ClosingMethod>(
+  method: Method,
+  params: ClientMethods[Method]["params"],
+) => Promise<void>;
 
 export class ThreadSession {
   readonly threadId: string;
@@ -110,7 +49,8 @@ export class ThreadSession {
   readonly #redactor: Redactor;
   readonly #told: (items: AgentItem[], of: ServerNotification) => void;
   readonly #shown: (messageId: string) => void;
-  readonly #stopListening: () => void;
+  readonly #offshoots: Offshoots;
+  readonly #stopListening: Array<() => void>;
   /** Of deltas, by the item they belong to. */
   readonly #streams = new Map<string, RedactionStream>();
   #turn: PromiseWithResolvers<TurnOutcome> | undefined;
@@ -140,19 +80,31 @@ export class ThreadSession {
     this.#redactor = given.redactor;
     this.#told = given.told;
     this.#shown = given.shown;
-    this.#stopListening = given.lease.server.onNotification((notification) => {
-      this.#heard(notification);
-    }, given.threadId);
+    this.#offshoots = new Offshoots(given.threadId);
+    const { server } = given.lease;
+    this.#stopListening = [
+      server.onNotification((notification) => {
+        this.#offshoots.heard(notification);
+      }),
+      server.onNotification((notification) => {
+        this.#heard(notification);
+      }, given.threadId),
+    ];
   }
 
   /** One turn, until it is over. @throws CodexError when the app-server goes meanwhile */
   async turn({ text, effort, outputSchema, begun }: TurnOptions): Promise<TurnOutcome> {
     return await this.#untilOver(async () => {
-      const { turn } = await this.#lease.server.request("turn/start", {
+      const started = this.#lease.server.request("turn/start", {
         threadId: this.threadId,
         input: [{ type: "text", text, text_elements: [] }],
         ...(effort === undefined ? {} : { effort: effort }),
         ...(outputSchema === undefined ? {} : { outputSchema: outputSchema }),
+      });
+      // Which turn has begun, or whether one is still going to, is not known.
+      const { turn } = await started.catch((error: unknown) => {
+        if (error instanceof RequestTimeoutError) this.#hangs();
+        throw error;
       });
       this.#begin(turn.id);
       begun?.();
@@ -215,51 +167,62 @@ export class ThreadSession {
   /** Ends the active turn; its `turn()` resolves. Running commands stay: see `clean`. */
   async interrupt(): Promise<void> {
     const turn = this.#turn;
-    // Codex has to say which turn it is, first.
-    await Promise.race([this.#begun.promise, turn?.promise]);
-    const turnId = this.#turnId;
-    if (turn === undefined || turn !== this.#turn || turnId === undefined) return;
-    await this.#try("turn/interrupt", { threadId: this.threadId, turnId }, INTERRUPT_MS);
-    if (this.#hung) turn.resolve({ kind: "interrupted" });
+    if (turn === undefined) return;
+    // Codex has to say which turn it is, first; and that it is over, in the end.
     const timer = setTimeout(() => {
+      if (this.#turnId === undefined) this.#hangs();
       turn.resolve({ kind: "interrupted" });
-    }, INTERRUPT_MS);
+    }, 2 * INTERRUPT_MS);
     void turn.promise.then(() => {
       clearTimeout(timer);
     });
+    await Promise.race([this.#begun.promise, turn.promise]);
+    const turnId = this.#turnId;
+    if (turn !== this.#turn || turnId === undefined) return;
+    await this.#closing("turn/interrupt", { threadId: this.threadId, turnId });
+    if (this.#hung) turn.resolve({ kind: "interrupted" });
   }
 
-  /** The last turn came to its own end: it has no command in its hands. */
+  /** The last turn came to its own end, and was all that the agent did: it has no command in its hands. */
   get complete(): boolean {
-    return this.#complete;
+    return this.#complete && !this.#offshoots.any;
   }
 
-  /** Has Codex end what commands have left behind. Never rejects. */
+  /** Its own thread, and those of sub-agents in it. */
+  get threads(): string[] {
+    return [this.threadId, ...this.#offshoots.threads];
+  }
+
+  /** Has Codex end what goes on by itself, and what commands have left behind. Never rejects. */
   async clean(): Promise<void> {
-    await this.#try("thread/backgroundTerminals/clean", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+    await this.#offshoots.end(this.#closing);
+    await this.#closing("thread/backgroundTerminals/clean", { threadId: this.threadId });
   }
 
   /** Gives the thread up for others. Nothing is told from now on. Never rejects. */
   async close(): Promise<void> {
-    this.#stopListening();
-    await this.#try("thread/unsubscribe", { threadId: this.threadId }, CLOSE_REQUEST_MS);
+    for (const stop of this.#stopListening) stop();
+    await this.#closing("thread/unsubscribe", { threadId: this.threadId });
   }
 
-  /** What fails here fails since the server is going, hangs, or there is nothing to do. */
-  async #try(
-    method: "turn/interrupt" | "thread/backgroundTerminals/clean" | "thread/unsubscribe",
-    params: { threadId: string; turnId?: string },
-    timeoutMs: number,
-  ): Promise<void> {
+  readonly #closing: ClosingRequest = async (method, params) => {
     if (this.#hung) return;
     try {
-      await this.#lease.server.request(method, params, { timeoutMs });
+      await this.#lease.server.request(method, params, { timeoutMs: CLOSE_REQUEST_MS });
     } catch (error) {
       if (!(error instanceof CodexError)) throw error;
-      if (!(error instanceof RequestTimeoutError)) return;
-      this.#hung = true;
-      this.#lease.retire();
+      if (error instanceof RequestTimeoutError) this.#hangs();
     }
+  };
+
+  #hangs(): void {
+    this.#hung = true;
+    this.#lease.retire();
+  }
+
+  /** The server does not answer, so a turn may go on in it that nobody can end but with the server. */
+  get hung(): boolean {
+    return this.#hung;
   }
 
   #heard(raw: ServerNotification): void {

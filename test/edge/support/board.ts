@@ -42,6 +42,7 @@ export class BoardLife {
       wakeBy: (due) => {
         this.wakes.push(due);
       },
+      said: () => undefined,
       read: (job) => this.outbox.sender.read(job),
       ...this.#more,
     });
@@ -126,7 +127,7 @@ export class TestBoard {
   async after(ms: number): Promise<void> {
     await this.inside(async ({ outbox, board }) => {
       outbox.advance(ms);
-      await board.tick(outbox.now());
+      await board.tick();
       await outbox.hurry();
     });
   }

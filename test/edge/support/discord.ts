@@ -1,8 +1,12 @@
 /** Discord as the edge meets it inside workerd: interactions of people in a server, signed as Discord signs them. */
-import { exports } from "cloudflare:workers";
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { AuditView } from "../../../contract/chat/audit.ts";
 import type { ChatScope } from "../../../contract/chat/scopes.ts";
+import type { Env } from "../../../worker/env.ts";
+import { actAsked } from "../../../worker/discord/router.ts";
+import worker from "../../../worker/index.ts";
 import { call, expectJson, get } from "./api.ts";
 
 /** The public key of vitest.config.ts is this seed's. */
@@ -153,13 +157,13 @@ export interface Sending {
   headers?: Record<string, string>;
 }
 
-export async function sendInteraction(given: unknown, sending: Sending = {}): Promise<Response> {
+async function signedRequest(given: unknown, sending: Sending): Promise<Request> {
   const { ageSeconds = 0, forged = false, spoil = (body: string) => body, headers } = sending;
   const body = JSON.stringify(given);
   const timestamp = String(Math.floor(Date.now() / 1000) - ageSeconds);
   const signer = forged ? await importKey("02".repeat(32)) : await key;
   const signature = await crypto.subtle.sign("Ed25519", signer, new TextEncoder().encode(timestamp + body));
-  return exports.default.fetch("https://edge/discord/interactions", {
+  return new Request("https://edge/discord/interactions", {
     method: "POST",
     headers: {
       "content-type": "application/json",
@@ -171,6 +175,25 @@ export async function sendInteraction(given: unknown, sending: Sending = {}): Pr
     },
     body: spoil(body),
   });
+}
+
+/** To the Worker as it is configured: without a bot, so that every answer is inline. */
+export async function sendInteraction(given: unknown, sending: Sending = {}): Promise<Response> {
+  return exports.default.fetch(await signedRequest(given, sending));
+}
+
+/**
+ * To the same Worker with a bot; `broken`: what of its environment is not as it should be. `over` resolves when nothing of
+ * the request is under way any more.
+ */
+export async function sendToBot(
+  given: unknown,
+  broken: Partial<Record<keyof Env, undefined>> = {},
+): Promise<{ answer: Response; over: () => Promise<void> }> {
+  const context = createExecutionContext();
+  const withBot = { ...env, DISCORD_BOT_TOKEN: "of-a-bot", ...broken } as unknown as Env;
+  const answer = await worker.fetch((await signedRequest(given, {})) as never, withBot, context);
+  return { answer, over: () => waitOnExecutionContext(context) };
 }
 
 export interface Answered {
@@ -186,8 +209,14 @@ export interface Answered {
   text: string;
 }
 
+/** Kinds that are acts: commands, presses, forms. */
+const ACTS: readonly number[] = [2, 3, 5];
+
+/** What an interaction is answered, inline; of one that could have been deferred, that its answer could have followed. */
 export async function answered(given: Interaction): Promise<Answered> {
   const answer = await expectJson<Omit<Answered, "text">>(sendInteraction(given), 200);
+  const deferrable = ACTS.includes(given.type) && actAsked(given as never)?.inline === false;
+  if (deferrable) expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
   const texts: string[] = [];
   JSON.stringify(answer, (name, value: unknown) => {
     if ((name === "content" || name === "label" || name === "title") && typeof value === "string")

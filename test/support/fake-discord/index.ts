@@ -19,7 +19,8 @@
  *   const shown = await fake.interact(url, fake.command("run start", { prompt: "x" }, { by: fake.alice }));
  *   fake.button(message, customId), fake.select(message, customId, values), fake.modalSubmit(shown.modal, values),
  *   fake.autocomplete(name, options, focused), fake.messageCommand(name, message)
- *   fake.interact(url, payload, { spoil: "forged", staleMs, delayMs }), fake.replay(shown), fake.resign(shown)
+ *   fake.interact(url, payload, { spoil: "forged", staleMs, delayMs, through }), fake.replay(shown), fake.resign(shown)
+ *   await fake.ask(url, payload)                                      // the same, and what follows a deferral
  *   await fake.verifyEndpoint(url)                                    // PING and a bad signature; what is wrong, if anything
  *   await fake.stop()
  */
@@ -274,6 +275,15 @@ export class FakeDiscord {
     const interacted = await this.#interactions.interact(url, payload, options);
     this.#changed();
     return interacted;
+  }
+
+  /** The same, to the end: after a deferral, `text` is what has taken its place. */
+  async ask(url: string, payload: InteractionPayload, options?: InteractOptions): Promise<Interacted> {
+    const interacted = await this.interact(url, payload, options);
+    const { what, message } = interacted;
+    if (what !== "thinking" || message === undefined) return interacted;
+    await this.waitFor(() => message.editedAtMs !== undefined);
+    return { ...interacted, what: "message", text: JSON.stringify(message.history.at(-1)) };
   }
 
   async replay(interacted: Interacted): Promise<{ status: number | undefined; text: string }> {

@@ -20,6 +20,8 @@ export interface InteractOptions {
   staleMs?: number;
   /** Signed now, sent so much later. */
   delayMs?: number;
+  /** Sends it in the fake's stead. */
+  through?: (url: string, signed: Signed) => Promise<Heard>;
 }
 
 export interface Interacted extends Shown {
@@ -29,6 +31,8 @@ export interface Interacted extends Shown {
   sent: Signed & { url: string; payload: string };
   /** Undefined when no answer came in time. */
   status: number | undefined;
+  /** From sending it to the end of its answer, ms. */
+  tookMs: number;
   /** The answer's text; empty when none came. */
   text: string;
   answer: InteractionAnswer | undefined;
@@ -38,8 +42,12 @@ export interface Interacted extends Shown {
 
 const PING = 1;
 
-interface Heard {
+/** What came back. */
+export interface Heard {
+  /** Undefined when nothing came in time. */
   status: number | undefined;
+  /** From sending it to the end of its answer, ms. */
+  tookMs: number;
   text: string;
   contentType: string;
   why: string | undefined;
@@ -72,9 +80,16 @@ export class Interactions {
     const honest = options.spoil === undefined && options.staleMs === undefined;
     if (honest) world.interactions.set(record.token, record);
     if (options.delayMs !== undefined) await sleep(options.delayMs);
-    const heard = await this.#send(url, signed);
+    const heard = await (options.through?.(url, signed) ?? this.#send(url, signed));
     const sent = { ...signed, url, payload };
-    const base = { id: record.id, token: record.token, sent, status: heard.status, text: heard.text };
+    const base = {
+      id: record.id,
+      token: record.token,
+      sent,
+      status: heard.status,
+      tookMs: heard.tookMs,
+      text: heard.text,
+    };
     const faults: ProtocolFault[] = [];
     const report = (rule: string, message: string, tolerated: boolean): void => {
       const fault = {
@@ -129,20 +144,8 @@ export class Interactions {
       : `a bad signature got ${wrong.why ?? String(wrong.status)}, not 401`;
   }
 
-  async #send(url: string, { headers, body }: Signed): Promise<Heard> {
-    try {
-      const signal = AbortSignal.timeout(this.#world.options.answerMs);
-      const response = await fetch(url, { method: "POST", headers, body: new Uint8Array(body), signal });
-      const text = await response.text();
-      return {
-        status: response.status,
-        text,
-        contentType: response.headers.get("content-type") ?? "",
-        why: undefined,
-      };
-    } catch (error) {
-      return { status: undefined, text: "", contentType: "", why: String(error) };
-    }
+  async #send(url: string, signed: Signed): Promise<Heard> {
+    return sendSigned(url, signed, this.#world.options.answerMs);
   }
 
   #show(
@@ -178,6 +181,26 @@ export class Interactions {
       );
       return FAILED;
     }
+  }
+}
+
+/** Sends it, and waits so long for the answer. */
+export async function sendSigned(url: string, { headers, body }: Signed, answerMs: number): Promise<Heard> {
+  const sentAt = performance.now();
+  try {
+    const signal = AbortSignal.timeout(answerMs);
+    const response = await fetch(url, { method: "POST", headers, body: new Uint8Array(body), signal });
+    const text = await response.text();
+    return {
+      status: response.status,
+      tookMs: performance.now() - sentAt,
+      text,
+      contentType: response.headers.get("content-type") ?? "",
+      why: undefined,
+    };
+  } catch (error) {
+    const tookMs = performance.now() - sentAt;
+    return { status: undefined, tookMs, text: "", contentType: "", why: String(error) };
   }
 }
 

@@ -8,6 +8,8 @@ const PARENT = "/var/tmp";
 /** Calls tools one by one; the other one writes JavaScript that calls them. */
 export const DIRECT_MODEL = "fake-direct";
 export const CODE_MODE_MODEL = "fake-code-mode";
+/** Brings the newer tools for sub-agents with it, as most real models do. */
+export const AGENTS_MODEL = "fake-agents";
 
 const MODEL = {
   supported_reasoning_levels: [{ effort: "low", description: "the only one" }],
@@ -30,6 +32,7 @@ const CATALOG = {
   models: [
     { ...MODEL, slug: DIRECT_MODEL, display_name: "Fake" },
     { ...MODEL, slug: CODE_MODE_MODEL, display_name: "Fake in code mode", tool_mode: "code_mode_only" },
+    { ...MODEL, slug: AGENTS_MODEL, display_name: "Fake with agents", multi_agent_version: "v2" },
   ],
 };
 

@@ -81,13 +81,8 @@ export class FakeModel {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     if (request.method !== "POST" || !request.url?.endsWith("/responses")) return httpError(404, "not_found");
-    const body = JSON.parse(Buffer.concat(chunks).toString()) as Omit<
-      ModelRequest,
-      "threadId" | "headers"
-    > & {
-      prompt_cache_key: string;
-    };
-    const asked = { ...body, threadId: body.prompt_cache_key, headers: request.headers };
+    const body = JSON.parse(Buffer.concat(chunks).toString()) as Omit<ModelRequest, "threadId" | "headers">;
+    const asked = { ...body, threadId: String(request.headers["thread-id"]), headers: request.headers };
     this.requests.push(asked);
     return this.#choose(asked);
   }
@@ -112,9 +107,13 @@ export class FakeModel {
   }
 }
 
-/** Undefined for what no user said. What Codex itself puts in as the user's (the environment) is said by nobody. */
+/**
+ * Undefined for what no user said. What Codex itself puts in as the user's (the environment) is said by nobody; what one
+ * agent tells another is a user's message to that.
+ */
 function userText(item: ModelRequest["input"][number]): string | undefined {
-  if (item.type !== "message" || item["role"] !== "user") return undefined;
-  const text = (item["content"] as Array<{ text?: string }>).map((part) => part.text ?? "").join("\n");
+  if (item.type !== "agent_message" && (item.type !== "message" || item["role"] !== "user")) return undefined;
+  const parts = item["content"] as Array<{ text?: string; encrypted_content?: string }>;
+  const text = parts.map((part) => part.text ?? part.encrypted_content ?? "").join("\n");
   return text.startsWith("<") ? undefined : text;
 }

@@ -5,7 +5,7 @@ import type { SettingsChange } from "../../../durable-objects/channel-settings/s
 import { refused, type ChatAnswer } from "../../chat/answer.ts";
 import { setChannel, setGuard, showGuard, showSettings } from "../../chat/settings.ts";
 import type { Options } from "../interaction.ts";
-import type { Commands, Invocation } from "./command.ts";
+import { always, type Commands, type Invocation } from "./command.ts";
 
 export const CHANNEL_COMMANDS: Commands = {
   "channel show": { scope: "run:read", run: ({ env, asker }) => showSettings(env, asker) },
@@ -24,15 +24,21 @@ export const CHANNEL_COMMANDS: Commands = {
     scope: "admin",
     run: ({ env, asker }) => setChannel(env, asker, { project: null, workdir: null }),
   },
+  // What they answer is for all to see.
   "codeflow on": {
     scope: "run:start",
+    inline: always,
     run: ({ env, asker, options }) => {
       const sessionKey = options.text("session");
       return setGuard(env, asker, { on: true, ...(sessionKey === undefined ? {} : { sessionKey }) });
     },
   },
-  "codeflow off": { scope: "run:start", run: ({ env, asker }) => setGuard(env, asker, { on: false }) },
-  "codeflow status": { scope: "run:read", run: ({ env, asker }) => showGuard(env, asker) },
+  "codeflow off": {
+    scope: "run:start",
+    inline: always,
+    run: ({ env, asker }) => setGuard(env, asker, { on: false }),
+  },
+  "codeflow status": { scope: "run:read", inline: always, run: ({ env, asker }) => showGuard(env, asker) },
 };
 
 function follow(

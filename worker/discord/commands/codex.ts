@@ -8,7 +8,7 @@ import { ask, type Ask } from "../../chat/start.ts";
 import { cancel, decide, raiseBudget, say } from "../../chat/steer.ts";
 import { askForm } from "../forms.ts";
 import type { Options } from "../interaction.ts";
-import { aboutRun, type Command, type Commands, type Invocation } from "./command.ts";
+import { aboutRun, always, type Command, type Commands, type Invocation } from "./command.ts";
 
 const sayCommand: Command = aboutRun("run:reply", (runId, { env, asker, options }) =>
   say(env, asker, runId, options.text("text") ?? ""),
@@ -17,6 +17,7 @@ const sayCommand: Command = aboutRun("run:reply", (runId, { env, asker, options 
 export const CODEX_COMMANDS: Commands = {
   "codex ask": {
     scope: "run:start",
+    inline: (options) => askOf(options).prompt === "",
     run: ({ env, asker, options }) => {
       const asked = askOf(options);
       return asked.prompt === "" ? askForm(asked) : ask(env, asker, asked);
@@ -25,7 +26,8 @@ export const CODEX_COMMANDS: Commands = {
   "codex say": sayCommand,
   "codex steer": sayCommand,
   "codex stop": aboutRun("run:reply", (runId, { env, asker }) => cancel(env, asker, runId)),
-  "codex approve": aboutRun("run:approve", approve),
+  // It may ask to confirm, and says for all to see who has decided.
+  "codex approve": { ...aboutRun("run:approve", approve), inline: always },
   "codex budget": aboutRun("run:approve", (runId, { env, asker, options }) =>
     raiseBudget(env, asker, runId, additionIn(options)),
   ),

@@ -16,8 +16,12 @@ export interface Invocation {
 
 export interface Command {
   scope: ChatScope;
+  /** Whether its answer may be one that can stand in the response alone (deferral.ts, 1 and 2); absent: never. */
+  inline?(options: Options): boolean;
   run(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
 }
+
+export const always = (): boolean => true;
 
 /** By name and subcommand, as they are registered: "flow dispatch". */
 export type Commands = Readonly<Record<string, Command>>;

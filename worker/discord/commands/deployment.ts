@@ -6,13 +6,13 @@ import { listGrants, setGrant } from "../../chat/settings.ts";
 import { status } from "../../chat/status.ts";
 import { runners } from "../../chat/watch.ts";
 import type { DiscordAnswer } from "../answers.ts";
-import type { Commands, Invocation } from "./command.ts";
+import { always, type Commands, type Invocation } from "./command.ts";
 
 export const DEPLOYMENT_COMMANDS: Commands = {
   runners: { scope: "run:read", run: ({ env }) => runners(env) },
   status: { scope: "run:read", run: ({ env, asker, scopes }) => status(env, asker, scopes) },
   "roles list": { scope: "admin", run: ({ env, asker }) => listGrants(env, asker) },
-  "roles set": { scope: "admin", run: chooseScopes },
+  "roles set": { scope: "admin", inline: always, run: chooseScopes },
 };
 
 /** Before the subject, in the custom id of the choice that `/roles set` gives. */

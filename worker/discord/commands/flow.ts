@@ -4,11 +4,13 @@ import { cancel, replay } from "../../chat/steer.ts";
 import { dryRun, listEvents, listRuns, logs, showRun } from "../../chat/watch.ts";
 import { runMeant } from "../../chat/located.ts";
 import { payloadForm } from "../forms.ts";
+import type { Options } from "../interaction.ts";
 import { aboutRun, type Commands } from "./command.ts";
 
 export const FLOW_COMMANDS: Commands = {
   "flow dispatch": {
     scope: "run:start",
+    inline: withoutPayload,
     run: ({ env, asker, options }) => {
       const type = options.text("type") ?? "";
       const payload = options.text("payload");
@@ -17,6 +19,7 @@ export const FLOW_COMMANDS: Commands = {
   },
   "flow dry-run": {
     scope: "run:read",
+    inline: withoutPayload,
     run: ({ options }) => {
       const type = options.text("type") ?? "";
       const payload = options.text("payload");
@@ -45,6 +48,11 @@ export const FLOW_COMMANDS: Commands = {
     },
   },
 };
+
+/** Then a form asks for it. */
+function withoutPayload(options: Options): boolean {
+  return options.text("payload") === undefined;
+}
 
 /** `*` is all, as in what a channel follows. */
 function only<Filter extends Record<string, string | undefined>>(

@@ -1,0 +1,131 @@
+/** One attempt at a fake edge, when what runs in it fails in a way that nobody has foreseen. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
+import { Attempt, type AttemptHost } from "../../runner-agent/attempt.ts";
+import { Journal } from "../../runner-agent/journal/journal.ts";
+import type { StepRequest } from "../../runner-agent/steps/step.ts";
+import { CONTEXT, RUN_ID, startFakeRunEdge, type FakeRunEdge } from "../support/fake-run-edge.ts";
+import { temporaryFolder } from "../support/flow-workspace.ts";
+import { processesOfRun } from "../support/run-processes.ts";
+
+interface Life {
+  edge: FakeRunEdge;
+  attempt: Attempt;
+  /** Workspaces that were given back, and whether nothing worked in them any more. */
+  released: boolean[];
+  logged: string[];
+}
+
+async function runAttempt(startStep: AttemptHost["startStep"]): Promise<Life> {
+  const edge = await startFakeRunEdge();
+  const folder = await temporaryFolder();
+  const journal = new Journal(join(folder, "journal.sqlite"));
+  const released: boolean[] = [];
+  const logged: string[] = [];
+  const step = {
+    name: CONTEXT.step,
+    runner: "node" as const,
+    script: "step.ts",
+    pool: "default",
+    labels: [],
+    priority: 0,
+    timeoutMs: 60_000,
+    silenceMs: 60_000,
+    queueMs: 60_000,
+    retry: { attempts: 1, on: [], backoffMs: 1 },
+  };
+  const attempt = new Attempt(
+    {
+      edgeUrl: "http://127.0.0.1:1",
+      linkUrl: edge.server.url,
+      token: "token-of-the-test",
+      runnerId: "runner_1",
+      runnerName: "box",
+      journal,
+      log: (level, message) => logged.push(`${level} ${message}`),
+      environment: { variables: {}, secrets: [] },
+      startStep,
+      executor: { kind: "direct" },
+      workspaces: {
+        prepare: () =>
+          Promise.resolve({
+            release: ({ processesGone }: { processesGone: boolean }) => {
+              released.push(processesGone);
+              return Promise.resolve(undefined);
+            },
+          }),
+      },
+      findPackage: () =>
+        Promise.resolve({
+          found: { root: folder, config: undefined, flow: { name: "release", version: 1, steps: [step] } },
+        }),
+    },
+    { runId: RUN_ID, attempt: 1 },
+  );
+  onTestFinished(() => {
+    attempt.detach();
+    journal.close();
+  });
+  return { edge, attempt, released, logged };
+}
+
+const never = { pid: undefined, cancel: () => undefined, pause: () => undefined, resume: () => undefined };
+
+test.each([
+  [
+    "cannot be started",
+    (): never => {
+      throw new Error("ENOSPC: no space left on device");
+    },
+  ],
+  [
+    "ends with an error instead of an end",
+    () => ({ ...never, ended: Promise.reject(new Error("ENOSPC: no space left on device")) }),
+  ],
+])("a step that %s ends its attempt, its processes, and nothing else", async (_what, begin) => {
+  const life = await runAttempt(({ runId, attempt }: StepRequest) => {
+    const env = { CODEX_FLOW_RUN_ID: runId, CODEX_FLOW_ATTEMPT_ID: `${runId}_a${attempt}` };
+    spawn("/bin/sleep", ["300"], { env, detached: true, stdio: "ignore" }).unref();
+    return begin();
+  });
+  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
+  await life.attempt.stepEnded();
+  expect(life.edge.received.at(-1)?.frame).toMatchObject({
+    type: "end",
+    reason: "abandoned",
+    tree: { empty: true, survivors: [] },
+    error: { code: "internal_error", message: expect.stringContaining("no space left") as string },
+  });
+  expect(processesOfRun(RUN_ID)).toEqual([]);
+  expect(life.released).toEqual([true]);
+  expect(life.logged.join("\n")).toContain("error the runner agent failed: Error: ENOSPC");
+});
+
+test.each([
+  ["larger", { message: "x".repeat(RESULT_MAX_BYTES) }, "larger than"],
+  [
+    "deeper",
+    { artifacts: JSON.parse(`${'{"a":'.repeat(300)}1${"}".repeat(300)}`) as never },
+    "nested deeper",
+  ],
+])("a result that is %s than one may be fails the run, and its end arrives", async (_what, more, word) => {
+  const life = await runAttempt((_request, events) => {
+    const ended = Promise.resolve().then(() => {
+      events.result({ status: "completed", ...more });
+      return {
+        reason: "exited" as const,
+        exit: { code: 0, signal: null },
+        tree: { empty: true, survivors: [] },
+      };
+    });
+    return { ...never, ended };
+  });
+  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
+  expect(life.edge.faults).toEqual([]);
+  expect(life.edge.received.at(-1)?.frame).toMatchObject({
+    type: "end",
+    error: { code: "invalid_result", message: expect.stringContaining(word) as string },
+  });
+});
