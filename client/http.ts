@@ -6,7 +6,13 @@ import type { Static } from "typebox";
 import type { ApprovalView, DecideRequest } from "../contract/approvals.ts";
 import type { BudgetRequest } from "../contract/budget.ts";
 import type { ChatOutboxView } from "../contract/chat/requests.ts";
-import type { AuditPage, GrantRequest, GrantView } from "../contract/chat/audit.ts";
+import type {
+  AuditPage,
+  GrantRequest,
+  GrantView,
+  ServerRequest,
+  ServerView,
+} from "../contract/chat/audit.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
   CancelRequest,
@@ -43,7 +49,7 @@ export type WaitingRunView = Static<typeof WaitingRunViewSchema>;
 export type { GuardAnswer };
 export type ControlAnswer = Static<typeof ControlAnswerSchema>;
 export type { RunnerAction };
-export type { AuditPage, GrantRequest, GrantView };
+export type { AuditPage, GrantRequest, GrantView, ServerRequest, ServerView };
 export type { ApprovalView, BudgetRequest, DecideRequest, MessageRequest, MessageView };
 export type { EventView, OutputChunkView, RunSummary, RunView };
 
@@ -163,6 +169,10 @@ export interface EdgeClient {
   listGrants(tenant: string): Promise<GrantView[]>;
   /** All grants of the tenant as they are then. */
   setGrant(request: GrantRequest): Promise<GrantView[]>;
+  /** The Discord servers that are let in. */
+  listServers(): Promise<ServerView[]>;
+  /** Lets one in, or puts it out. All of them as they are then. */
+  allowServer(request: ServerRequest): Promise<ServerView[]>;
   openApi(): Promise<Record<string, unknown>>;
   /** Resolves when the Worker answers; needs no token. */
   health(): Promise<void>;
@@ -305,6 +315,14 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     async setGrant(request) {
       const answer = await ask({ method: "POST", path: ["chat", "grants"], body: request }, ["grants"]);
       return (answer as { grants: GrantView[] }).grants;
+    },
+    async listServers() {
+      const answer = await ask({ method: "GET", path: ["chat", "servers"] }, ["servers"]);
+      return (answer as { servers: ServerView[] }).servers;
+    },
+    async allowServer(request) {
+      const answer = await ask({ method: "POST", path: ["chat", "servers"], body: request }, ["servers"]);
+      return (answer as { servers: ServerView[] }).servers;
     },
     async openApi() {
       return (await ask({ method: "GET", path: ["openapi.json"] }, ["openapi"])) as Record<string, unknown>;

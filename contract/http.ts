@@ -5,7 +5,7 @@
 import Type, { type TSchema } from "typebox";
 import { ApprovalView, DecideRequest } from "./approvals.ts";
 import { BudgetRequest } from "./budget.ts";
-import { AuditPage, GrantRequest, GrantView } from "./chat/audit.ts";
+import { AuditPage, GrantRequest, GrantView, ServerRequest, ServerView } from "./chat/audit.ts";
 import { ChatOutboxView, ChatPostAnswer, ChatPostRequest } from "./chat/requests.ts";
 import { ErrorBody, ErrorDetail } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
@@ -389,6 +389,21 @@ export const HTTP_ROUTES: HttpRoute[] = [
     scopes: ["admin"],
     body: GrantRequest,
     success: { status: 200, schema: Type.Object({ grants: Type.Array(GrantView) }) },
+  },
+  {
+    method: "get",
+    path: "/chat/servers",
+    summary: "The Discord servers that are let in: of others nobody may do anything",
+    scopes: ["admin"],
+    success: { status: 200, schema: Type.Object({ servers: Type.Array(ServerView) }) },
+  },
+  {
+    method: "post",
+    path: "/chat/servers",
+    summary: "Let a Discord server in, or put it out",
+    scopes: ["admin"],
+    body: ServerRequest,
+    success: { status: 200, schema: Type.Object({ servers: Type.Array(ServerView) }) },
   },
   {
     method: "get",

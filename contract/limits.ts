@@ -142,6 +142,11 @@ export const PROMPT_MAX_CHARS = 32 * KIB;
 /** The audit of what people did in chats, and of the guard: days, and rows, whichever ends first. */
 export const AUDIT_RETENTION_DAYS = 180;
 export const AUDIT_MAX_ROWS = 100_000;
+/** Refusals of strangers that are one row of the audit, with a count; and such rows by user within that time. */
+export const REFUSALS_MERGED_MS = HOUR_MS;
+export const REFUSAL_ROWS_MAX = 20;
+/** Discord servers that one edge lets in. */
+export const SERVERS_MAX = 100;
 /** Roles and users of one server (one bot) that were given something. */
 export const GRANTS_PER_TENANT_MAX = 250;
 /** Of one channel: flows and types that it follows, and threads that have a guard of their own. */

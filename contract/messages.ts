@@ -49,6 +49,11 @@ export type MessageView = Static<typeof MessageView>;
 const LISTENING: readonly StepKind[] = ["codex"];
 const DELIVERED_TEXT_CHARS = 256;
 
+/** Whether what is said to a run reaches anybody. */
+export function listens({ step }: Pick<RunRecord, "step">): boolean {
+  return step.listens ?? LISTENING.includes(step.runner);
+}
+
 export type MessageOutcome =
   | { kind: "stored"; run: RunRecord; message: MessageRecord }
   | { kind: "over" }
@@ -57,7 +62,7 @@ export type MessageOutcome =
 
 export function addMessage(run: RunRecord, given: { text: string; by: string; now: number }): MessageOutcome {
   if (isTerminal(run.status)) return { kind: "over" };
-  if (!(run.step.listens ?? LISTENING.includes(run.step.runner))) return { kind: "deaf" };
+  if (!listens(run)) return { kind: "deaf" };
   if (pendingMessages(run).length >= MESSAGES_PENDING_MAX) return { kind: "full" };
   const said = run.messagesSaid ?? 0;
   const message: MessageRecord = {

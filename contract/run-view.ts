@@ -10,7 +10,7 @@ import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
 import { LOST_AFTER_MS } from "./limits.ts";
-import { MessageView, messageView } from "./messages.ts";
+import { listens, MessageView, messageView } from "./messages.ts";
 import {
   END_REASONS,
   PROCESS_STATUSES,
@@ -76,6 +76,7 @@ export const RunView = Type.Object(
     flowDigest: Type.String(),
     stepName: Type.String(),
     runner: Type.String({ description: "Kind of the step: bun, node, codex, code-mode or relay" }),
+    listens: Type.Optional(Type.Boolean({ description: "What is said to the run reaches its step" })),
     backend: Type.String(),
     pool: Type.String(),
     origin: Type.String({ description: "event, replay or next" }),
@@ -187,6 +188,7 @@ export function runView(run: RunRecord): RunView {
     flowDigest: run.flow.digest,
     stepName: run.step.name,
     runner: run.step.runner,
+    ...(listens(run) ? { listens: true } : {}),
     backend: "edge",
     pool: run.pool,
     origin: run.origin,

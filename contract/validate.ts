@@ -6,7 +6,7 @@
 import type { AgentItem } from "./agent-item.ts";
 import type { DecideRequest } from "./approvals.ts";
 import type { BudgetRequest } from "./budget.ts";
-import type { GrantRequest } from "./chat/audit.ts";
+import type { GrantRequest, ServerRequest } from "./chat/audit.ts";
 import type { TelegramUpdate } from "./chat/telegram-update.ts";
 import type { ChatPostRequest } from "./chat/requests.ts";
 import type { ErrorDetail } from "./errors.ts";
@@ -104,6 +104,10 @@ export function checkMessageRequest(value: unknown): Checked<MessageRequest> {
 }
 export function checkGrantRequest(value: unknown): Checked<GrantRequest> {
   return checked(compiled.GrantRequest, value);
+}
+
+export function checkServerRequest(value: unknown): Checked<ServerRequest> {
+  return checked(compiled.ServerRequest, value);
 }
 export function checkChatPostRequest(value: unknown): Checked<ChatPostRequest> {
   return checked(compiled.ChatPostRequest, value);

@@ -11,7 +11,7 @@ import type { TSchema } from "typebox";
 import { AgentItem } from "../contract/agent-item.ts";
 import { DecideRequest } from "../contract/approvals.ts";
 import { BudgetRequest } from "../contract/budget.ts";
-import { GrantRequest } from "../contract/chat/audit.ts";
+import { GrantRequest, ServerRequest } from "../contract/chat/audit.ts";
 import { TelegramUpdate } from "../contract/chat/telegram-update.ts";
 import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
@@ -53,6 +53,7 @@ export async function buildContract(): Promise<void> {
       ControlRequest,
       ChatPostRequest,
       GrantRequest,
+      ServerRequest,
     },
     { allErrors: true },
   );

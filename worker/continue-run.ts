@@ -1,5 +1,6 @@
 /** A run that its budget has stopped goes on: a new run of its step, as it is deployed now, in the same thread. */
 import type { BudgetUse } from "../contract/budget.ts";
+import type { ChatOrigin } from "../contract/chat/place.ts";
 import { ConflictError, NotFoundError } from "../contract/errors.ts";
 import { RUNS_PER_EVENT_MAX } from "../contract/limits.ts";
 import type { RunView } from "../contract/run-view.ts";
@@ -12,11 +13,12 @@ export async function continueRun(
   { object, n, id }: { object: Remote<FlowEventObject>; n: number; id: string },
   { flow, step }: { flow: string; step: string },
   addition: BudgetUse,
+  chat?: ChatOrigin,
 ): Promise<RunView> {
   const match = deployedStep(flow, step);
   if (match === undefined)
     throw new ConflictError("step_not_deployed", `step ${flow}/${step} is not deployed any more`);
-  const answer = await object.continueRun(n, match, addition);
+  const answer = await object.continueRun(n, match, addition, chat);
   const run = answer.kind === "runs" ? answer.runs[0] : undefined;
   if (run !== undefined) return run;
   if (answer.kind === "unknown")

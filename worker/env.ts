@@ -40,7 +40,7 @@ export interface Env {
   DISCORD_APPLICATION_ID?: string;
   DISCORD_PUBLIC_KEY?: string;
   DISCORD_BOT_TOKEN?: string;
-  /** `on`: messages in threads of runs that mention the bot are picked up by asking for them; channels may say otherwise. */
+  /** `on`: messages in threads of runs that mention the bot are picked up by asking for them; a channel says otherwise by /channel set listen. */
   DISCORD_POLL_MESSAGES?: string;
   /** Where Discord's REST interface is, up to and with its version; only tests change it. */
   DISCORD_API_URL?: string;

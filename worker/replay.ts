@@ -1,4 +1,5 @@
 /** Sending a stored event again: new runs, matched against the flows that are deployed now. */
+import type { ChatOrigin } from "../contract/chat/place.ts";
 import { NotFoundError } from "../contract/errors.ts";
 import { eventKey } from "../contract/ids.ts";
 import type { StepFilter } from "../contract/matching.ts";
@@ -11,18 +12,26 @@ import type { Env } from "./env.ts";
 /** Ledgers asked at once for an event that has no object. */
 const LEDGERS_AT_ONCE = 8;
 
-/** Throws NotFoundError for an event that is not stored, ConflictError when it has as many runs as it may have. */
-export async function replayEvent(env: Env, id: string, only: StepFilter): Promise<DispatchOutcome> {
+/**
+ * Throws NotFoundError for an event that is not stored, ConflictError when it has as many runs as it may have.
+ * @param chat the request from a chat that the new runs come from, whatever the event came from
+ */
+export async function replayEvent(
+  env: Env,
+  id: string,
+  only: StepFilter,
+  chat?: ChatOrigin,
+): Promise<DispatchOutcome> {
   const key = await eventKey(id);
   const object = env.EVENTS.getByName(key);
   const stored = await object.storedEvent();
   if (stored === undefined) {
     const unmatched = await findUnmatched(env, key);
     if (unmatched === undefined) throw unknownEvent(id);
-    return replayUnmatched(env, unmatched, only);
+    return replayUnmatched(env, unmatched, only, chat);
   }
   const matches = matchedSteps(stored, only);
-  const replayed = await object.replay(matches);
+  const replayed = await object.replay(matches, chat);
   if (replayed.kind === "unknown") throw unknownEvent(id);
   if (replayed.kind === "full") throw tooManyRuns(id);
   return accepted(id, replayed.runs);
@@ -36,10 +45,17 @@ async function replayUnmatched(
   env: Env,
   { event, lineage, createdMs }: UnmatchedEvent,
   only: StepFilter,
+  chat: ChatOrigin | undefined,
 ): Promise<DispatchOutcome> {
   const matches = matchedSteps(event, only);
   if (matches.length === 0) return accepted(event.id, []);
-  return dispatchEvent(env, event, { lineage, origin: "replay", matches, createdAt: createdMs });
+  return dispatchEvent(env, event, {
+    lineage,
+    origin: "replay",
+    matches,
+    createdAt: createdMs,
+    ...(chat === undefined ? {} : { chat }),
+  });
 }
 
 function accepted(eventId: string, runs: RunView[]): DispatchOutcome {

@@ -18,6 +18,12 @@ export const AuditView = Type.Object(
     subject: Type.Optional(Type.String({ description: "Run, event id, type, role or user" })),
     verdict: Type.String({ description: "allowed, denied or replayed" }),
     outcome: Type.Optional(Type.String({ description: "What came of it, or why it was denied" })),
+    times: Type.Optional(
+      Type.Integer({
+        description:
+          "Of refusals at the door: how often within an hour, at least; those of one kind are one row",
+      }),
+    ),
   },
   { $id: "AuditRow" },
 );
@@ -58,5 +64,26 @@ export const GrantRequest = Type.Object(
   { additionalProperties: false, $id: "GrantRequest" },
 );
 export type GrantRequest = Static<typeof GrantRequest>;
+
+/** Discord servers whose people count for anything: whoever owns a server can add the bot to it. */
+export const ServerView = Type.Object(
+  {
+    server: Type.String({ description: "Id of the server" }),
+    allowedBy: Type.String(),
+    at: Type.String({ format: "date-time" }),
+  },
+  { $id: "ChatServer" },
+);
+export type ServerView = Static<typeof ServerView>;
+
+export const ServerRequest = Type.Object(
+  {
+    server: Type.String({ pattern: TENANT_PATTERN, description: "Id of the server" }),
+    allowed: Type.Boolean({ description: "false: its people are refused again" }),
+    by: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: "For the record" })),
+  },
+  { additionalProperties: false, $id: "ChatServerRequest" },
+);
+export type ServerRequest = Static<typeof ServerRequest>;
 
 export const TENANT = new RegExp(TENANT_PATTERN);

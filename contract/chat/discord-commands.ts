@@ -106,6 +106,11 @@ export const DISCORD_COMMANDS: DiscordCommand[] = [
         text("output", "How much of a run is shown", { choices: choices("minimal", "balanced", "verbose") }),
         { type: OPTION.flag, name: "safe", description: "Leave out bodies of commands and files" },
         { type: OPTION.flag, name: "threads", description: "A thread for each run" },
+        {
+          type: OPTION.flag,
+          name: "listen",
+          description: "Say to a run what mentions the bot in its thread; costs a request every few seconds",
+        },
       ]),
       sub("clear", "Codex works in the runner's workspace again", []),
     ]),

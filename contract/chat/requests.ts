@@ -153,7 +153,15 @@ export const ChatOutboxView = Type.Object(
       { description: "Channels that take nothing, and messages that were refused" },
     ),
     shownRuns: Type.Integer({ description: "Runs that are shown somewhere and not over" }),
-    polling: Type.Optional(Type.Object({ threads: Type.Integer() })),
+    polling: Type.Optional(
+      Type.Object(
+        {
+          usually: Type.Boolean({ description: "Of channels that say nothing of it" }),
+          threads: Type.Integer({ description: "Threads that are asked now and then" }),
+        },
+        { description: "Picking up plain messages in threads of runs, on Discord" },
+      ),
+    ),
   },
   { $id: "ChatOutbox" },
 );

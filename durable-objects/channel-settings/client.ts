@@ -52,7 +52,7 @@ async function tellOutbox(env: Env, place: ChatPlace, settings: Settings): Promi
   if (settings.toldRev >= settings.followsRev) return settings;
   const name = outboxName(env, place.platform);
   if (name === undefined) return settings;
-  const { flows, types, threads, output, safe } = settings;
+  const { flows, types, threads, output, safe, listen } = settings;
   try {
     await env.CHAT_OUTBOXES.getByName(name).setFollows({
       place: channelOf(place),
@@ -61,6 +61,7 @@ async function tellOutbox(env: Env, place: ChatPlace, settings: Settings): Promi
       threads,
       output,
       safe,
+      ...(listen === undefined ? {} : { listen }),
     });
     const told = (await call(env, place, "told", String(settings.followsRev))) as SettingsAnswer;
     if (told.kind !== "set") return settings;

@@ -11,7 +11,7 @@ export interface Guard {
   on: boolean;
   /** Only this thread or topic; absent: the whole channel. */
   topic?: string;
-  /** Only this session of an agent. */
+  /** Only this session of an agent; absent: every one. */
   sessionKey?: string;
   /** As `userLabel` writes it. */
   by: string;
@@ -32,6 +32,8 @@ export interface Settings {
   session: SessionPolicy;
   /** A plain message begins a run with it as the prompt, where plain messages arrive. */
   prompts: boolean;
+  /** On Discord, what mentions the bot in a run's thread is said to the run. Absent: as the deployment says. */
+  listen?: boolean;
   guards: Guard[];
   /** Counts the changes of what the platform's outbox has to know, and says which of them it knows. */
   followsRev: number;
@@ -64,12 +66,14 @@ export interface SettingsChange {
   workdir?: string | null;
   session?: SessionPolicy;
   prompts?: boolean;
+  listen?: boolean;
 }
 
 export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full"; most: number };
 
 export function changeSettings(settings: Settings, change: SettingsChange): SettingsAnswer {
   const { follow, unfollow, bound, threads, output, safe, project, workdir, session, prompts } = change;
+  const listen = change.listen ?? settings.listen;
   const without = (known: string[], gone: string[] = []): string[] =>
     gone.includes("*") ? [] : known.filter((one) => !gone.includes(one));
   const flows = [...new Set([...without(settings.flows, unfollow?.flows), ...(follow?.flows ?? [])])];
@@ -89,22 +93,46 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     output: output ?? settings.output,
     safe: safe ?? settings.safe,
     session: session ?? settings.session,
+    ...(listen === undefined ? {} : { listen }),
     ...(projectNow == null ? {} : { project: projectNow }),
     ...(workdirNow == null ? {} : { workdir: workdirNow }),
   };
   // What nobody has said anything about is shown by the outbox's own defaults, until the channel is bound.
-  const shown = ({ bound: b, flows: f, types: t, threads: h, output: o, safe: s }: Settings): string =>
-    JSON.stringify([b, f, t, h, o, s]);
+  const shown = ({
+    bound: b,
+    flows: f,
+    types: t,
+    threads: h,
+    output: o,
+    safe: s,
+    listen: l,
+  }: Settings): string => JSON.stringify([b, f, t, h, o, s, l]);
   const followsRev = settings.followsRev + (shown(next) === shown(settings) ? 0 : 1);
   return { kind: "set", settings: { ...next, followsRev } };
 }
 
-/** One guard for the channel, and one for each thread of it that was told something else. */
+/**
+ * What is said with a session's key concerns that session alone, in the channel or in one thread of it; what is said
+ * without one concerns all, and takes back what was said of single ones there before.
+ */
 export function setGuard(settings: Settings, guard: Guard): SettingsAnswer {
-  const others = settings.guards.filter(({ topic }) => topic !== guard.topic);
-  // Never the oldest one away to make room: it may be the one that says no.
+  const { topic, sessionKey } = guard;
+  const isReplaced = (known: Guard): boolean =>
+    known.topic === topic && (sessionKey === undefined || known.sessionKey === sessionKey);
+  let others = settings.guards.filter((known) => !isReplaced(known));
+  // Never the oldest one away to make room, it may be the one that says no; but what changes nothing may go.
+  if (others.length >= GUARDS_PER_CHANNEL_MAX) others = others.filter((known) => decides(known, others));
   if (others.length >= GUARDS_PER_CHANNEL_MAX) return { kind: "full", most: GUARDS_PER_CHANNEL_MAX };
   return { kind: "set", settings: { ...settings, guards: [...others, guard] } };
+}
+
+/** False for the refusal of a session that would not be allowed without it either. */
+function decides(guard: Guard, guards: readonly Guard[]): boolean {
+  if (guard.on || guard.sessionKey === undefined) return true;
+  return guardVerdict(
+    guards.filter((other) => other !== guard),
+    guard,
+  ).allowed;
 }
 
 export interface RelayQuestion {
@@ -114,13 +142,24 @@ export interface RelayQuestion {
 export type GuardVerdict =
   { allowed: true; reason: "on" } | { allowed: false; reason: "not_set" | "off" | "other_session" };
 
-/** Whether a relay may post. What was said about the thread itself stands above what was said about its channel. */
+/**
+ * Whether a relay may post. What was said about the thread itself stands above what was said about its channel, and in
+ * each, what was said about the session above what was said about all.
+ */
 export function guardVerdict(guards: readonly Guard[], { topic, sessionKey }: RelayQuestion): GuardVerdict {
-  const ofTopic = guards.find((guard) => guard.topic !== undefined && guard.topic === topic);
-  const guard = ofTopic ?? guards.find((one) => one.topic === undefined);
-  if (guard === undefined) return { allowed: false, reason: "not_set" };
-  if (!guard.on) return { allowed: false, reason: "off" };
-  if (guard.sessionKey !== undefined && guard.sessionKey !== sessionKey)
-    return { allowed: false, reason: "other_session" };
-  return { allowed: true, reason: "on" };
+  for (const place of topic === undefined ? [undefined] : [topic, undefined]) {
+    const here = guardsAt(guards, place);
+    const ofSession = here.find((guard) => guard.sessionKey !== undefined && guard.sessionKey === sessionKey);
+    const guard = ofSession ?? here.find((one) => one.sessionKey === undefined);
+    if (guard !== undefined)
+      return guard.on ? { allowed: true, reason: "on" } : { allowed: false, reason: "off" };
+    // Open for others and not for this one: what the channel says of all does not open it.
+    if (here.some(({ on }) => on)) return { allowed: false, reason: "other_session" };
+  }
+  return { allowed: false, reason: "not_set" };
+}
+
+/** What was said about this thread, or about the channel itself. */
+export function guardsAt(guards: readonly Guard[], topic: string | undefined): Guard[] {
+  return guards.filter((guard) => guard.topic === topic);
 }

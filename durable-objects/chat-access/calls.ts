@@ -27,9 +27,14 @@ export interface Attempt {
 export type Admission =
   /** `row` takes what came of it: `conclude(row, outcome)`. */
   | { verdict: "allowed"; row: number; scopes: ChatScope[] }
-  /** `unconfigured`: nobody of this tenant has any scope yet. */
-  | { verdict: "denied"; reason: "denied_role" | "missing_scope" | "unconfigured" }
+  | { verdict: "denied"; reason: DenialReason }
   | { verdict: "replayed" };
+
+/**
+ * `unknown_server`: a server of Discord that nobody has let in, or none (direct messages); `unconfigured`: nobody of this
+ * tenant has any scope yet.
+ */
+export type DenialReason = "unknown_server" | "denied_role" | "missing_scope" | "unconfigured";
 
 /** A line of the append-only audit. */
 export interface AuditRow {
@@ -45,6 +50,29 @@ export interface AuditRow {
   verdict: string;
   /** What came of an admitted one, once it is known. */
   outcome?: string;
+  /** Of refusals that are counted in one row. */
+  times?: number;
+}
+
+/**
+ * Something that was refused before anybody was admitted: what bears no signature, and what strangers ask for. Whoever
+ * likes can send as much of it as he likes, so it is counted and not listed.
+ */
+export interface Refusal {
+  platform: ChatPlatform;
+  /** What, in words of ours: never of who sent it. */
+  act: string;
+  reason: string;
+  /** Absent: nobody can be known from it. */
+  from?: { tenant: string; place: string; user: ChatUser };
+  times: number;
+}
+
+/** Of those, what was refused lately. */
+export interface RefusedLately {
+  platform: string;
+  act: string;
+  times: number;
 }
 
 /** A decision of the guard about a relayed session. */
@@ -68,7 +96,7 @@ export interface GrantRow {
 }
 
 /** Who somebody is, where grants are looked up. */
-export type Standing = Pick<Attempt, "tenant" | "user" | "roles" | "administrator">;
+export type Standing = Pick<Attempt, "platform" | "tenant" | "user" | "roles" | "administrator">;
 
 /** Absent fields match all. */
 export interface AuditFilter {
@@ -77,6 +105,18 @@ export interface AuditFilter {
   /** A run: what was done to it, and what started it. */
   run?: string;
 }
+
+/** A server of Discord that was let in. */
+export interface ServerRow {
+  server: string;
+  setBy: string;
+  at: number;
+}
+
+export type ServerAnswer =
+  | { kind: "set"; servers: ServerRow[] }
+  /** There are as many as there may be. */
+  | { kind: "full" };
 
 export type GrantAnswer =
   | { kind: "set"; grants: GrantRow[] }

@@ -5,7 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
-import { GRANTS_PER_TENANT_MAX } from "../../contract/limits.ts";
+import { GRANTS_PER_TENANT_MAX, SERVERS_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import type {
@@ -16,6 +16,10 @@ import type {
   GrantAnswer,
   GrantRow,
   GuardDecision,
+  Refusal,
+  RefusedLately,
+  ServerAnswer,
+  ServerRow,
   Standing,
 } from "./calls.ts";
 import { isReplay, judge, rememberedUntil, scopesNow, subjectsOf } from "./rules.ts";
@@ -42,15 +46,15 @@ export class ChatAccess extends DurableObject<Env> {
     const now = Date.now();
     const admission = this.#storage.transaction((): Admission => {
       this.#storage.sweep(now);
+      if (!this.#isKnown(attempt)) return this.#refuseStranger(attempt, now);
       if (isReplay(attempt.platform, this.#storage.seen(attempt.key), now)) {
         this.#storage.append(attemptRow(attempt, now, "replayed"));
         return { verdict: "replayed" };
       }
-      const judged = judge(
-        attempt,
-        this.#storage.grants(attempt.tenant, subjectsOf(attempt)),
-        this.#storage.grantCount(attempt.tenant) > 0,
-      );
+      const judged = judge(attempt, this.#storage.grants(attempt.tenant, subjectsOf(attempt)), {
+        known: true,
+        configured: this.#storage.grantCount(attempt.tenant) > 0,
+      });
       const row = this.#storage.append(
         attemptRow(attempt, now, judged.verdict, judged.verdict === "denied" ? judged.reason : undefined),
       );
@@ -68,7 +72,8 @@ export class ChatAccess extends DurableObject<Env> {
 
   /** What somebody may do, for a list of choices: no act, so it is not in the audit. */
   scopesOf(standing: Standing): ChatScope[] {
-    const scopes = scopesNow(standing, this.#storage.grants(standing.tenant, subjectsOf(standing)));
+    const grants = this.#storage.grants(standing.tenant, subjectsOf(standing));
+    const scopes = scopesNow(standing, grants, this.#isKnown(standing));
     return CHAT_SCOPES.filter((scope) => scopes.has(scope));
   }
 
@@ -94,6 +99,49 @@ export class ChatAccess extends DurableObject<Env> {
 
   grants(tenant: string): GrantRow[] {
     return this.#storage.allGrants(tenant);
+  }
+
+  /** The servers of Discord that are let in. */
+  servers(): ServerRow[] {
+    return this.#storage.servers();
+  }
+
+  /** Lets a server of Discord in, or puts it out: what was granted there stays, and counts for nothing then. */
+  allowServer(server: string, allowed: boolean, setBy: string): ServerAnswer {
+    const at = Date.now();
+    return this.#storage.transaction((): ServerAnswer => {
+      if (!allowed) this.#storage.removeServer(server);
+      else if (!this.#storage.hasServer(server) && this.#storage.servers().length >= SERVERS_MAX)
+        return { kind: "full" };
+      else this.#storage.addServer({ server, setBy, at });
+      return { kind: "set", servers: this.#storage.servers() };
+    });
+  }
+
+  /** Counts what was refused before anybody could be admitted. */
+  async refused(refusal: Refusal): Promise<void> {
+    const now = Date.now();
+    this.#storage.transaction(() => {
+      this.#storage.sweep(now);
+      this.#storage.refuse(refusal, now);
+    });
+    await this.#alarm.wakeBy(now + DAY_MS);
+  }
+
+  /** What was refused so within the last hour. */
+  refusedLately(): RefusedLately[] {
+    return this.#storage.refusedLately(Date.now());
+  }
+
+  /** Anybody can make himself a server: what he does there is counted, and not listed one by one. */
+  #refuseStranger({ platform, act, tenant, place, user }: Attempt, now: number): Admission {
+    const reason = "unknown_server";
+    this.#storage.refuse({ platform, act, reason, from: { tenant, place, user }, times: 1 }, now);
+    return { verdict: "denied", reason };
+  }
+
+  #isKnown({ platform, tenant }: Pick<Attempt, "platform" | "tenant">): boolean {
+    return platform !== "discord" || this.#storage.hasServer(tenant);
   }
 
   /** Appends what the guard said to a relay. */

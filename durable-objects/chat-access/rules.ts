@@ -3,12 +3,14 @@
  * the earlier admission of the same request, asks here, and stores the verdict in the same transaction.
  *
  * A1. Closed until configured: without a grant nobody of a tenant has anything, but the platform's own administrators.
+ *     A server of Discord is one only once the owner of the deployment has let it in: whoever has a server of his own is
+ *     its administrator, and can add the bot to it. In direct messages there is no server, and nobody has anything.
  * A2. A deny wins over everything, an administrator's standing too.
  * A3. The same request is admitted once within its platform's replay window.
  */
 import { CHAT_SCOPES, scopesOf, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
 import type { ChatPlatform } from "../../contract/chat/place.ts";
-import type { Attempt } from "./calls.ts";
+import type { Attempt, DenialReason, Standing } from "./calls.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -18,27 +20,38 @@ const REPLAY_WINDOW_MS: Record<ChatPlatform, number> = { discord: 15 * MINUTE_MS
 /** An update whose act was cut off by a crash is done again when Telegram repeats it: nothing was said of it by then. */
 const CUT_OFF_AFTER_MS = MINUTE_MS;
 
-/** Who asks, as far as it decides. */
-export type Standing = Pick<Attempt, "user" | "roles" | "administrator">;
+/** What was said of a tenant. */
+export interface TenantState {
+  /** A server of Discord that was let in; the bot of Telegram itself. */
+  known: boolean;
+  /** Somebody of it has a grant. */
+  configured: boolean;
+}
 
-/** Subjects of the grants that concern somebody. */
-export function subjectsOf({ user, roles }: Standing): string[] {
-  return [`user:${user.id}`, ...roles.map((role) => `role:${role}`)];
+/** Subjects of the grants that concern somebody. Everybody has the role @everyone, whose id is its server's: no list names it. */
+export function subjectsOf({ platform, tenant, user, roles }: Standing): string[] {
+  const everyone = platform === "discord" ? [tenant] : [];
+  return [`user:${user.id}`, ...[...everyone, ...roles].map((role) => `role:${role}`)];
 }
 
 /** The scopes of somebody who was given these grants. */
-export function scopesNow(standing: Standing, grants: readonly ChatGrant[]): Set<ChatScope> {
+export function scopesNow(standing: Standing, grants: readonly ChatGrant[], known: boolean): Set<ChatScope> {
+  if (!known) return new Set();
   const asAdministrator: ChatGrant[] = standing.administrator ? [{ scopes: ["admin"] }] : [];
   return scopesOf([...grants, ...asAdministrator]);
 }
 
 export type Verdict =
-  | { verdict: "allowed"; scopes: ChatScope[] }
-  | { verdict: "denied"; reason: "denied_role" | "missing_scope" | "unconfigured" };
+  { verdict: "allowed"; scopes: ChatScope[] } | { verdict: "denied"; reason: DenialReason };
 
-/** @param configured somebody of the tenant has a grant */
-export function judge(attempt: Attempt, grants: readonly ChatGrant[], configured: boolean): Verdict {
-  const scopes = scopesNow(attempt, grants);
+export function judge(
+  attempt: Attempt,
+  grants: readonly ChatGrant[],
+  { known, configured }: TenantState,
+): Verdict {
+  // Also what needs no scope: nothing at all is done for strangers.
+  if (!known) return { verdict: "denied", reason: "unknown_server" };
+  const scopes = scopesNow(attempt, grants, known);
   if (attempt.scope === undefined || scopes.has(attempt.scope))
     return { verdict: "allowed", scopes: CHAT_SCOPES.filter((scope) => scopes.has(scope)) };
   if (grants.some(({ deny }) => deny === true)) return { verdict: "denied", reason: "denied_role" };

@@ -1,11 +1,17 @@
 /**
- * Rows of the chat access object: the audit, which is only ever appended to (an outcome is filled in once), the requests
- * of the replay windows, and the grants. Long texts are cut on their way in, so that the bound of rows bounds the bytes.
+ * Rows of the chat access object: the audit, which is only ever appended to (an outcome is filled in once, and refusals of
+ * strangers are counted in their row), the requests of the replay windows, the servers that are let in, and the grants. Long texts are cut on their way in, so that the bound of rows bounds the bytes.
  */
+import { NOBODY_ID } from "../../contract/chat/place.ts";
 import type { ChatGrant } from "../../contract/chat/scopes.ts";
-import { AUDIT_MAX_ROWS, AUDIT_RETENTION_DAYS } from "../../contract/limits.ts";
+import {
+  AUDIT_MAX_ROWS,
+  AUDIT_RETENTION_DAYS,
+  REFUSAL_ROWS_MAX,
+  REFUSALS_MERGED_MS,
+} from "../../contract/limits.ts";
 import { SqlSchema } from "../kit/migrations.ts";
-import type { Attempt, AuditFilter, AuditRow, GrantRow } from "./calls.ts";
+import type { Attempt, AuditFilter, AuditRow, GrantRow, Refusal, RefusedLately, ServerRow } from "./calls.ts";
 import type { Seen } from "./rules.ts";
 
 const MIGRATIONS = [
@@ -15,6 +21,9 @@ const MIGRATIONS = [
    CREATE INDEX seen_until ON seen (until);
    CREATE TABLE granted (tenant TEXT, subject TEXT, scopes TEXT, deny INTEGER, set_by TEXT, at INTEGER,
      PRIMARY KEY (tenant, subject)) WITHOUT ROWID;`,
+  `CREATE TABLE server (id TEXT PRIMARY KEY, set_by TEXT, at INTEGER) WITHOUT ROWID;`,
+  `ALTER TABLE audit ADD COLUMN times INTEGER;
+   CREATE TABLE refusal (key TEXT PRIMARY KEY, row INTEGER, until INTEGER) WITHOUT ROWID;`,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -29,7 +38,9 @@ const SWEEP_ROWS = 8;
 const SWEEP_BATCH_ROWS = 500;
 
 /** An audit row before it has a number. */
-export type NewAuditRow = Omit<AuditRow, "row">;
+export type NewAuditRow = Omit<AuditRow, "row" | "times">;
+
+const NOBODY = { id: NOBODY_ID, name: "somebody" };
 
 type SqlRow = Record<string, string | number | null>;
 
@@ -184,6 +195,78 @@ export class AccessStorage {
     this.#sql("DELETE FROM granted WHERE tenant = ? AND subject = ?", tenant, subject);
   }
 
+  /** One row for those of one kind, of one sender, within a while; those of too many senders are one row, too. */
+  refuse({ platform, act, reason, from, times }: Refusal, now: number): void {
+    this.#sql("DELETE FROM refusal WHERE until <= ?", now);
+    const own = [platform, act, reason, from?.tenant, from?.place, from?.user.id].join("|");
+    const rowOf = (key: string): SqlStorageValue | undefined =>
+      this.#one("SELECT row FROM refusal WHERE key = ?", key)?.["row"];
+    const isKnown = from === undefined || rowOf(own) !== undefined;
+    const count = Number(this.#one("SELECT count(*) AS n FROM refusal")?.["n"]);
+    const many = !isKnown && count >= REFUSAL_ROWS_MAX;
+    const key = many ? `${platform}|many` : own;
+    const row = rowOf(key);
+    if (row !== undefined) {
+      this.#sql("UPDATE audit SET times = times + ? WHERE row = ?", times, row);
+      return;
+    }
+    const { tenant = "", place = "", user = NOBODY } = (many ? undefined : from) ?? {};
+    const what = many ? { act: "many", outcome: "of many senders" } : { act, outcome: reason };
+    const appended = this.append({
+      at: now,
+      platform,
+      tenant,
+      place,
+      user,
+      roles: [],
+      verdict: "denied",
+      ...what,
+    });
+    this.#sql("UPDATE audit SET times = ? WHERE row = ?", times, appended);
+    this.#sql(
+      "INSERT INTO refusal (key, row, until) VALUES (?, ?, ?)",
+      key,
+      appended,
+      now + REFUSALS_MERGED_MS,
+    );
+  }
+
+  refusedLately(now: number): RefusedLately[] {
+    if (this.empty) return [];
+    return this.#all(
+      `SELECT platform, act, sum(times) AS times FROM refusal JOIN audit ON audit.row = refusal.row
+         WHERE until > ? GROUP BY platform, act ORDER BY times DESC`,
+      now,
+    ).map((row) => ({
+      platform: String(row["platform"]),
+      act: String(row["act"]),
+      times: Number(row["times"]),
+    }));
+  }
+
+  servers(): ServerRow[] {
+    if (this.empty) return [];
+    return this.#all("SELECT * FROM server ORDER BY at, id").map((row) => ({
+      server: String(row["id"]),
+      setBy: String(row["set_by"]),
+      at: Number(row["at"]),
+    }));
+  }
+
+  hasServer(id: string): boolean {
+    return !this.empty && this.#one("SELECT id FROM server WHERE id = ?", id) !== undefined;
+  }
+
+  /** Who has let it in first stays. */
+  addServer({ server, setBy, at }: ServerRow): void {
+    const by = setBy.slice(0, NAME_MAX_CHARS);
+    this.#sql("INSERT OR IGNORE INTO server (id, set_by, at) VALUES (?, ?, ?)", server, by, at);
+  }
+
+  removeServer(id: string): void {
+    this.#sql("DELETE FROM server WHERE id = ?", id);
+  }
+
   #sql(query: string, ...values: SqlStorageValue[]): void {
     this.#storage.sql.exec(query, ...values);
   }
@@ -214,6 +297,7 @@ function auditRow(row: SqlRow): AuditRow {
     ...(row["subject"] === null ? {} : { subject: text("subject") }),
     verdict: text("verdict"),
     ...(row["outcome"] === null ? {} : { outcome: text("outcome") }),
+    ...(row["times"] === null ? {} : { times: Number(row["times"]) }),
   };
 }
 

@@ -76,6 +76,6 @@ export interface ChatOutboxStatus {
   parked: { place: string; code: string; message: string; at: number; waiting: number }[];
   /** Runs that are shown somewhere and not over. */
   shownRuns: number;
-  /** Plain messages are picked up by polling. */
-  polling?: { threads: number };
+  /** Picking up plain messages by polling, on Discord: whether channels that say nothing of it have it; threads polled now. */
+  polling?: { usually: boolean; threads: number };
 }

@@ -13,6 +13,7 @@ import { AlarmSchedule } from "../kit/alarm.ts";
 import { CHAT_ACCESS } from "../chat-access/naming.ts";
 import { Errand } from "../kit/errand.ts";
 import type { Board } from "./board/board.ts";
+import { runOfKey } from "./board/effects.ts";
 import { RunBoard } from "./board/run-board.ts";
 import type {
   ChannelFollows,
@@ -98,6 +99,12 @@ export class ChatOutbox extends DurableObject<Env> {
   /** The run whose thread or topic this is. */
   runOfThread(place: ChatPlace): string | undefined {
     return this.#board.runOfThread(place);
+  }
+
+  /** The run that one of the bot's messages is about, by the platform's id of the message. */
+  runOfMessage(channel: string, messageId: string): string | undefined {
+    const key = this.#delivery.keyOf(channel, messageId);
+    return key === undefined ? undefined : runOfKey(key);
   }
 
   /** The newest runs shown in a channel or any of its threads, newest first. */

@@ -9,6 +9,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
+import type { ChatOrigin } from "../../contract/chat/place.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
@@ -124,11 +125,11 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   /** New runs of the stored event (invariant 5: a replay never touches the run that it repeats). */
-  async replay(matches: MatchedStep[]): Promise<ReplayAnswer> {
+  async replay(matches: MatchedStep[], chat?: ChatOrigin): Promise<ReplayAnswer> {
     const stored = this.#storage.readEvent();
     if (stored === undefined) return { kind: "unknown" };
     if (stored.runCount + matches.length > RUNS_PER_EVENT_MAX) return { kind: "full" };
-    const runs = await this.#startRuns(stored, matches, "replay", Date.now());
+    const runs = await this.#startRuns(stored, matches, "replay", Date.now(), { chat });
     return { kind: "runs", runs: runs.map(runView) };
   }
 
@@ -230,7 +231,12 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   /** A new run that goes on in the thread of one that its budget has stopped. */
-  async continueRun(n: number, match: MatchedStep, addition: BudgetUse): Promise<ReplayAnswer> {
+  async continueRun(
+    n: number,
+    match: MatchedStep,
+    addition: BudgetUse,
+    chat?: ChatOrigin,
+  ): Promise<ReplayAnswer> {
     const stored = this.#storage.readEvent();
     const run = this.#storage.readRun(n);
     const continues = run && continuationOf(run);
@@ -239,6 +245,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = await this.#startRuns(stored, [match], "continuation", Date.now(), {
       continues,
       budgetAdded: sum(run?.budgetAdded, addition),
+      chat,
     });
     return { kind: "runs", runs: runs.map(runView) };
   }

@@ -5,17 +5,19 @@
 import { userInfo } from "node:os";
 import { Argument, type Command } from "commander";
 import { EdgeAnswerError } from "../../client/edge-errors.ts";
-import type { ControlAction, ControlRequest } from "../../contract/relay.ts";
+import type { ControlAction, ControlAnswer, ControlRequest } from "../../contract/relay.ts";
 import type { PlaceFlags } from "../relay/relay-settings.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples } from "./option-values.ts";
-import { UsageError } from "./problem.ts";
+import { problemOf, UsageError } from "./problem.ts";
 import { placeFlags, placeOptions } from "./relay-command.ts";
 
 /** The edge has done it, and whoever asked has to say it: the next line is {message, buttons}. */
 const NEEDS_LLM = 3;
 const NEEDS_LLM_WORD = "NEED_LLM_ROUTE";
+/** The edge could not be asked: never the code above, by which a host would answer in its place. */
+const UNREACHABLE = EXIT.edgeFailed;
 
 interface ControlOptions extends PlaceFlags {
   sessionKey?: string;
@@ -36,7 +38,8 @@ export function registerControl(program: Command, act: Act): void {
     .addHelpText(
       "after",
       `\nExit codes: 0 when the edge answers in the channel; ${NEEDS_LLM} when it cannot: then the output is ${NEEDS_LLM_WORD}
-and, on the next line, {message, buttons} for you to send; 2 for a text that is no command.`,
+and, on the next line, {message, buttons} for you to send; 2 for a text that is no command; ${UNREACHABLE} when the edge cannot be
+reached or fails: then say that it failed, and that nothing is known to have changed.`,
     );
   examples(control, [
     ["codex-flow control --channel 1234 --session-key main --text '/codeflow on'", "allow relays"],
@@ -63,7 +66,16 @@ async function runControl(
   if (route === undefined)
     throw new UsageError(`"${options.text}" is no command to /codeflow`, "pass it on to whoever it is for");
   const { client } = await invocation.connect("token");
-  const answer = await client.controlRelay(await requestOf(invocation, options, route.action));
+  const request = await requestOf(invocation, options, route.action);
+  let answer: ControlAnswer;
+  try {
+    answer = await client.controlRelay(request);
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem.exitCode !== EXIT.unreachable) throw error;
+    invocation.sayProblem(problem);
+    return UNREACHABLE;
+  }
   if (answer.posted) {
     await invocation.output.show(
       { ...answer, rest: route.rest },

@@ -1,15 +1,17 @@
 /**
- * `codex-flow discord register`: makes a Discord application send its interactions to the edge and know its commands. It shows
- * what would change, and changes it with --yes. The bot's token comes from the environment alone, and is never shown.
+ * `codex-flow discord register`: makes a Discord application send its interactions to the edge and know its commands, and lets
+ * the server that is named in. It shows what would change, and changes it with --yes. The bot's token comes from the
+ * environment alone, and is never shown.
  */
 import type { Command } from "commander";
 import { parseBaseUrl } from "../../client/transport.ts";
 import { DISCORD_COMMANDS, DISCORD_INTERACTIONS_PATH } from "../../contract/chat/discord-commands.ts";
 import { commandChanges, forGuild, type CommandChange } from "../discord/command-changes.ts";
+import { registerServers, snowflake } from "./discord-servers-command.ts";
 import { createDiscordRest, DISCORD_API_URL, DiscordError, type DiscordRest } from "../discord/rest.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
-import { examples } from "./option-values.ts";
+import { examples, whoSays } from "./option-values.ts";
 import { UsageError } from "./problem.ts";
 
 /**
@@ -17,7 +19,6 @@ import { UsageError } from "./problem.ts";
  * public threads and manage threads.
  */
 const BOT_PERMISSIONS = "326417632320";
-const SNOWFLAKE = /^[0-9]{15,20}$/;
 const UNAUTHORIZED = 401;
 
 interface RegisterOptions {
@@ -30,6 +31,8 @@ interface Application {
   id: string;
   name: string;
   verify_key: string;
+  /** Anybody may add its bot to a server of his own. */
+  bot_public?: boolean;
   interactions_endpoint_url: string | null;
 }
 
@@ -37,6 +40,10 @@ export interface Registration {
   application: { id: string; name: string; publicKey: string };
   /** Absent: for all servers. */
   guild?: string;
+  /** Of that server: whether the edge lets it in already. */
+  known?: boolean;
+  /** Anybody may add the bot to a server of his own. */
+  public: boolean;
   commands: CommandChange[];
   endpoint: { before?: string; after: string };
   invite: string;
@@ -48,17 +55,18 @@ export function registerDiscord(program: Command, act: Act): void {
   const register = discord
     .command("register")
     .description("Point an application at the edge and register its commands; shows the changes first")
-    .option("--guild <id>", "only in this server, where they are there at once: for a trial")
+    .option("--guild <id>", "only in this server, where they are there at once; the edge lets it in")
     .option("--yes", "make the changes");
   examples(register, [
-    ["codex-flow discord register --url https://flows.example.workers.dev", "what would change"],
-    ["codex-flow discord register --url https://flows.example.workers.dev --yes", "change it"],
+    ["codex-flow discord register --guild 123456789012345678", "what would change, for one server"],
+    ["codex-flow discord register --guild 123456789012345678 --yes", "change it"],
     [
-      "DISCORD_APPLICATION_ID=… DISCORD_BOT_TOKEN=… codex-flow discord register --guild 123456789012345678 --yes",
-      "the application's id and its bot's token, from discord.com/developers/applications",
+      "DISCORD_APPLICATION_ID=… DISCORD_BOT_TOKEN=… codex-flow discord register --yes",
+      "for all servers; the application's id and its bot's token are from discord.com/developers/applications",
     ],
   ]);
   act<RegisterOptions>(register, run);
+  registerServers(discord, act);
 }
 
 async function run(invocation: Invocation, options: RegisterOptions): Promise<number> {
@@ -83,7 +91,9 @@ async function register(invocation: Invocation, { guild, yes = false }: Register
   const applicationId = snowflake(environment["DISCORD_APPLICATION_ID"], "DISCORD_APPLICATION_ID");
   if (guild !== undefined) snowflake(guild, "--guild");
   const apiUrl = environment["DISCORD_API_URL"];
-  const edgeUrl = parseBaseUrl((await invocation.connection("none")).url.value);
+  // The server is let in with an admin token; commands alone need none.
+  const { client, connection } = await invocation.connect(guild === undefined ? "none" : "token");
+  const edgeUrl = parseBaseUrl(connection.url.value);
   if (apiUrl === undefined && !edgeUrl.startsWith("https://"))
     throw new UsageError(
       `Discord sends interactions to https URLs only, not to ${edgeUrl}`,
@@ -103,19 +113,27 @@ async function register(invocation: Invocation, { guild, yes = false }: Register
   const changes = commandChanges(await rest.request<object[]>("GET", path), wanted);
   const endpoint = `${edgeUrl}${DISCORD_INTERACTIONS_PATH}`;
   const before = application.interactions_endpoint_url ?? undefined;
+  const known =
+    guild === undefined ? undefined : (await client.listServers()).some(({ server }) => server === guild);
   const registration: Registration = {
     application: { id: application.id, name: application.name, publicKey: application.verify_key },
     ...(guild === undefined ? {} : { guild }),
+    ...(known === undefined ? {} : { known }),
+    public: application.bot_public === true,
     commands: changes,
     endpoint: { ...(before === undefined ? {} : { before }), after: endpoint },
-    invite: inviteLink(applicationId),
+    invite: inviteLink(applicationId, guild),
     applied: yes,
   };
   const { renderRegistration } = await import("./render/discord.ts");
   await invocation.output.show(registration, (style) => renderRegistration(style, registration));
   // Shown before it is tried: where Discord refuses, the public key that the edge needs is on the screen.
-  if (yes) await apply(rest, path, wanted, registration);
-  const nothing = changes.length === 0 && before === endpoint;
+  if (yes) {
+    if (guild !== undefined && known !== true)
+      await client.allowServer({ server: guild, allowed: true, by: whoSays({}) });
+    await apply(rest, path, wanted, registration);
+  }
+  const nothing = changes.length === 0 && before === endpoint && known !== false;
   const state = nothing ? "nothing is to change" : yes ? "done" : "nothing was changed: --yes does it";
   invocation.output.note(({ colors }) => colors.dim(state));
   return EXIT.ok;
@@ -133,19 +151,10 @@ async function apply(
     await rest.request("PATCH", "/applications/@me", { interactions_endpoint_url: endpoint.after });
 }
 
-function inviteLink(applicationId: string): string {
+function inviteLink(applicationId: string, guild: string | undefined): string {
   const scopes = "scope=bot+applications.commands";
-  return `https://discord.com/oauth2/authorize?client_id=${applicationId}&${scopes}&permissions=${BOT_PERMISSIONS}`;
-}
-
-function snowflake(text: string | undefined, name: string): string {
-  if (text !== undefined && SNOWFLAKE.test(text)) return text;
-  throw new UsageError(
-    text === undefined || text === "" ? `${name} is not set` : `${name} is no id of Discord's`,
-    name === "--guild"
-      ? "switch on Discord's developer mode, and copy the server's id from its menu"
-      : "copy the application's id from discord.com/developers/applications, General Information",
-  );
+  const server = guild === undefined ? "" : `&guild_id=${guild}`;
+  return `https://discord.com/oauth2/authorize?client_id=${applicationId}&${scopes}&permissions=${BOT_PERMISSIONS}${server}`;
 }
 
 function botToken(token: string | undefined): string {

@@ -12,7 +12,7 @@ import {
   type Connection,
 } from "./configuration.ts";
 import { createOutput, type Output, type TextStream } from "./output.ts";
-import { UsageError } from "./problem.ts";
+import { problemDocument, renderProblem, UsageError, type Problem } from "./problem.ts";
 
 export interface GlobalOptions {
   url?: string;
@@ -77,6 +77,12 @@ export class Invocation {
       eventSecret: connection.eventSecret?.value,
     });
     return { client, connection };
+  }
+
+  /** Says what went wrong as every command does, for one that has exit codes of its own. */
+  sayProblem(problem: Problem): void {
+    if (this.output.json) this.output.err.write(`${JSON.stringify(problemDocument(problem))}\n`);
+    else this.output.note(({ colors }) => renderProblem(problem, (word) => colors.bold(colors.red(word))));
   }
 
   private async readProfile(named: string | undefined) {

@@ -100,6 +100,7 @@ export function placeOptions(command: Command): Command {
   return command
     .option("-P <platform>", "discord, telegram or auto (default: by the chat that is named)")
     .option("--channel <id>", "channel of Discord (else CODEFLOW_DISCORD_CHANNEL)")
+    .option("--discord-thread <id>", "thread of that channel (else CODEFLOW_DISCORD_THREAD)")
     .option("--tg-chat <id>", "chat of Telegram (else CODEFLOW_TELEGRAM_CHAT)")
     .option("--tg-thread <id>", "topic of that chat (else CODEFLOW_TELEGRAM_THREAD)");
 }
@@ -115,8 +116,9 @@ function flagsOf(options: RelayOptions): RelayFlags {
   return { ...rest, ...Object.fromEntries(given) };
 }
 
-export function placeFlags({ P, channel, tgChat, tgThread }: PlaceFlags & { P?: string }): PlaceFlags {
-  const all = { platform: P, channel, tgChat, tgThread };
+export function placeFlags(given: PlaceFlags & { P?: string }): PlaceFlags {
+  const { P, channel, discordThread, tgChat, tgThread } = given;
+  const all = { platform: P, channel, discordThread, tgChat, tgThread };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 

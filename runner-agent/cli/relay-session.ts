@@ -6,7 +6,7 @@ import { GuardClosedError } from "../../contract/errors.ts";
 import type { RelayMode } from "../../contract/relay.ts";
 import { agentLog } from "../log.ts";
 import { agentOf } from "../relay/agents/agents.ts";
-import { auditGuard } from "../relay/guard-audit.ts";
+import { auditGuard, unavailable } from "../relay/guard-audit.ts";
 import { cloneOf, commentOn, pullRequestOf, requireGh, reviewPrompt } from "../relay/pull-request.ts";
 import { exitCodeOf, RELAY_EXIT, type RelayEnd } from "../relay/relay.ts";
 import { relaySettings, type RelayFlags, type RelaySettings } from "../relay/relay-settings.ts";
@@ -16,7 +16,7 @@ import { readStream } from "../relay/stream-log.ts";
 import { readTasks } from "../relay/tasks-file.ts";
 import { missingToken } from "./configuration.ts";
 import type { Invocation } from "./invocation.ts";
-import { problemDocument, problemOf, renderProblem, UsageError } from "./problem.ts";
+import { problemOf, UsageError } from "./problem.ts";
 import { relayDisplay } from "./relay-display.ts";
 import { existingFolder } from "./workspace-folder.ts";
 
@@ -168,12 +168,14 @@ async function settingsOf(invocation: Invocation, flags: RelayFlags): Promise<Re
 /** Before anything is cloned or made for it (R1). */
 async function precheck(settings: RelaySettings, mode: RelayMode, host: RelayHost): Promise<void> {
   const { place, sessionKey } = settings;
-  const { allowed, reason, how } = await host.edge.client.askGuard({
-    place,
-    mode,
-    ...(sessionKey === undefined ? {} : { sessionKey }),
+  const answered = async (allowed: boolean, reason: string): Promise<void> =>
+    auditGuard({ place, mode, allowed, reason, commandHint: mode }, host.environment);
+  const question = { place, mode, ...(sessionKey === undefined ? {} : { sessionKey }) };
+  const { allowed, reason, how } = await host.edge.client.askGuard(question).catch(async (error: unknown) => {
+    await answered(false, unavailable(error));
+    throw error;
   });
-  await auditGuard({ place, mode, allowed, reason, commandHint: mode }, host.environment);
+  await answered(allowed, reason);
   if (!allowed) throw new GuardClosedError(reason, how);
 }
 
@@ -197,10 +199,7 @@ async function withHost(invocation: Invocation, work: (host: RelayHost) => Promi
     });
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const problem = problemOf(error);
-    if (invocation.output.json) invocation.output.err.write(`${JSON.stringify(problemDocument(problem))}\n`);
-    else
-      invocation.output.note(({ colors }) => renderProblem(problem, (word) => colors.bold(colors.red(word))));
+    invocation.sayProblem(problemOf(error));
     return RELAY_EXIT.refused;
   } finally {
     for (const signal of signals) process.off(signal, stopping);

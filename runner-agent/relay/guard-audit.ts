@@ -10,6 +10,7 @@ import type { Secret } from "../config/step-environment.ts";
 import { Redactor } from "../steps/redaction.ts";
 
 const HINT_MAX_CHARS = 120;
+const REASON_MAX_CHARS = 300;
 /** Words of a command that a hint shows: what runs, not what it is told. */
 const HINT_WORDS = 2;
 const PRIVATE_FOLDER = 0o700;
@@ -26,6 +27,12 @@ export interface GuardAnswer {
 export function commandHint(command: readonly string[], secrets: readonly Secret[]): string {
   const shown = command.slice(0, HINT_WORDS).join(" ");
   return new Redactor(secrets).text(shown).slice(0, HINT_MAX_CHARS);
+}
+
+/** The reason of a guard that could not be asked: it allows nothing. */
+export function unavailable(error: unknown): string {
+  const why = error instanceof Error ? error.message : String(error);
+  return `unavailable: ${why}`.slice(0, REASON_MAX_CHARS);
 }
 
 /** An audit that cannot be written holds nobody up: the edge's counts. */

@@ -24,6 +24,7 @@ export interface PlaceFlags {
   /** -P */
   platform?: string;
   channel?: string;
+  discordThread?: string;
   tgChat?: string;
   tgThread?: string;
 }
@@ -60,10 +61,16 @@ export interface RelaySettings {
 /** @throws RelayCommandError */
 export function relaySettings(flags: RelayFlags, environment: Environment): RelaySettings {
   const safe = isTrue(environment["CODEFLOW_SAFE_MODE"]);
+  const place = chatPlace(flags, environment);
+  if (flags.thread === true && place.platform === "discord" && place.thread !== undefined)
+    throw new RelayCommandError(
+      "--thread asks for a thread of its own, and a thread of Discord holds none",
+      "leave out --thread, or --discord-thread",
+    );
   const hang = flags.hang ?? HANG_DEFAULT_SECONDS;
   const timeout = flags.timeout ?? TIMEOUT_DEFAULT_SECONDS;
   return {
-    place: chatPlace(flags, environment),
+    place,
     sessionKey: given(environment["CODEFLOW_SESSION_KEY"]),
     workdir: resolve(flags.workdir ?? "."),
     timeoutMs: timeout * SECOND_MS,
@@ -100,8 +107,16 @@ export function chatPlace(flags: PlaceFlags, environment: Environment): ChatPlac
       : flags.tgChat !== undefined || discord === undefined
         ? "telegram"
         : "discord";
-  if (chosen === "discord" && discord !== undefined)
-    return { platform: "discord", channel: idOf("--channel", discord) };
+  if (chosen === "discord" && discord !== undefined) {
+    // A thread of the environment is one of the environment's channel.
+    const usual = flags.channel === undefined ? given(environment["CODEFLOW_DISCORD_THREAD"]) : undefined;
+    const thread = flags.discordThread ?? usual;
+    return {
+      platform: "discord",
+      channel: idOf("--channel", discord),
+      ...(thread === undefined ? {} : { thread: idOf("--discord-thread", thread) }),
+    };
+  }
   if (chosen === "telegram" && telegram !== undefined) {
     const thread = flags.tgThread ?? given(environment["CODEFLOW_TELEGRAM_THREAD"]);
     return {

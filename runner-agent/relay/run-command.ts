@@ -12,7 +12,7 @@ import { RelayCommandError } from "./agents/agent.ts";
 import { agentOf } from "./agents/agents.ts";
 import { findProgram } from "./agent-process.ts";
 import { CodexThreads, threadsFile } from "./codex-threads.ts";
-import { auditGuard, commandHint } from "./guard-audit.ts";
+import { auditGuard, commandHint, unavailable } from "./guard-audit.ts";
 import { endLeftSessions, makeRelayFolder, removeOldFolders } from "./relay-folder.ts";
 import { relaySession, type RelayEdge, type RelayEnd, type RelaySession } from "./relay.ts";
 import type { RelaySettings } from "./relay-settings.ts";
@@ -129,11 +129,14 @@ async function relayWith(
   const secrets = agentSecrets(environment, edge.token);
   const answered = async (allowed: boolean, reason: string): Promise<void> =>
     auditGuard({ place, mode: relayed.mode, allowed, reason, commandHint: relayed.commandHint }, environment);
+  // Of the guard, once it is known.
+  const asked = { allowed: false };
   const session: RelaySession = {
     ...relayed,
     ...{ place, sessionKey, workdir, timeoutMs, silenceMs, thread },
     environment: { variables: agentVariables(environment, edge.token), secrets },
     prepare: async () => {
+      asked.allowed = true;
       await answered(true, "allowed");
       for (const runId of await endLeftSessions())
         say("warn", "ended what a relay before left running", { run: runId });
@@ -147,8 +150,9 @@ async function relayWith(
   try {
     return await relaySession(edge, session, say, host.stopped);
   } catch (error) {
-    if (error instanceof EdgeAnswerError && error.code === "guard_closed")
-      await answered(false, error.message);
+    // Closed, or not to be asked, which is the same here.
+    const closed = error instanceof EdgeAnswerError && error.code === "guard_closed";
+    if (!asked.allowed) await answered(false, closed ? error.message : unavailable(error));
     throw error;
   }
 }

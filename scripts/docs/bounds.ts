@@ -78,6 +78,10 @@ const MEANINGS: Record<BoundName, string> = {
   TELEGRAM_UPDATE_MAX_BYTES: "An update from Telegram",
   AUDIT_RETENTION_DAYS: "The audit of what people did in chats keeps at most so many days",
   AUDIT_MAX_ROWS: "The audit of what people did in chats keeps at most so many rows",
+  REFUSALS_MERGED_MS:
+    "Refusals of the same kind that the audit counts in one row: of forged requests, of strangers",
+  REFUSAL_ROWS_MAX: "Such rows, by user and place, within that time; more are counted in one",
+  SERVERS_MAX: "Discord servers that one edge lets in",
   GRANTS_PER_TENANT_MAX: "Roles and users of one server (one bot) that were given something",
   FOLLOWS_PER_CHANNEL_MAX: "Flows and types that one channel follows",
   GUARDS_PER_CHANNEL_MAX: "Threads of one channel that have a guard of their own",

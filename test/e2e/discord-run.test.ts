@@ -106,6 +106,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   onTestFinished(() => edge.stop());
   const url = `${edge.info.url}/discord/interactions`;
 
+  await edge.client().allowServer({ server: discord.guild.id, allowed: true });
   const role = discord.addRole("developers");
   await edge.client().setGrant({
     tenant: discord.guild.id,

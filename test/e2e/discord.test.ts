@@ -65,6 +65,16 @@ test("registered, asked for by a role, waiting for a runner, looked at and cance
   ): Promise<Interacted> => discord.ask(url, discord.command(name, options, { by }));
 
   const hello = { type: "demo.hello", payload: '{"name":"Ada"}' };
+  // Anybody's server is not ours yet, its administrator neither.
+  expect(textOf(await send("flow dispatch", hello, boss))).toContain(
+    `codex-flow discord allow ${discord.guild.id}`,
+  );
+  const owner = {
+    ...env,
+    CODEX_FLOW_URL: edge.info.url,
+    CODEX_FLOW_TOKEN: edge.info.tokens.admin,
+  };
+  expect((await codexFlow(["discord", "allow", discord.guild.id], { environment: owner })).code).toBe(0);
   expect(textOf(await send("flow dispatch", hello))).toContain("run:start");
   const who = discord.command("roles set", { who: { type: 9, value: role.id } }, { by: boss });
   who.data["resolved"] = { roles: { [role.id]: role } };

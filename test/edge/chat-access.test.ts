@@ -2,7 +2,13 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, expect, test } from "vitest";
-import { AUDIT_MAX_ROWS, AUDIT_RETENTION_DAYS, GRANTS_PER_TENANT_MAX } from "../../contract/limits.ts";
+import {
+  AUDIT_MAX_ROWS,
+  AUDIT_RETENTION_DAYS,
+  GRANTS_PER_TENANT_MAX,
+  REFUSAL_ROWS_MAX,
+  SERVERS_MAX,
+} from "../../contract/limits.ts";
 import type { Attempt } from "../../durable-objects/chat-access/calls.ts";
 import { armedAt, crash, fireAlarm } from "./support/api.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -28,8 +34,8 @@ function attempt(more: Partial<Attempt> = {}): Attempt {
   };
 }
 
-/** An object of one test, reached as the Worker does, and from behind. */
-function ownAccess() {
+/** An object of one test, reached as the Worker does, and from behind. It has let nobody in. */
+function strangersAccess() {
   serial += 1;
   const name = `test ${serial}`;
   const again = () => env.CHAT_ACCESS.getByName(name);
@@ -38,22 +44,30 @@ function ownAccess() {
   return { access, again, stub: access as unknown as DurableObjectStub };
 }
 
+/** The same, with the server of `attempt` let in. */
+async function ownAccess(): Promise<ReturnType<typeof strangersAccess>> {
+  const own = strangersAccess();
+  await own.access.allowServer("t", true, "me");
+  return own;
+}
+
 async function sql(stub: DurableObjectStub, query: string): Promise<Record<string, unknown>[]> {
   return runInDurableObject(stub, (_instance, state) => state.storage.sql.exec(query).toArray());
 }
 
 test("a look at what nobody has used writes nothing", async () => {
-  const { access, stub } = ownAccess();
+  const { access, stub } = strangersAccess();
   expect(await access.audit({}, undefined, 10)).toEqual([]);
   expect(await access.grants("t")).toEqual([]);
-  expect(await access.scopesOf(attempt())).toContain("admin");
+  expect(await access.servers()).toEqual([]);
+  expect(await access.scopesOf(attempt())).toEqual([]);
   await access.conclude(1, "x");
   const tables = await sql(stub, "SELECT name FROM sqlite_master WHERE name IN ('audit', 'seen', 'granted')");
   expect(tables).toEqual([]);
 });
 
 test("an admission, its outcome and the replay window survive a crash", async () => {
-  const { access, again, stub } = ownAccess();
+  const { access, again, stub } = await ownAccess();
   const first = attempt({ subject: "run_1" });
   const admitted = await access.admit(first);
   if (admitted.verdict !== "allowed") throw new Error(admitted.verdict);
@@ -68,7 +82,7 @@ test("an admission, its outcome and the replay window survive a crash", async ()
 });
 
 test("the window ends, and an update of Telegram that was cut off is done again", async () => {
-  const { access, stub } = ownAccess();
+  const { access, stub } = await ownAccess();
   const [discord, cutOff, done] = [
     attempt(),
     attempt({ platform: "telegram", key: "update:1" }),
@@ -85,7 +99,7 @@ test("the window ends, and an update of Telegram that was cut off is done again"
 });
 
 test("the audit is bounded in rows", async () => {
-  const { access, stub } = ownAccess();
+  const { access, stub } = await ownAccess();
   await access.admit(attempt());
   await sql(stub, `UPDATE sqlite_sequence SET seq = ${AUDIT_MAX_ROWS} WHERE name = 'audit'`);
   await access.admit(attempt());
@@ -93,7 +107,7 @@ test("the audit is bounded in rows", async () => {
 });
 
 test("what is too old goes with the alarm, and the alarm comes again while anything is left", async () => {
-  const { access, stub } = ownAccess();
+  const { access, stub } = await ownAccess();
   await access.admit(attempt());
   await sql(stub, `UPDATE audit SET at = at - ${(AUDIT_RETENTION_DAYS + 1) * DAY_MS}`);
   await sql(stub, "UPDATE seen SET until = 1");
@@ -108,7 +122,7 @@ test("what is too old goes with the alarm, and the alarm comes again while anyth
 });
 
 test("texts are cut, so that the bound of rows bounds the bytes", async () => {
-  const { access } = ownAccess();
+  const { access } = await ownAccess();
   const long = "x".repeat(100_000);
   const roles = Array.from({ length: 5_000 }, (_unused, index) => String(index));
   await access.admit(attempt({ act: long, subject: long, user: { id: long, name: long }, roles }));
@@ -123,8 +137,62 @@ test("texts are cut, so that the bound of rows bounds the bytes", async () => {
   expect(JSON.stringify(await access.audit({}, undefined, 10)).length).toBeLessThan(5_000);
 });
 
+test("refusals of strangers are counted: a row a kind, sender and hour, and one for those of too many senders", async () => {
+  const { access, stub } = strangersAccess();
+  const forged = { platform: "discord", act: "forged interaction", reason: "invalid signature" } as const;
+  await access.refused({ ...forged, times: 1 });
+  await access.refused({ ...forged, times: 41 });
+  const from = (id: string) => ({ tenant: "9", place: "telegram:1", user: { id, name: "eve" } });
+  const asked = { platform: "telegram", act: "/ask", reason: "not_bound" } as const;
+  for (let user = 0; user < 3 * REFUSAL_ROWS_MAX; user += 1)
+    await access.refused({ ...asked, from: from(String(user)), times: 1 });
+  // What has a row of its own stays so; and what nobody can be known from always has one.
+  await access.refused({ ...asked, from: from("0"), times: 5 });
+  await access.refused({ ...forged, act: "stale interaction", times: 1 });
+  for (let server = 0; server < 3; server += 1) {
+    expect(await access.admit(attempt({ key: "k", tenant: `s${server}` }))).toMatchObject({
+      verdict: "denied",
+    });
+    expect(await access.admit(attempt({ key: "k", tenant: `s${server}` }))).toMatchObject({
+      verdict: "denied",
+    });
+  }
+  const rows = await access.audit({}, undefined, 100);
+  expect(rows.length).toBeLessThanOrEqual(REFUSAL_ROWS_MAX + 5);
+  const times = (act: string): number[] =>
+    rows.filter((row) => row.act === act).flatMap((row) => row.times ?? []);
+  expect(times("forged interaction")).toEqual([42]);
+  expect(times("stale interaction")).toEqual([1]);
+  expect(rows.find(({ user }) => user.id === "0" && user.name === "eve")).toMatchObject({ times: 6 });
+  const all = rows.reduce((sum, row) => sum + (row.times ?? 0), 0);
+  expect(all).toBe(42 + 3 * REFUSAL_ROWS_MAX + 5 + 1 + 6);
+  const lately = await access.refusedLately();
+  expect(lately.reduce((sum, row) => sum + row.times, 0)).toBe(all);
+  expect(lately).toContainEqual({ platform: "discord", act: "forged interaction", times: 42 });
+  // An hour later it is another row.
+  await sql(stub, "UPDATE refusal SET until = 1");
+  expect(await access.refusedLately()).toEqual([]);
+  await access.refused({ ...forged, times: 1 });
+  expect((await access.audit({}, undefined, 1))[0]).toMatchObject({ act: "forged interaction", times: 1 });
+});
+
+test("servers are bounded; one that is there stays as it was let in, and one that is put out makes room", async () => {
+  const { access, again, stub } = strangersAccess();
+  for (let server = 0; server < SERVERS_MAX; server += 1)
+    expect(await access.allowServer(String(server), true, "me")).toMatchObject({ kind: "set" });
+  expect(await access.allowServer("more", true, "me")).toEqual({ kind: "full" });
+  expect(await access.allowServer("1", true, "you")).toMatchObject({ kind: "set" });
+  await access.allowServer("2", false, "me");
+  expect(await access.allowServer("more", true, "me")).toMatchObject({ kind: "set" });
+  await crash(stub);
+  const servers = await again().servers();
+  expect(servers).toHaveLength(SERVERS_MAX);
+  expect(servers.find(({ server }) => server === "1")).toMatchObject({ setBy: "me" });
+  expect(servers.some(({ server }) => server === "2")).toBe(false);
+});
+
 test("grants are bounded for each tenant, and a change of one that is there always fits", async () => {
-  const { access } = ownAccess();
+  const { access } = await ownAccess();
   for (let role = 0; role < GRANTS_PER_TENANT_MAX; role += 1)
     expect(await access.setGrant("t", `role:${role}`, { scopes: ["run:read"] }, "me")).toMatchObject({
       kind: "set",
@@ -139,7 +207,7 @@ test("grants are bounded for each tenant, and a change of one that is there alwa
 });
 
 test("the audit of a user, of a run that something was done to, and of one that was started", async () => {
-  const { access } = ownAccess();
+  const { access } = await ownAccess();
   const start = await access.admit(attempt({ act: "ask", user: { id: "1", name: "ada" } }));
   if (start.verdict === "allowed") await access.conclude(start.row, "started run_a_1 run_b_1");
   await access.admit(attempt({ act: "cancel", subject: "run_b_1", user: { id: "2", name: "ben" } }));

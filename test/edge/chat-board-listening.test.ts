@@ -93,26 +93,42 @@ describe("a message in a run's thread", () => {
     expect(answers).toHaveLength(1);
   });
 
+  test("is judged by the roles that its writer has when it is read, not by those he had a moment ago", async () => {
+    const { board, access, write } = await scene("on");
+    for (const roles of [["5"], ["5", "6"], []]) {
+      await tell(fake, { do: "set roles", roles });
+      await write(`as ${roles.join()}`);
+      await board.after(5_000);
+    }
+    expect(access.attempts.map(({ roles }) => roles)).toEqual([["5"], ["5", "6"], []]);
+  });
+
   test("is not asked for where nobody wants it, and is where one channel does", async () => {
     const off = await scene(undefined);
     await off.write("hello");
     await off.board.after(5_000);
     expect(await said(off.runId)).toEqual([]);
-    expect(await off.board.inside((life) => life.board.status())).toEqual({ shownRuns: 1 });
+    expect(await off.board.inside((life) => life.board.status())).toEqual({
+      shownRuns: 1,
+      polling: { usually: false, threads: 0 },
+    });
     const on = await scene(undefined, true);
     await on.write("hello");
     await on.board.after(5_000);
     expect(await said(on.runId)).toEqual(["hello"]);
     expect(await on.board.inside((life) => life.board.status())).toEqual({
       shownRuns: 1,
-      polling: { threads: 1 },
+      polling: { usually: false, threads: 1 },
     });
   });
 
   test("is asked for no longer when nothing has happened for half an hour, or the run is over", async () => {
     const { board, link, runId } = await scene("on");
     await board.after(30 * 60_000);
-    expect(await board.inside((life) => life.board.status().polling)).toBeUndefined();
+    expect(await board.inside((life) => life.board.status().polling)).toEqual({
+      usually: true,
+      threads: 0,
+    });
     await link.complete();
     await board.changed({ runId });
     const reads = async () => (await look(fake)).requests.filter(({ method }) => method === "GET").length;

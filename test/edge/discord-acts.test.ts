@@ -56,8 +56,8 @@ async function asking(more: Partial<ApprovalRequest> = {}): Promise<{ runId: str
   return { runId, link };
 }
 
-const owned = (): { server: Server; where: { server: Server; by: Server["owner"] } } => {
-  const server = newServer();
+const owned = async (): Promise<{ server: Server; where: { server: Server; by: Server["owner"] } }> => {
+  const server = await newServer();
   return { server, where: { server, by: server.owner } };
 };
 
@@ -72,7 +72,7 @@ test("every command that is registered is answered, and no other", () => {
 
 describe("starting", () => {
   test("with every runner off, the run waits, says who asked, and can be canceled", async () => {
-    const { server } = owned();
+    const { server } = await owned();
     const { type, pool } = deployStep();
     const ada = person("ada", [await roleWith(server, ["run:start", "run:reply"])]);
     const where = { server, by: ada };
@@ -96,7 +96,7 @@ describe("starting", () => {
   });
 
   test("without a payload a form asks for it, and what is typed there is sent", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { type } = deployStep();
     const asked = await answered(command("flow dispatch", { type }, where));
     expect(asked).toMatchObject({ type: 9, data: { custom_id: "v1:form:dispatch" } });
@@ -111,7 +111,7 @@ describe("starting", () => {
     ["a type that no flow waits for", "who.knows", "{}", "who.knows"],
     ["a type without a name", "", "{}", "type"],
   ])("%s is told, and starts nothing", async (_what, type, payload, told) => {
-    const { where } = owned();
+    const { where } = await owned();
     // Of release, the step that takes anything is another one.
     const only = type === "upstream.release" ? command("flow dry-run", { type, payload }, where) : undefined;
     const answer = await answered(only ?? form("v1:form:dispatch", { type, payload }, where));
@@ -120,7 +120,7 @@ describe("starting", () => {
   });
 
   test("a prompt becomes an event for Codex, where the channel says", async () => {
-    const { server, where } = owned();
+    const { server, where } = await owned();
     deployStep({ trigger: { type: "codex.ask" }, runner: "codex" });
     expect((await answered(command("codex ask", {}, where))).data.custom_id).toBe("v1:form:ask");
     await answered(command("channel set", { project: "shop", session: "new" }, where));
@@ -146,7 +146,7 @@ describe("starting", () => {
   });
 
   test("a message is sent to Codex by a form that holds it", async () => {
-    const { server, where } = owned();
+    const { server, where } = await owned();
     const form = await answered(messageCommand("Send to Codex", "fix the *build*", where));
     expect(form).toMatchObject({ type: 9, data: { custom_id: "v1:form:ask" } });
     expect(JSON.stringify(form.data)).toContain("fix the *build*");
@@ -156,7 +156,7 @@ describe("starting", () => {
 
 describe("deciding", () => {
   test("three press at the same moment: one decision, the others are told whose, three rows", async () => {
-    const { server } = owned();
+    const { server } = await owned();
     const { runId, link } = await asking();
     const approver = await roleWith(server, ["run:approve"]);
     const people = ["ada", "ben", "cleo"].map((name) => person(name, [approver]));
@@ -182,7 +182,7 @@ describe("deciding", () => {
   });
 
   test("who may start may not approve, and nothing is decided", async () => {
-    const { server } = owned();
+    const { server } = await owned();
     const { runId } = await asking();
     const by = person("ada", [await roleWith(server, ["run:read", "run:start", "run:reply"])]);
     for (const act of ["approve", "approve_session", "deny", "confirm"])
@@ -196,7 +196,7 @@ describe("deciding", () => {
   });
 
   test("something dangerous takes the run's short id, typed", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId } = await asking({ dangerous: true });
     const asked = await answered(button(`v1:approve:${runId}:a1-1`, where));
     expect(asked).toMatchObject({ type: 9, data: { custom_id: `v1:confirm:${runId}:a1-1` } });
@@ -211,21 +211,21 @@ describe("deciding", () => {
   });
 
   test("a form that is forged past the first step still has to be confirmed", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId } = await asking({ dangerous: true });
     await answered(form(`v1:confirm:${runId}:a1-1`, {}, where));
     expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
   });
 
   test("denying something dangerous is one step", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId } = await asking({ dangerous: true });
     await answered(button(`v1:deny:${runId}:a1-1`, where));
     expect((await runOf(runId)).approvals).toMatchObject([{ decision: "decline" }]);
   });
 
   test("/codex approve takes the only one that is open, and asks when there are several", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId, link } = await asking();
     link.seq += 1;
     link.tell({ type: "approval", seq: link.seq, request: { ...APPROVAL, id: "a1-2", title: "rm -r x" } });
@@ -241,7 +241,7 @@ describe("deciding", () => {
 
 describe("steering and watching", () => {
   test("a word from the form of Reply reaches Codex; a script listens to nobody", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId, link } = await asking();
     expect((await answered(button(`v1:reply:${runId}`, where))).data.custom_id).toBe(`v1:reply:${runId}`);
     await answered(form(`v1:reply:${runId}`, { text: "use tabs" }, where));
@@ -252,7 +252,7 @@ describe("steering and watching", () => {
   });
 
   test("show, logs, runs, events, runners and status answer with what there is", async () => {
-    const { server, where } = owned();
+    const { server, where } = await owned();
     const { type } = deployStep();
     const { runId, eventId } = await startRun(type);
     const see = async (path: string, values: Record<string, string> = {}): Promise<string> =>
@@ -271,10 +271,15 @@ describe("steering and watching", () => {
   });
 
   test("a replay is a new run, and a budget that nothing limits cannot be raised", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const { runId, eventId } = await startRun(deployStep().type);
     const again = startedRun(await answered(button(`v1:replay:${runId}`, where)));
-    expect(await runOf(again)).toMatchObject({ replayOf: runId, eventId } satisfies Partial<RunView>);
+    const requestedBy = `discord:${where.by.id} (${where.by.name})`;
+    expect(await runOf(again)).toMatchObject({
+      replayOf: runId,
+      eventId,
+      requestedBy,
+    } satisfies Partial<RunView>);
     const budget = await answered(form(`v1:budget:${runId}`, { tokens: "5" }, where));
     expect(budget.text).toContain("no budget of tokens");
     const none = await answered(form(`v1:budget:${runId}`, { tokens: "many", usd: "-3" }, where));
@@ -282,7 +287,7 @@ describe("steering and watching", () => {
   });
 
   test("choices: types and runs for those who may, nothing for others, nothing written down", async () => {
-    const { server, where } = owned();
+    const { server, where } = await owned();
     const { type } = deployStep();
     const { runId } = await startRun(type);
     const choices = async (
@@ -309,7 +314,7 @@ describe("steering and watching", () => {
 
 describe("setting up", () => {
   test("a role is given scopes by a choice, and takes them away by none", async () => {
-    const { server, where } = owned();
+    const { server, where } = await owned();
     const subject = "role:4711";
     const role = person("ada", ["4711"]);
     const may = async (): Promise<boolean> =>
@@ -336,7 +341,7 @@ describe("setting up", () => {
   });
 
   test("what a channel follows is set in it and shown there", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const wrong = await answered(command("channel follow", { flow: "nosuch" }, where));
     expect(wrong.text).toContain("Not deployed: nosuch");
     await answered(command("channel follow", { flow: "release", type: "lab.one" }, where));
@@ -349,7 +354,7 @@ describe("setting up", () => {
   });
 
   test("the guard of a thread is its own", async () => {
-    const { where } = owned();
+    const { where } = await owned();
     const inThread = { ...where, thread: "77" };
     const status = async (at: typeof where): Promise<string> =>
       (await answered(command("codeflow status", {}, at))).text;

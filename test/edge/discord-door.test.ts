@@ -2,23 +2,31 @@
 import { env } from "cloudflare:workers";
 import { createExecutionContext } from "cloudflare:test";
 import { afterAll, describe, expect, test } from "vitest";
+import type { AuditView } from "../../contract/chat/audit.ts";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
-import { call, eventOf, eventStub, expectError, expectJson, stored } from "./support/api.ts";
+import { call, eventOf, eventStub, expectError, expectJson, get, stored, until } from "./support/api.ts";
 import {
   actsOf,
+  allowServer,
   answered,
   auditOf,
+  broughtAlong,
   button,
   command,
   direct,
+  form,
+  messageCommand,
   newServer,
   person,
   roleWith,
+  select,
   sendInteraction,
   snowflake,
+  strangeServer,
   type Interaction,
+  type Person,
   type Sending,
 } from "./support/discord.ts";
 import { deployStep } from "./support/flow-catalog.ts";
@@ -58,13 +66,40 @@ describe("the signature", () => {
     ],
   ];
   test.each(SPOILED)("%s: 401, and nothing is written down or started", async (_name, sending) => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     await expectError(sendInteraction(given, sending), 401);
     await expectError(sendInteraction(PING, sending), 401);
     expect(await auditOf(server)).toEqual([]);
     await nothingStarted(given);
+  });
+
+  test("what is refused so is counted in the audit, a row a kind", async () => {
+    const server = await newServer();
+    const where = { server, by: server.owner };
+    const given = command("runners", {}, where);
+    for (const sending of SPOILED.map(([, one]) => one))
+      await expectError(sendInteraction(given, sending), 401);
+    await expectError(sendInteraction({ ...PING, pad: "x".repeat(INTERACTION_MAX_BYTES) }), 413);
+    await expectError(sendInteraction([]), 400);
+    const refused = async (act: string): Promise<string[]> => {
+      const { audit } = await get<{ audit: AuditView[] }>("/chat/audit?limit=500");
+      return audit
+        .filter((row) => row.act === act)
+        .map(({ verdict, outcome }) => `${verdict} ${outcome ?? ""}`);
+    };
+    await until(async () => {
+      expect(await refused("forged interaction")).toEqual(["denied invalid signature"]);
+      expect(await refused("stale interaction")).toEqual(["denied invalid signature"]);
+      expect((await refused("unreadable interaction")).sort()).toEqual([
+        "denied invalid_interaction",
+        "denied too_large",
+      ]);
+    });
+    expect((await answered(command("status", {}, where))).text).toMatch(
+      /Refused at the doors within an hour: .*\d+ × forged interaction \(discord\)/,
+    );
   });
 
   test.each(["GET", "PUT", "DELETE"])("%s is not signed either", async (method) => {
@@ -98,7 +133,7 @@ describe("the signature", () => {
 
 describe("a repetition", () => {
   test("is refused and written down, and starts nothing a second time", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     await expectJson(sendInteraction(given), 200);
@@ -114,7 +149,7 @@ describe("a repetition", () => {
   });
 
   test("of many at the same moment one is admitted", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     const answers = await Promise.all(Array.from({ length: 8 }, () => sendInteraction(given)));
@@ -126,7 +161,7 @@ describe("a repetition", () => {
 
 describe("who may not", () => {
   test("nobody has anything before an administrator says so", async () => {
-    const server = newServer();
+    const server = await newServer();
     const somebody = person("ada");
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: somebody });
@@ -147,7 +182,7 @@ describe("who may not", () => {
   });
 
   test("a role without the scope, and one that is denied everything", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const reader = await roleWith(server, ["run:read"]);
     const starter = await roleWith(server, ["run:start"]);
@@ -164,7 +199,7 @@ describe("who may not", () => {
   });
 
   test("a deny binds an administrator too", async () => {
-    const server = newServer();
+    const server = await newServer();
     const denied = await roleWith(server, [], true);
     const boss = person("boss", [denied], true);
     expect((await answered(command("runners", {}, { server, by: boss }))).text).toContain(
@@ -172,15 +207,96 @@ describe("who may not", () => {
     );
   });
 
+  test("what @everyone is given, everybody has; what it is denied, nobody", async () => {
+    const server = await newServer();
+    const everyone = async (deny: boolean): Promise<void> => {
+      const grant = {
+        tenant: server.id,
+        subject: `role:${server.id}`,
+        scopes: deny ? [] : ["run:read"],
+        deny,
+      };
+      await expectJson(call("POST", "/chat/grants", { body: grant }), 200);
+    };
+    const look = async (by: Person): Promise<string> =>
+      (await answered(command("runners", {}, { server, by }))).text;
+    expect(await look(person("ada"))).toContain("may not");
+    await everyone(false);
+    expect(await look(person("ada"))).not.toContain("may not");
+    await everyone(true);
+    for (const by of [person("ada"), person("ben", [await roleWith(server, ["run:read"])]), server.owner])
+      expect(await look(by)).toContain("denied everything");
+  });
+
   test("a grant of another server opens nothing", async () => {
-    const [server, other] = [newServer(), newServer()];
+    const [server, other] = [await newServer(), await newServer()];
     const role = await roleWith(other, ["admin"]);
     const stranger = person("eve", [role]);
     expect((await answered(command("runners", {}, { server, by: stranger }))).text).toContain("may not");
   });
 
+  test("a server that the edge has not let in: its administrators are nobody", async () => {
+    const server = strangeServer();
+    const where = { server, by: server.owner };
+    const { type } = deployStep();
+    const start = command("flow dispatch", { type, payload: "{}" }, where);
+    for (const given of [
+      start,
+      command("roles set", { who: server.id }, where),
+      command("status", {}, where),
+      command("forget everything", {}, where),
+      select(`v1:grant:user:${server.owner.id}`, ["admin"], where),
+      button("v1:cancel:run_0000000000000000_1", where),
+      form("v1:form:dispatch", { type, payload: "{}" }, where),
+      messageCommand("Send to Codex", "do it", where),
+    ]) {
+      const answer = await answered(given);
+      expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
+      expect(answer.text).toContain(`codex-flow discord allow ${server.id}`);
+    }
+    expect(await answered(command("flow dispatch", { type: "" }, where, "type"))).toMatchObject({
+      type: 8,
+      data: { choices: [] },
+    });
+    // Anybody can do so as often as he likes: it is counted.
+    const rows = (await auditOf(server)).reverse();
+    expect(rows.map(({ act, times }) => `${act} ${times ?? ""}`)).toEqual([
+      "flow dispatch 2",
+      "roles set 2",
+      "status 1",
+      "unknown command 1",
+      "cancel 1",
+      "Send to Codex 1",
+    ]);
+    expect(rows.every(({ verdict, outcome }) => `${verdict} ${outcome}` === "denied unknown_server")).toBe(
+      true,
+    );
+    expect((await get<{ grants: unknown[] }>(`/chat/grants?tenant=${server.id}`)).grants).toEqual([]);
+    await nothingStarted(start);
+  });
+
+  test("a role with every scope counts for nothing there, before it is let in and after it was put out", async () => {
+    const server = strangeServer();
+    const by = person("ada", [await roleWith(server, ["admin"])]);
+    const look = async (): Promise<string> => (await answered(command("runners", {}, { server, by }))).text;
+    expect(await look()).toContain("codex-flow discord allow");
+    await allowServer(server);
+    expect(await look()).not.toContain("may not");
+    await allowServer(server, false);
+    expect(await look()).toContain("codex-flow discord allow");
+  });
+
+  test("somebody who has brought the application along into a server that has not installed it", async () => {
+    const server = await newServer();
+    const { type } = deployStep();
+    const start = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
+    expect((await answered(broughtAlong(start))).text).toContain("may not");
+    expect(await actsOf(server.owner)).toMatchObject([{ tenant: "direct", verdict: "denied" }]);
+    await nothingStarted(start);
+  });
+
   test("direct messages: every kind is refused and written down", async () => {
-    const server = newServer();
+    const server = await newServer();
     const by = person("ada", [], true);
     const { type } = deployStep();
     const where = { server, by };
@@ -215,7 +331,7 @@ describe("what nobody knows", () => {
     ],
     ["a button of no run", (where: Parameters<typeof button>[1]) => button("v1:cancel:everything", where)],
   ])("%s gets a friendly answer that only its asker sees", async (_name, make) => {
-    const server = newServer();
+    const server = await newServer();
     const answer = await answered(make({ server, by: server.owner }));
     expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
     expect(answer.text).toContain("out of date");
@@ -223,11 +339,20 @@ describe("what nobody knows", () => {
   });
 
   test("a kind of interaction that is not known yet", async () => {
-    expect((await answered({ ...PING, id: snowflake(), type: 77 })).text).toContain("not known");
+    const server = await newServer();
+    const given = { ...command("runners", {}, { server, by: server.owner }), type: 77 };
+    expect((await answered(given)).text).toContain("not known");
+    await expectError(sendInteraction(given), 409);
+    expect(await auditOf(server)).toMatchObject([
+      { act: "unknown interaction", verdict: "replayed" },
+      { act: "unknown interaction", verdict: "allowed", outcome: "refused: unknown_interaction" },
+    ]);
+    const nobodys = { ...given, id: snowflake(), guild_id: undefined, member: undefined };
+    expect((await answered(nobodys)).text).toContain("may not");
   });
 
   test("a run that nobody started", async () => {
-    const server = newServer();
+    const server = await newServer();
     const where = { server, by: server.owner };
     for (const act of ["cancel", "logs", "replay", "diff"])
       expect((await answered(button(`v1:${act}:run_0000000000000000_1`, where))).text).toContain("no run");

@@ -20,6 +20,7 @@ import {
   sendInteraction,
   sendToBot,
   type Interaction,
+  type Where,
 } from "./support/discord.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -67,7 +68,7 @@ afterEach(async () => {
 
 /** An administrator's `/flow dispatch`, whose event object is held. */
 async function slowDispatch(): Promise<{ given: Interaction; letGo: () => Promise<void> }> {
-  const server = newServer();
+  const server = await newServer();
   const { type } = deployStep();
   const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
   return { given, letGo: await hold(await eventStub(`discord:${given.id}`)) };
@@ -75,7 +76,7 @@ async function slowDispatch(): Promise<{ given: Interaction; letGo: () => Promis
 
 describe("what may follow", () => {
   test("an answer in time stands in the response, and is not given to the outbox", async () => {
-    const server = newServer();
+    const server = await newServer();
     // A machine that is busy now is not so for ever.
     const given = await until(async () => {
       const one = command("flow runs", {}, { server, by: server.owner });
@@ -109,7 +110,7 @@ describe("what may follow", () => {
   });
 
   test("a denial that comes late says so, and nothing is started", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: person("eve") });
     const letGo = await hold(access());
@@ -123,7 +124,7 @@ describe("what may follow", () => {
   });
 
   test("a failure that comes late is told like any other", async () => {
-    const server = newServer();
+    const server = await newServer();
     const given = command("flow runs", {}, { server, by: server.owner });
     const letGo = await hold(access());
     const { answer, over } = await sendToBot(given, { LEDGERS: undefined });
@@ -135,7 +136,7 @@ describe("what may follow", () => {
   });
 
   test("a repetition that is found out late says nothing: the answer is the first one's", async () => {
-    const server = newServer();
+    const server = await newServer();
     const { type } = deployStep();
     const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
     await expectJson(sendInteraction(given), 200);
@@ -152,21 +153,21 @@ describe("what may follow", () => {
 });
 
 describe("what can stand in the response alone", () => {
-  const server = newServer();
-  const where = { server, by: server.owner };
-  test.each<[string, () => Interaction, number]>([
-    ["the form for a payload", () => command("flow dispatch", { type: "lab.one" }, where), 9],
-    ["the form for a dry run", () => command("flow dry-run", { type: "lab.one" }, where), 9],
-    ["the form for a prompt", () => command("codex ask", { session: "new" }, where), 9],
-    ["the form of Send to Codex", () => messageCommand("Send to Codex", "do it", where), 9],
-    ["the form of Reply", () => button(`v1:reply:${RUN}`, where), 9],
-    ["the form for a budget", () => button(`v1:budget:${RUN}`, where), 9],
-    ["the choice of scopes", () => command("roles set", { who: "4711" }, where), 4],
-    ["what all may see", () => command("codeflow status", {}, where), 4],
+  test.each<[string, (where: Where) => Interaction, number]>([
+    ["the form for a payload", (where) => command("flow dispatch", { type: "lab.one" }, where), 9],
+    ["the form for a dry run", (where) => command("flow dry-run", { type: "lab.one" }, where), 9],
+    ["the form for a prompt", (where) => command("codex ask", { session: "new" }, where), 9],
+    ["the form of Send to Codex", (where) => messageCommand("Send to Codex", "do it", where), 9],
+    ["the form of Reply", (where) => button(`v1:reply:${RUN}`, where), 9],
+    ["the form for a budget", (where) => button(`v1:budget:${RUN}`, where), 9],
+    ["the choice of scopes", (where) => command("roles set", { who: "4711" }, where), 4],
+    ["what all may see", (where) => command("codeflow status", {}, where), 4],
   ])("%s is waited for while others are deferred", async (_what, make, type) => {
+    const server = await newServer();
+    const where = { server, by: server.owner };
     const letGo = await hold(access());
     let waiting = true;
-    const form = sendToBot(make()).finally(() => {
+    const form = sendToBot(make(where)).finally(() => {
       waiting = false;
     });
     const other = await sendToBot(command("flow runs", {}, where));
@@ -183,7 +184,7 @@ test("behind a few that are under way, another is acknowledged at once, begun, a
   const slow = await Promise.all(Array.from({ length: AT_ONCE_MAX }, slowDispatch));
   const under = await Promise.all(slow.map(({ given }) => sendToBot(given)));
   for (const { answer } of under) expect(await expectJson(answer, 200)).toEqual(DEFERRAL);
-  const server = newServer();
+  const server = await newServer();
   const { type } = deployStep();
   const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
   const { answer, over } = await sendToBot(given);

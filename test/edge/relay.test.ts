@@ -23,6 +23,7 @@ import {
   until,
   untilStatus,
 } from "./support/api.ts";
+import { answered, command, newServer } from "./support/discord.ts";
 import { openGuard } from "./support/guard.ts";
 import { RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
@@ -182,6 +183,31 @@ describe("/codeflow from a box", () => {
     await begin(request({ place }));
     expect(await control("off")).toMatchObject({ guard: "off" });
     await expectError(call("POST", "/relay/sessions", { body: request({ place }) }), 403);
+  });
+
+  test("opened in a thread of Discord by somebody there, it is open for a relay that names both; else it says so", async () => {
+    const server = await newServer();
+    const thread = "1234567890123456789";
+    const here = { server, by: server.owner, thread };
+    const { text } = await answered(command("codeflow on", {}, here));
+    expect(text).toContain(`--channel ${server.channel} --discord-thread ${thread}`);
+    const place = { platform: "discord" as const, channel: server.channel, thread };
+    await begin(request({ place }));
+    const wrong = request({ place: { platform: "discord" as const, channel: thread } });
+    const { message } = await expectError(call("POST", "/relay/sessions", { body: wrong }), 403);
+    expect(message).toContain("--channel <channel> --discord-thread <thread>");
+  });
+
+  test("opened for one session, another one that is turned on or off takes nothing from it", async () => {
+    const place = { platform: "discord" as const, channel: "1004" };
+    const may = async (sessionKey: string): Promise<string> =>
+      (await control("status", { place, sessionKey })).guard;
+    for (const sessionKey of ["a", "b"]) await control("on", { place, sessionKey });
+    expect([await may("a"), await may("b")]).toEqual(["on", "on"]);
+    await control("off", { place, sessionKey: "b" });
+    expect([await may("a"), await may("b")]).toEqual(["on", "off"]);
+    await control("off", { place });
+    expect(await may("a")).toBe("off");
   });
 
   test("opened for one session, it lets no other in; and says what would", async () => {

@@ -3,11 +3,13 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { encodeAction } from "../../contract/chat/action.ts";
 import { TELEGRAM_UPDATE_MAX_BYTES } from "../../contract/limits.ts";
-import { runOf } from "./support/api.ts";
+import { runOf, until } from "./support/api.ts";
 import { RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
 import {
+  refusedAs,
+  botMessage,
   auditOf,
   BOT,
   boundGroup,
@@ -86,6 +88,9 @@ describe("who is let in", () => {
     const ada = await person("ada", "run:start");
     expect((await post(message(group, ada, "/ask do it"), { secret: "wrong" })).status).toBe(401);
     expect(await auditOf(ada)).toEqual([]);
+    await until(async () => {
+      expect(await refusedAs("forged update")).toMatchObject([{ verdict: "denied", tenant: "" }]);
+    });
   });
 });
 
@@ -103,6 +108,13 @@ describe("what is not understood is taken and forgotten", () => {
   test("what no Telegram sends is refused: no JSON, too large", async () => {
     expect((await post("{")).status).toBe(400);
     expect((await post(`"${"x".repeat(TELEGRAM_UPDATE_MAX_BYTES)}"`)).status).toBe(413);
+    await until(async () => {
+      expect((await refusedAs("unreadable update")).map(({ outcome }) => outcome).sort()).toEqual([
+        "invalid_json",
+        "too_large",
+      ]);
+      expect(await refusedAs("unknown update")).toMatchObject([{ verdict: "denied" }]);
+    });
   });
 });
 
@@ -113,15 +125,17 @@ describe("a chat", () => {
     for (const text of ["/status", "/ask do it", "hello", "/nonsense@codex_flow_bot", "/bind", "/help"])
       expect(await take(message(group, ada, text))).toEqual({});
     expect(await saidIn(group)).toEqual([]);
-    expect((await auditOf(ada)).map(({ act, verdict }) => [act, verdict])).toEqual([
-      ["/bind", "denied"],
-      ["/help", "denied"],
-    ]);
     expect(await take(press(group, ada, action("cancel", RUN)))).toMatchObject({
       method: "answerCallbackQuery",
       text: expect.stringContaining("/bind") as unknown,
       show_alert: true,
     });
+    const acts = ["/status", "/ask", "unknown command", "/bind", "/help", "press"];
+    // Also those that come again and again.
+    for (const text of ["/status", "/help"]) await take(message(group, ada, text));
+    expect((await auditOf(ada)).map(({ act, verdict, outcome }) => [act, verdict, outcome])).toEqual(
+      acts.map((act) => [act, "denied", "not_bound"]),
+    );
   });
 
   test("is bound by an administrator of the bot, and let go again", async () => {
@@ -139,8 +153,26 @@ describe("a chat", () => {
     const eve = await person("eve");
     const own = (who: Person): Chat => ({ id: who.id, type: "private" });
     await take(message(own(ada), ada, "/runs"));
-    await take(message(own(eve), eve, "/runs"));
+    for (const text of ["/runs", "hello", "/runs"]) await take(message(own(eve), eve, text));
     expect([await saidIn(own(ada)), await saidIn(own(eve))].map(({ length }) => length)).toEqual([1, 0]);
+    expect((await auditOf(eve)).map(({ act, verdict }) => [act, verdict])).toEqual([
+      ["/runs", "denied"],
+      ["message", "denied"],
+    ]);
+  });
+
+  test("of somebody whom Telegram does not name: nothing is done, and it is written down", async () => {
+    const { group, admin } = await boundGroup();
+    const anonymous = { sender_chat: { id: group.id, type: "supergroup" } };
+    const said = (await saidIn(group)).length;
+    expect(await take(message(group, admin, "/ask do it", { more: anonymous }))).toEqual({});
+    await take(message(group, admin, "hello all", { more: anonymous }));
+    expect(await saidIn(group)).toHaveLength(said);
+    const place = `telegram:${group.id}`;
+    expect((await refusedAs("/ask")).filter((row) => row.place === place)).toMatchObject([
+      { verdict: "denied", outcome: "anonymous", user: { name: "anonymous" } },
+    ]);
+    expect((await refusedAs("message")).filter((row) => row.place === place)).toEqual([]);
   });
 
   test("that becomes a supergroup takes its settings along, once", async () => {
@@ -266,8 +298,9 @@ test("a run that is asked for while every runner is off waits, is shown with the
   });
   await take(message(group, admin, `/show ${runId}`));
   expect(await lastWords(group)).toMatch(/Waits: \S/);
-  // The only reply that names it is to the bot's own message.
-  const replyTo = { from: { id: Number(BOT), is_bot: true }, text: `Started ${runId}` };
+  // The only reply that names it is to the bot's own message, by a button of it.
+  const buttons = { inline_keyboard: [[{ text: "Logs", callback_data: `v1:logs:${runId}` }]] };
+  const replyTo = { from: { id: Number(BOT), is_bot: true }, text: `Started ${RUN}`, reply_markup: buttons };
   await take(message(group, admin, "/cancel", { replyTo }));
   expect(await lastWords(group)).toContain("Canceled");
   expect((await runOf(runId)).status).toBe("canceled");
@@ -286,21 +319,23 @@ describe("a plain message", () => {
     await runAskedBy(admin);
   });
 
-  test("of somebody who may nothing is neither answered nor written down", async () => {
+  test("of somebody who may nothing is not answered; that it came is counted, and nothing of it is kept", async () => {
     const { group, admin } = await boundGroup();
     await take(message(group, admin, "/settings prompts=on"));
     const said = (await saidIn(group)).length;
     const eve = await person("eve");
     expect(await take(message(group, eve, "hello all"))).toEqual({});
     expect(await saidIn(group)).toHaveLength(said);
-    expect(await auditOf(eve)).toEqual([]);
+    const rows = await auditOf(eve);
+    expect(rows).toMatchObject([{ act: "prompt", verdict: "denied", outcome: "missing_scope", times: 1 }]);
+    expect(JSON.stringify(rows)).not.toContain("hello");
   });
 
   test("that replies to a run's message is said to it, and begins a new one when it is over", async () => {
     const { group } = await boundGroup();
     const { runId, link } = await startedRun(group);
     const ada = await person("ada", "run:reply", "run:start");
-    const replyTo = { from: { id: Number(BOT), is_bot: true }, text: runId };
+    const replyTo = await botMessage(group, `items|${runId}|telegram:${group.id}|0|0`, `not ${RUN}`);
     expect(await take(message(group, ada, "leave the tests", { replyTo }))).toMatchObject({
       method: "setMessageReaction",
     });
@@ -310,6 +345,19 @@ describe("a plain message", () => {
     await link.complete();
     await take(message(group, ada, "and now the docs", { replyTo }));
     expect(await runAskedBy(ada)).not.toBe(runId);
+  });
+
+  test("that replies to a message of an agent is not said to a run which that one has named", async () => {
+    const { group } = await boundGroup();
+    const [own, other] = [await startedRun(group), await startedRun(group)];
+    const ada = await person("ada", "run:reply");
+    const words = `I have looked at ${other.runId}`;
+    const unknown = { from: { id: Number(BOT), is_bot: true }, text: words };
+    expect(await take(message(group, ada, "stop it", { replyTo: unknown }))).toEqual({});
+    const replyTo = await botMessage(group, `items|${own.runId}|telegram:${group.id}|0|0`, words);
+    await take(message(group, ada, "stop it", { replyTo }));
+    expect((await runOf(other.runId)).messages).toBeUndefined();
+    expect((await runOf(own.runId)).messages).toMatchObject([{ text: "stop it" }]);
   });
 
   test("that replies to somebody else's words starts nothing, whatever run they name", async () => {
@@ -336,7 +384,10 @@ describe("a button", () => {
       text: "This button is out of date",
       show_alert: true,
     });
-    expect((await auditOf(admin)).map(({ act }) => act)).toEqual(["/bind"]);
+    expect((await auditOf(admin)).map(({ act, outcome }) => [act, outcome])).toMatchObject([
+      ["/bind", "changed"],
+      ["unknown button", "refused: out_of_date"],
+    ]);
   });
 
   test("is asked for its scope at every press", async () => {

@@ -6,6 +6,8 @@ import { text as readAll } from "node:stream/consumers";
 import { onTestFinished } from "vitest";
 
 export interface Posted {
+  method: string;
+  path: string;
   headers: IncomingHttpHeaders;
   body: string;
 }
@@ -24,7 +26,12 @@ export type Answering = (posted: Posted) => Reply | undefined | Promise<Reply | 
 export async function startEndpoint(answer: Answering): Promise<string> {
   const server = createServer((request, response) => {
     void (async () => {
-      const answered = await answer({ headers: request.headers, body: await readAll(request) });
+      const answered = await answer({
+        method: request.method ?? "",
+        path: request.url ?? "",
+        headers: request.headers,
+        body: await readAll(request),
+      });
       if (answered === undefined) return;
       response.writeHead(answered.status, { "content-type": answered.type ?? "application/json" });
       response.end(answered.body === undefined ? undefined : JSON.stringify(answered.body));

@@ -29,6 +29,10 @@ describe("settings", () => {
     expect(after({ project: "x" }, { session: "new" }).followsRev).toBe(0);
     expect(after({ safe: false }).followsRev).toBe(0);
     expect(after({ safe: true }, { output: "minimal" }, { follow: { types: ["t"] } }).followsRev).toBe(3);
+    expect(after({ listen: true }, { listen: true }, { listen: false })).toMatchObject({
+      listen: false,
+      followsRev: 2,
+    });
   });
 
   test("more than a channel may follow is refused, and nothing of it kept", () => {
@@ -57,8 +61,41 @@ describe("the guard", () => {
     [[guard({ sessionKey: "s" })], { sessionKey: "s" }, "on"],
     [[guard({ sessionKey: "s" })], { sessionKey: "t" }, "other_session"],
     [[guard({ sessionKey: "s" })], {}, "other_session"],
+    // A session's own stands above what was said about all, and says nothing of other sessions.
+    [[guard(), guard({ sessionKey: "s", on: false })], { sessionKey: "s" }, "off"],
+    [[guard(), guard({ sessionKey: "s", on: false })], { sessionKey: "t" }, "on"],
+    [[guard({ on: false }), guard({ sessionKey: "s" })], { sessionKey: "s" }, "on"],
+    [[guard({ sessionKey: "s" }), guard({ sessionKey: "t", on: false })], { sessionKey: "s" }, "on"],
+    // A thread that is open for one session is open for no other, whatever its channel says of all.
+    [[guard(), guard({ topic: "7", sessionKey: "s" })], { topic: "7", sessionKey: "t" }, "other_session"],
+    [[guard(), guard({ topic: "7", sessionKey: "s", on: false })], { topic: "7", sessionKey: "t" }, "on"],
   ] as const)("%j, asked for %j: %s", (guards, question, reason) => {
     expect(guardVerdict(guards, question)).toEqual({ allowed: reason === "on", reason });
+  });
+
+  const said = (...guards: Guard[]): Settings =>
+    guards.reduce<Settings>((settings, one) => {
+      const answer = setGuard(settings, one);
+      if (answer.kind !== "set") throw new Error(answer.kind);
+      return answer.settings;
+    }, NO_SETTINGS);
+  const allowed = ({ guards }: Settings, sessionKey?: string, topic?: string): boolean =>
+    guardVerdict(guards, {
+      ...(sessionKey === undefined ? {} : { sessionKey }),
+      ...(topic === undefined ? {} : { topic }),
+    }).allowed;
+
+  test.each([undefined, "7"])("of one session takes nothing from another, in thread %s", (topic) => {
+    const at = topic === undefined ? {} : { topic };
+    const both = [guard({ sessionKey: "a", ...at }), guard({ sessionKey: "b", ...at })];
+    const open = said(...both);
+    expect([allowed(open, "a", topic), allowed(open, "b", topic)]).toEqual([true, true]);
+    const half = said(...both, guard({ sessionKey: "b", on: false, ...at }));
+    expect([allowed(half, "a", topic), allowed(half, "b", topic)]).toEqual([true, false]);
+    // Without a key it is said of all.
+    const closed = said(...both, guard({ on: false, ...at }));
+    expect([allowed(closed, "a", topic), allowed(closed, "b", topic)]).toEqual([false, false]);
+    expect(allowed(said(...both, guard(at)), "c", topic)).toBe(true);
   });
 
   test("one for each thread, the newest", () => {
@@ -76,5 +113,16 @@ describe("the guard", () => {
     const full = { ...NO_SETTINGS, guards };
     expect(setGuard(full, guard({ topic: "x" }))).toEqual({ kind: "full", most: GUARDS_PER_CHANNEL_MAX });
     expect(setGuard(full, guard({ topic: "3", on: false })).kind).toBe("set");
+  });
+
+  test("no room, and refusals of sessions that are not allowed anyway: they make room", () => {
+    const guards = Array.from({ length: GUARDS_PER_CHANNEL_MAX }, (_unused, index) =>
+      guard({ sessionKey: String(index), on: false }),
+    );
+    expect(setGuard({ ...NO_SETTINGS, guards }, guard({ sessionKey: "x" }))).toMatchObject({
+      settings: { guards: [{ sessionKey: "x" }] },
+    });
+    const needed = { ...NO_SETTINGS, guards: [guard(), ...guards.slice(1)] };
+    expect(setGuard(needed, guard({ sessionKey: "x" })).kind).toBe("full");
   });
 });

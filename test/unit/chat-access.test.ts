@@ -3,7 +3,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
 import type { Attempt } from "../../durable-objects/chat-access/calls.ts";
-import { isReplay, judge, rememberedUntil, subjectsOf } from "../../durable-objects/chat-access/rules.ts";
+import {
+  isReplay,
+  judge,
+  rememberedUntil,
+  scopesNow,
+  subjectsOf,
+} from "../../durable-objects/chat-access/rules.ts";
 
 const attempt: Attempt = {
   key: "interaction:1",
@@ -20,25 +26,48 @@ const scope = fc.constantFrom(...CHAT_SCOPES);
 const grant: fc.Arbitrary<ChatGrant> = fc.record({ scopes: fc.uniqueArray(scope), deny: fc.boolean() });
 const grants = fc.array(grant, { maxLength: 6 });
 
+const known = { known: true, configured: true };
+
 describe("the verdict", () => {
   test("whom it concerns", () => {
-    expect(subjectsOf(attempt)).toEqual(["user:3", "role:4", "role:5"]);
+    expect(subjectsOf(attempt)).toEqual(["user:3", "role:1", "role:4", "role:5"]);
+    expect(subjectsOf({ ...attempt, platform: "telegram", roles: [] })).toEqual(["user:3"]);
   });
 
   test("A1: without a grant nobody has anything, but an administrator", () => {
-    expect(judge(attempt, [], false)).toEqual({ verdict: "denied", reason: "unconfigured" });
-    expect(judge(attempt, [], true)).toEqual({ verdict: "denied", reason: "missing_scope" });
-    expect(judge({ ...attempt, administrator: true }, [], false)).toEqual({
+    const unconfigured = { known: true, configured: false };
+    expect(judge(attempt, [], unconfigured)).toEqual({ verdict: "denied", reason: "unconfigured" });
+    expect(judge(attempt, [], known)).toEqual({ verdict: "denied", reason: "missing_scope" });
+    expect(judge({ ...attempt, administrator: true }, [], unconfigured)).toEqual({
       verdict: "allowed",
       scopes: [...CHAT_SCOPES],
     });
+  });
+
+  test("A1: of a server that was not let in nobody may do anything, whatever he is there or was given", () => {
+    fc.assert(
+      fc.property(
+        grants,
+        fc.option(scope, { nil: undefined }),
+        fc.boolean(),
+        (given, asked, administrator) => {
+          const { scope: _scope, ...rest } = attempt;
+          const asking = { ...rest, administrator, ...(asked === undefined ? {} : { scope: asked }) };
+          expect(judge(asking, given, { known: false, configured: true })).toEqual({
+            verdict: "denied",
+            reason: "unknown_server",
+          });
+          expect([...scopesNow(asking, given, false)]).toEqual([]);
+        },
+      ),
+    );
   });
 
   test("A2: a deny wins over every scope and over an administrator", () => {
     fc.assert(
       fc.property(grants, scope, fc.boolean(), fc.nat(6), (given, asked, administrator, at) => {
         const denied = given.toSpliced(at, 0, { scopes: ["admin"], deny: true });
-        expect(judge({ ...attempt, scope: asked, administrator }, denied, true)).toEqual({
+        expect(judge({ ...attempt, scope: asked, administrator }, denied, known)).toEqual({
           verdict: "denied",
           reason: "denied_role",
         });
@@ -51,19 +80,22 @@ describe("the verdict", () => {
       fc.property(grants, scope, (given, asked) => {
         const has = (one: ChatScope): boolean => given.some(({ scopes }) => scopes.includes(one));
         const may = !given.some(({ deny }) => deny === true) && (has(asked) || has("admin"));
-        expect(judge({ ...attempt, scope: asked }, given, true).verdict).toBe(may ? "allowed" : "denied");
+        expect(judge({ ...attempt, scope: asked }, given, known).verdict).toBe(may ? "allowed" : "denied");
       }),
     );
   });
 
   test("what needs no scope is allowed to everybody, with the scopes that they have", () => {
     const { scope: _scope, ...anything } = attempt;
-    expect(judge(anything, [], false)).toEqual({ verdict: "allowed", scopes: [] });
-    expect(judge(anything, [{ scopes: ["run:read"] }], true)).toEqual({
+    expect(judge(anything, [], { known: true, configured: false })).toEqual({
+      verdict: "allowed",
+      scopes: [],
+    });
+    expect(judge(anything, [{ scopes: ["run:read"] }], known)).toEqual({
       verdict: "allowed",
       scopes: ["run:read"],
     });
-    expect(judge(anything, [{ scopes: ["run:read"], deny: true }], true)).toEqual({
+    expect(judge(anything, [{ scopes: ["run:read"], deny: true }], known)).toEqual({
       verdict: "allowed",
       scopes: [],
     });

@@ -45,10 +45,15 @@ function field(message: ChatMessage, name: string): string | undefined {
 
 describe("a card", () => {
   const LISTENING = { step: { name: "review", runner: "codex" as const } };
+  const relay = (listens: boolean): Partial<RunRecord> => ({
+    step: { name: "session", runner: "relay", listens },
+  });
   const states: [string, RunView, ChatMessage["tone"], string[]][] = [
     ["that waits", queuedRun(), "queued", ["Cancel", "Follow", "Logs"]],
     ["that runs", running(), "running", ["Cancel", "Follow", "Logs"]],
     ["whose step listens", running(LISTENING), "running", ["Cancel", "Reply", "Follow", "Logs"]],
+    ["of a relay that listens", running(relay(true)), "running", ["Cancel", "Reply", "Follow", "Logs"]],
+    ["of a relay that does not", running(relay(false)), "running", ["Cancel", "Follow", "Logs"]],
     [
       "that asks",
       withApprovals(running(LISTENING), [approvalFixture()]),

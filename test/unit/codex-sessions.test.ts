@@ -1,15 +1,17 @@
 /** Which thread goes on where, when the disk does not take it. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as written } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Sessions } from "../../runner-agent/codex/sessions.ts";
 import { folder } from "../support/codex.ts";
 
-test("what the disk does not take is remembered all the same, said once, and written when it can be", () => {
+test("what the disk does not take is remembered all the same, said once, and written when it can be", async () => {
   const file = join(folder("sessions"), "below", "sessions.json");
   const said: string[] = [];
   const sessions = new Sessions(file, (why) => said.push(why));
   sessions.remember(["a"], "thread_1");
+  await written();
   // A file where its directory was.
   const directory = join(file, "..");
   rmSync(directory, { recursive: true });
@@ -17,6 +19,7 @@ test("what the disk does not take is remembered all the same, said once, and wri
   sessions.remember(["b"], "thread_2");
   sessions.noteUse("b", { tokens: 7 });
   sessions.forget(["a"]);
+  await written();
   expect([sessions.find("a"), sessions.find("b"), sessions.useOf("b")]).toEqual([
     undefined,
     "thread_2",
@@ -30,5 +33,6 @@ test("what the disk does not take is remembered all the same, said once, and wri
   rmSync(directory, { recursive: true });
   writeFileSync(directory, "");
   sessions.forget(["b"]);
+  await written();
   expect(said).toHaveLength(2);
 });

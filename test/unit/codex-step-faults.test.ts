@@ -144,7 +144,7 @@ describe("an app-server that hangs", () => {
     const other = await startCodexStep(at, { template: PROMPT.replace("Do it", "Wait") });
     await until(() => at.model.requests[0]);
     const hung = appServersOf(at);
-    const life = await startCodexStep(at, { template: PROMPT });
+    const life = await startCodexStep(at, { template: PROMPT.replace("never", "never\nsession: auto") });
     // Asked for in the breath before the turn is.
     await life.until(() => {
       if (life.watchers.leased.length === 0) return false;

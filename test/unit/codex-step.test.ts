@@ -465,7 +465,7 @@ describe("an end", () => {
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
     expect(processesWith("environ", mark)).toEqual([]);
     const [, count, ms] = /its (\d+) processes were gone after (\d+) ms/.exec(life.told.join("\n")) ?? [];
-    expect(Number(count)).toBeGreaterThanOrEqual(2);
+    expect(Number(count)).toBeGreaterThan(0);
     expect(Number(ms)).toBeLessThan(5_000);
   });
 

@@ -13,10 +13,25 @@ async function startDiscord(): Promise<FakeDiscord> {
   return fake;
 }
 
-/** An edge that knows the application's key: it answers pings, and 401 to a bad signature. Once each, as Discord asks. */
-async function startEdge(fake: FakeDiscord): Promise<string> {
+/**
+ * An edge that knows the application's key: it answers pings, and 401 to a bad signature. Once each, as Discord asks. And
+ * it lets servers in.
+ */
+async function startEdge(fake: FakeDiscord, letIn: string[] = []): Promise<string> {
   let asked = 0;
-  const url = await startEndpoint(() => {
+  const url = await startEndpoint(({ method, path, headers, body }) => {
+    if (path === "/chat/servers") {
+      if (headers.authorization !== "Bearer admin") return { status: 403, body: {} };
+      if (method === "POST") {
+        const { server, allowed } = JSON.parse(body) as { server: string; allowed: boolean };
+        letIn.splice(0, letIn.length, ...letIn.filter((one) => one !== server), ...(allowed ? [server] : []));
+      }
+      const at = "2026-01-01T00:00:00.000Z";
+      return {
+        status: 200,
+        body: { servers: letIn.map((server) => ({ server, allowedBy: "ada", at })) },
+      };
+    }
     asked += 1;
     return asked % 2 === 1 ? { status: 200, body: { type: 1 } } : { status: 401, body: {} };
   });
@@ -74,15 +89,51 @@ describe("discord register", () => {
     expect(fake.faults).toEqual([]);
   });
 
-  test("for one server, its commands alone, and again nothing", async () => {
+  test("for one server: its commands alone, the edge lets it in, and again nothing", async () => {
     const fake = await startDiscord();
-    const edge = await startEdge(fake);
-    const words = ["--guild", fake.guild.id, "--yes"];
-    await register(fake, edge, words);
+    const letIn: string[] = [];
+    const edge = await startEdge(fake, letIn);
+    const words = ["--guild", fake.guild.id];
+    const token = { CODEX_FLOW_TOKEN: "admin" };
+    const shown = await register(fake, edge, words, token);
+    expect(shown.out).toContain(`+ server  ${fake.guild.id}`);
+    expect(shown.out).toContain(`&guild_id=${fake.guild.id}`);
+    expect([letIn, changing(fake)]).toEqual([[], []]);
+    words.push("--yes");
+    await register(fake, edge, words, token);
+    expect(letIn).toEqual([fake.guild.id]);
     expect(fake.commands(fake.guild.id)).toHaveLength(DISCORD_COMMANDS.length);
     expect(fake.commands()).toEqual([]);
-    expect((await register(fake, edge, words)).err).toContain("nothing is to change");
+    expect((await register(fake, edge, words, token)).err).toContain("nothing is to change");
     expect(fake.faults).toEqual([]);
+  });
+
+  test("for one server without a token of the edge: nothing is changed, and what is missing is said", async () => {
+    const fake = await startDiscord();
+    const edge = await startEdge(fake);
+    const { code, err } = await register(fake, edge, ["--guild", fake.guild.id, "--yes"]);
+    expect([code, changing(fake)]).toEqual([EXIT.usage, []]);
+    expect(err).toContain("CODEX_FLOW_TOKEN");
+  });
+
+  test("a bot that anybody can add to his server is warned of, and servers that are not let in", async () => {
+    const fake = await startDiscord();
+    const { out } = await register(fake, "https://flows.example.com");
+    expect(out).toContain("The bot is public");
+    expect(out).toContain("codex-flow discord allow");
+    fake.setPublic(false);
+    expect((await register(fake, "https://flows.example.com")).out).not.toContain("The bot is public");
+  });
+
+  test("servers are let in, listed, and put out again", async () => {
+    const fake = await startDiscord();
+    const url = await startEdge(fake);
+    const discord = (...words: string[]): Promise<Ended> =>
+      codexFlow(["discord", ...words, "--url", url], { environment: { CODEX_FLOW_TOKEN: "admin" } });
+    expect((await discord("allow", "123456789012345678")).out).toContain("123456789012345678");
+    expect((await discord("servers")).out).toContain("123456789012345678");
+    expect((await discord("forbid", "123456789012345678")).out).toContain("no server is let in");
+    expect(await discord("allow", "mine")).toMatchObject({ code: EXIT.usage });
   });
 
   test("an edge that does not answer Discord: what to do is said, and the commands are there", async () => {

@@ -34,6 +34,14 @@ describe("flags and environment", () => {
   test.each<[RelayFlags, Record<string, string>, object]>([
     [{ channel: "5" }, {}, { platform: "discord", channel: "5" }],
     [{}, { CODEFLOW_DISCORD_CHANNEL: "6" }, { platform: "discord", channel: "6" }],
+    [{ channel: "5", discordThread: "8" }, {}, { platform: "discord", channel: "5", thread: "8" }],
+    [
+      {},
+      { CODEFLOW_DISCORD_CHANNEL: "6", CODEFLOW_DISCORD_THREAD: "9" },
+      { platform: "discord", channel: "6", thread: "9" },
+    ],
+    // The thread of another channel.
+    [{ channel: "5" }, { CODEFLOW_DISCORD_THREAD: "9" }, { platform: "discord", channel: "5" }],
     [{ tgChat: "-100" }, { CODEFLOW_DISCORD_CHANNEL: "6" }, { platform: "telegram", channel: "-100" }],
     [
       { platform: "telegram", tgThread: "9" },
@@ -53,6 +61,8 @@ describe("flags and environment", () => {
     ["both --channel and --tg-chat", { channel: "1", tgChat: "2" }, {}],
     ["contradict", { channel: "1", newSession: true, reuseSession: true }, {}],
     ["contradict", { channel: "1", promptArgv: true, promptStdin: true }, {}],
+    ["a thread of Discord holds none", { channel: "1", discordThread: "2", thread: true }, {}],
+    ["is no id", { channel: "1", discordThread: "talk" }, {}],
     ["CODEFLOW_OUTPUT_MODE=loud", { channel: "1" }, { CODEFLOW_OUTPUT_MODE: "loud" }],
     ["CODEFLOW_STREAM_LOG=some", { channel: "1" }, { CODEFLOW_STREAM_LOG: "some" }],
   ])("%s: an error that says what to do", (message, flags, environment) => {

@@ -9,7 +9,7 @@ import type { Admission } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { Env } from "../env.ts";
 import { refused, type ChatAnswer } from "./answer.ts";
-import { placeOf, requestKey, type Asker } from "./asker.ts";
+import { DIRECT_MESSAGES, placeOf, requestKey, standingOf, type Asker } from "./asker.ts";
 
 /** What is asked for. */
 export interface Asked {
@@ -20,6 +20,9 @@ export interface Asked {
   /** Run, event id. */
   subject?: string;
 }
+
+/** An object that has just been reset is there again at the second call. */
+const CONCLUDE_TRIES = 2;
 
 type Denial = Extract<Admission, { verdict: "denied" }>;
 
@@ -34,29 +37,25 @@ export async function withAdmission<Answer extends { kind: string }>(
   act: (scopes: ReadonlySet<ChatScope>) => Promise<Answer> | Answer,
 ): Promise<Answer | ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
-  const { tenant, user, roles, administrator, place } = asker;
   const admission = await access.admit({
     key: requestKey(asker),
-    platform: place.platform,
-    tenant,
     place: placeOf(asker),
-    user,
-    roles,
-    administrator,
+    ...standingOf(asker),
     ...asked,
   });
   if (admission.verdict === "replayed") return { kind: "replayed" };
   if (admission.verdict === "denied") return denied(asker, asked, admission);
+  const conclude = (outcome: string): Promise<void> => noteOutcome(access, admission.row, outcome);
   try {
     const answer = await act(new Set(admission.scopes));
-    await access.conclude(admission.row, "outcome" in answer ? String(answer.outcome) : answer.kind);
+    await conclude("outcome" in answer ? String(answer.outcome) : answer.kind);
     return answer;
   } catch (error) {
     if (!(error instanceof FlowError)) {
-      await access.conclude(admission.row, "failed: the edge could not do it");
+      await conclude("failed: the edge could not do it");
       throw error;
     }
-    await access.conclude(admission.row, `refused: ${error.code}`);
+    await conclude(`refused: ${error.code}`);
     return refused(
       error.code,
       error.message,
@@ -65,34 +64,56 @@ export async function withAdmission<Answer extends { kind: string }>(
   }
 }
 
+/** Never throws: what was done is done, and who asked is told so, whether or not it could be written down. */
+async function noteOutcome(
+  access: { conclude(row: number, outcome: string): Promise<void> },
+  row: number,
+  outcome: string,
+): Promise<void> {
+  for (let tries = CONCLUDE_TRIES; tries > 0; tries -= 1)
+    try {
+      await access.conclude(row, outcome);
+      return;
+    } catch (error) {
+      if (tries > 1) continue;
+      console.error(
+        JSON.stringify({ message: "an outcome is not in the audit", row, outcome, error: String(error) }),
+      );
+    }
+}
+
 /** Whether somebody may, for a list of choices; nothing is written down. */
 export async function mayNow(env: Env, asker: Asker, scope: ChatScope): Promise<boolean> {
-  const { tenant, user, roles, administrator } = asker;
-  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf({
-    tenant,
-    user,
-    roles,
-    administrator,
-  });
+  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf(standingOf(asker));
   return scopes.includes(scope);
 }
 
-function denied({ place }: Asker, { scope, act }: Asked, { reason }: Denial): ChatAnswer {
+function denied({ place, tenant }: Asker, { scope, act }: Asked, { reason }: Denial): ChatAnswer {
+  const title = `You may not do this: ${act}`;
+  if (reason === "unknown_server")
+    return { kind: "denied", message: { tone: "bad", title, lines: strangers(tenant) } };
   const giver =
     place.platform === "discord"
       ? "An administrator of this server, or somebody with the scope admin, gives it with /roles set."
       : "Somebody with the scope admin gives it with /roles, and the owner of the edge names the first ones in TELEGRAM_ADMINS.";
-  const why: Record<Denial["reason"], string> = {
+  const why: Record<typeof reason, string> = {
     denied_role: "A role or an entry of yours is denied everything here, whatever else you have.",
     missing_scope: `It needs the scope ${scope ?? ""}, which none of your roles has.`,
     unconfigured: `It needs the scope ${scope ?? ""}, and nobody here has been given any yet.`,
   };
   return {
     kind: "denied",
-    message: {
-      tone: "bad",
-      title: `You may not do this: ${act}`,
-      lines: [why[reason], giver, "Nothing was done."],
-    },
+    message: { tone: "bad", title, lines: [why[reason], giver, "Nothing was done."] },
   };
+}
+
+/** To whom the edge does not know: what its owner would have to do. */
+function strangers(tenant: string): string[] {
+  return tenant === DIRECT_MESSAGES
+    ? ["Only in a server that has the bot and that the owner of the edge has let in.", "Nothing was done."]
+    : [
+        "The owner of the edge has not let this server in, so nobody here may do anything, its administrators neither.",
+        `The owner does it in a terminal: codex-flow discord allow ${tenant}`,
+        "Nothing was done.",
+      ];
 }

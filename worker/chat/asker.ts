@@ -6,6 +6,7 @@ import {
   type ChatPlace,
   type ChatUser,
 } from "../../contract/chat/place.ts";
+import type { Standing } from "../../durable-objects/chat-access/calls.ts";
 
 export interface Asker {
   place: ChatPlace;
@@ -19,6 +20,9 @@ export interface Asker {
   /** Id of the interaction or update. What is started bears it, so that a request that comes twice starts nothing twice. */
   requestId: string;
 }
+
+/** The tenant of those who ask in direct messages, or in no server's name: nobody there is ever given anything. */
+export const DIRECT_MESSAGES = "direct";
 
 /** Key of the request in the replay window. */
 export function requestKey({ place, tenant, requestId }: Asker): string {
@@ -41,6 +45,11 @@ export function byOf({ place, user }: Asker): string {
 
 export function originOf({ place, user }: Asker): ChatOrigin {
   return { place, user };
+}
+
+/** As ChatAccess looks at somebody. */
+export function standingOf({ place, tenant, user, roles, administrator }: Asker): Standing {
+  return { platform: place.platform, tenant, user, roles, administrator };
 }
 
 export function placeOf(asker: Asker): string {

@@ -19,6 +19,10 @@ const HOW: Readonly<Record<string, string>> = {
   unavailable: "try again",
 };
 
+/** The settings of a thread are its channel's, and the id of a thread looks like that of a channel. */
+const THREADS =
+  "if it is a thread, name its channel and the thread: --channel <channel> --discord-thread <thread>";
+
 export async function guardAllows(env: Env, question: GuardRequest): Promise<GuardAnswer> {
   try {
     const { place, sessionKey, mode, commandHint } = question;
@@ -32,16 +36,18 @@ export async function guardAllows(env: Env, question: GuardRequest): Promise<Gua
       ...(sessionKey === undefined ? {} : { sessionKey }),
       ...(commandHint === undefined ? {} : { commandHint }),
     });
-    return answer(allowed, reason);
+    return answer(allowed, reason, place);
   } catch (error) {
     console.error(JSON.stringify({ message: "the guard of a channel did not answer", error: String(error) }));
-    return answer(false, "unavailable");
+    return answer(false, "unavailable", question.place);
   }
 }
 
-function answer(allowed: boolean, reason: string): GuardAnswer {
+function answer(allowed: boolean, reason: string, { platform, thread }: ChatPlace): GuardAnswer {
   const how = HOW[reason];
-  return allowed || how === undefined ? { allowed, reason } : { allowed, reason, how };
+  if (allowed || how === undefined) return { allowed, reason };
+  const mayBeThread = reason === "not_set" && platform === "discord" && thread === undefined;
+  return { allowed, reason, how: mayBeThread ? `${how}; ${THREADS}` : how };
 }
 
 /** The same without an answer to a relay: nothing is written down. */

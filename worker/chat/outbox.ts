@@ -2,7 +2,7 @@
  * The platform's outbox, for what an act has to ask or tell it. It shows runs and never owns them: whatever goes wrong there
  * is logged, and takes no act back.
  */
-import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
+import type { ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
 import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
 import type { ChatOutbox } from "../../durable-objects/chat-outbox/object.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
@@ -30,11 +30,13 @@ export async function askOutbox<T>(
   }
 }
 
-/** Runs that an act has made of an event which came from elsewhere are shown where they were asked for. */
-export async function presentRuns(env: Env, runIds: string[], origin: ChatOrigin): Promise<void> {
-  await askOutbox(env, origin.place.platform, async (outbox) => {
-    for (const runId of runIds) await outbox.present(runId, origin);
-  });
+/** The run that one of the bot's messages is about: by what it has sent, never by what stands in it. */
+export async function runOfMessage(
+  env: Env,
+  { platform, channel }: ChatPlace,
+  messageId: string,
+): Promise<string | undefined> {
+  return askOutbox(env, platform, (outbox) => outbox.runOfMessage(channel, messageId));
 }
 
 /** The run whose thread or topic a place is. */

@@ -1,9 +1,11 @@
 /** What people set for a channel and for those who use it: what it follows, where Codex works, the guard, the roles. */
+import type { ChatPlace } from "../../contract/chat/place.ts";
 import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
 import type { GrantRow } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import { changeChannel, guardChannel, readSettings } from "../../durable-objects/channel-settings/client.ts";
 import {
+  guardsAt,
   guardVerdict,
   type Guard,
   type Settings,
@@ -19,6 +21,8 @@ import { eventTypes } from "./start.ts";
 /** Of a project, as runners name them. */
 const NAME_MAX_CHARS = 64;
 const PATH_MAX_CHARS = 1_024;
+/** Sessions with a guard of their own that an answer names. */
+const SESSIONS_SHOWN = 10;
 
 export async function showSettings(env: Env, asker: Asker): Promise<ChatAnswer> {
   return settingsAnswer("shown", "This channel", await readSettings(env, asker.place));
@@ -60,8 +64,8 @@ function answered(answer: SettingsAnswer, show: (settings: Settings) => ChatAnsw
 }
 
 function settingsAnswer(outcome: string, title: string, settings: Settings): ChatAnswer {
-  const { flows, types, threads, output, safe, project, workdir, session, prompts, followsRev, toldRev } =
-    settings;
+  const { flows, types, threads, output, safe, project, workdir, session, prompts, listen } = settings;
+  const { followsRev, toldRev } = settings;
   return said(outcome, title, {
     tone: "neutral",
     lines: [
@@ -78,6 +82,9 @@ function settingsAnswer(outcome: string, title: string, settings: Settings): Cha
       { name: "safe mode", value: safe ? "on" : "off" },
       { name: "session", value: session },
       ...(prompts ? [{ name: "plain messages", value: "prompts" }] : []),
+      ...(listen === undefined
+        ? []
+        : [{ name: "messages to the bot in threads", value: listen ? "picked up" : "not picked up" }]),
     ],
   });
 }
@@ -97,24 +104,39 @@ export async function setGuard(
     ...(sessionKey === undefined ? {} : { sessionKey }),
   };
   const answer = await guardChannel(env, asker.place, guard);
-  return answered(answer, () => guardAnswer(on ? "on" : "off", guard));
+  return answered(answer, () =>
+    guardAnswer(on ? "on" : "off", guard, [], on ? [relayHint(asker.place)] : []),
+  );
 }
 
 export async function showGuard(env: Env, asker: Asker): Promise<ChatAnswer> {
   const { guards } = await readSettings(env, asker.place);
   const { thread } = asker.place;
-  const guard =
-    guards.find(({ topic }) => topic !== undefined && topic === thread) ??
-    guards.find(({ topic }) => topic === undefined);
+  const ofThread = thread === undefined ? [] : guardsAt(guards, thread);
+  const here = ofThread.length > 0 ? ofThread : guardsAt(guards, undefined);
+  const [last] = here.slice(-1);
+  const guard = here.find(({ sessionKey }) => sessionKey === undefined) ?? last;
   if (guard === undefined)
     return said("shown", "Off: nobody has turned it on here", {
       tone: "stopped",
       lines: ["Relays may not post here. /codeflow on lets them."],
     });
-  return guardAnswer("shown", guard);
+  return guardAnswer(
+    "shown",
+    guard,
+    here.filter((one) => one !== guard),
+  );
 }
 
-function guardAnswer(outcome: string, guard: Guard): ChatAnswer {
+/** How a relay names this place. */
+function relayHint({ platform, channel, thread }: ChatPlace): string {
+  const [where, topic] =
+    platform === "discord" ? ["--channel", "--discord-thread"] : ["--tg-chat", "--tg-thread"];
+  return `codex-flow relay ${where} ${channel}${thread === undefined ? "" : ` ${topic} ${thread}`} -- …`;
+}
+
+/** @param others what was said about single sessions there besides */
+function guardAnswer(outcome: string, guard: Guard, others: Guard[] = [], lines: string[] = []): ChatAnswer {
   const { on, by, at, sessionKey, topic } = guard;
   const { allowed } = guardVerdict([guard], {
     ...(topic === undefined ? {} : { topic }),
@@ -123,10 +145,14 @@ function guardAnswer(outcome: string, guard: Guard): ChatAnswer {
   return said(outcome, allowed ? "On: relays may post here" : "Off: relays may not post here", {
     tone: on ? "good" : "stopped",
     open: true,
+    lines,
     fields: [
       { name: "for", value: topic === undefined ? "the whole channel" : "this thread" },
       ...(sessionKey === undefined ? [] : [{ name: "session", value: sessionKey }]),
       { name: "set by", value: by },
+      ...others
+        .slice(-SESSIONS_SHOWN)
+        .map((one) => ({ name: `session ${one.sessionKey ?? ""}`, value: one.on ? "on" : "off" })),
     ],
     since: at,
   });

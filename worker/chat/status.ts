@@ -1,6 +1,6 @@
 /** How the chat side of the edge fares: what waits in the platform's outbox, what is wrong there, what was done last. */
 import type { ChatScope } from "../../contract/chat/scopes.ts";
-import type { AuditRow } from "../../durable-objects/chat-access/calls.ts";
+import type { AuditRow, RefusedLately } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { ChatOutboxStatus } from "../../durable-objects/chat-outbox/calls.ts";
 import type { Env } from "../env.ts";
@@ -10,12 +10,15 @@ import { askOutbox } from "./outbox.ts";
 
 const AUDIT_ROWS = 8;
 const PARKED_MAX = 8;
+const KINDS_MAX = 12;
 
-/** The last rows of the audit are for those with `admin`. */
+/** The last rows of the audit, and what was refused, are for those with `admin`. */
 export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatScope>): Promise<ChatAnswer> {
-  const [outbox, rows] = await Promise.all([
+  const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
+  const [outbox, rows, refusals] = await Promise.all([
     askOutbox(env, asker.place.platform, (one) => one.status()),
-    scopes.has("admin") ? env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit({}, undefined, AUDIT_ROWS) : [],
+    scopes.has("admin") ? access.audit({}, undefined, AUDIT_ROWS) : [],
+    scopes.has("admin") ? access.refusedLately() : [],
   ]);
   const well = outbox !== undefined && outbox.halted === undefined && outbox.parked.length === 0;
   return said("shown", well ? "All is well" : "Something is wrong", {
@@ -24,6 +27,7 @@ export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatSco
       ...(outbox === undefined
         ? ["The bot cannot post: no token is set, or its outbox does not answer."]
         : outboxLines(outbox)),
+      ...(refusals.length === 0 ? [] : [`Refused at the doors within an hour: ${refusedWords(refusals)}`]),
       ...(rows.length === 0 ? [] : ["Last acts:"]),
       ...rows.map(auditLine),
     ],
@@ -46,11 +50,22 @@ function outboxLines({
     `${total} messages wait${oldest}; ${sent} sent; ${limited} times limited; ${shownRuns} runs shown`,
     ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
     ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
-    ...(polling === undefined ? [] : [`${polling.threads} threads are polled for plain messages`]),
+    ...(polling === undefined
+      ? []
+      : [
+          `Plain messages: picked up in ${polling.threads} threads; ${polling.usually ? "on" : "off"} in channels that say nothing of it (/channel set listen)`,
+        ]),
   ];
 }
 
-export function auditLine({ at, user, act, subject, verdict, outcome }: AuditRow): string {
+function refusedWords(refusals: RefusedLately[]): string {
+  const kinds = refusals
+    .slice(0, KINDS_MAX)
+    .map(({ platform, act, times }) => `${times} × ${act} (${platform})`);
+  return [...kinds, ...(refusals.length > KINDS_MAX ? ["…"] : [])].join(", ");
+}
+
+export function auditLine({ at, user, act, subject, verdict, outcome, times }: AuditRow): string {
   return [
     new Date(at).toISOString().slice(0, 19),
     `${user.name} (${user.id})`,
@@ -58,5 +73,6 @@ export function auditLine({ at, user, act, subject, verdict, outcome }: AuditRow
     ...(subject === undefined ? [] : [subject]),
     verdict,
     ...(outcome === undefined ? [] : [outcome]),
+    ...(times === undefined ? [] : [`${times} times`]),
   ].join(" · ");
 }

@@ -13,7 +13,7 @@ import { replayEvent } from "../replay.ts";
 import { refused, said, type ChatAnswer } from "./answer.ts";
 import { byOf, originOf, type Asker } from "./asker.ts";
 import { locateRun, unknownRun } from "./located.ts";
-import { askOutbox, presentRuns } from "./outbox.ts";
+import { askOutbox } from "./outbox.ts";
 import { started } from "./start.ts";
 
 /** How long a card moves with its run's output after somebody has pressed Follow. */
@@ -150,9 +150,7 @@ export async function raiseBudget(
     case "raised":
       return said(`added ${words.join(", ")}`, `Added ${words.join(", ")}`, { lines: [runId] });
     case "stopped": {
-      const run = await continueRun(located, answer, addition);
-      await presentRuns(env, [run.id], originOf(asker));
-      return started([run]);
+      return started([await continueRun(located, answer, addition, originOf(asker))]);
     }
     case "unlimited":
       return refused("not_limited", `Its step has no budget of ${answer.units.join(" and ")}`);
@@ -173,14 +171,9 @@ export async function replay(
     "runId" in given
       ? await stepOfRun(env, given.runId)
       : { id: given.eventId, only: { flow: given.flow, step: given.step } };
-  const { runs } = await replayEvent(env, id, only);
+  const { runs } = await replayEvent(env, id, only, originOf(asker));
   if (runs.length === 0)
     return refused("nothing_matched", "Nothing that is deployed now matches this event any more");
-  await presentRuns(
-    env,
-    runs.map((run) => run.id),
-    originOf(asker),
-  );
   return started(runs);
 }
 

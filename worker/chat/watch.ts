@@ -96,7 +96,7 @@ function buttonsOf(run: RunView): ChatButton[] {
   const live = run.completedAt === undefined;
   return [
     ...(live ? button("Cancel", "danger", "cancel") : button("Replay", "primary", "replay")),
-    ...(live && run.runner === "codex" ? button("Reply", "primary", "reply") : []),
+    ...(live && run.listens === true ? button("Reply", "primary", "reply") : []),
     ...(live ? button("Follow", "secondary", "follow") : []),
     ...button("Logs", "secondary", "logs"),
   ];

@@ -9,19 +9,20 @@ import type {
   APIModalSubmitInteraction,
 } from "discord-api-types/v10";
 import type { ChatPlace } from "../../contract/chat/place.ts";
-import type { Asker } from "../chat/asker.ts";
+import { DIRECT_MESSAGES, type Asker } from "../chat/asker.ts";
 
-/** The tenant of those who ask in direct messages: nobody there is ever given anything. */
-export const DIRECT_MESSAGES = "direct";
 /** Permission bit of an administrator. */
 const ADMINISTRATOR = 8n;
+/** Key of the server that has installed the application, among those who have. */
+const SERVER_INSTALL = "0";
 /** Types of channels that are threads: of announcements, public, private. */
 const THREAD_TYPES: readonly number[] = [10, 11, 12];
 
 export function askerOf(interaction: APIInteraction): Asker {
   const { member, id } = interaction;
   const user = member?.user ?? interaction.user;
-  const inServer = member !== undefined && interaction.guild_id !== undefined;
+  const inServer =
+    member !== undefined && interaction.guild_id !== undefined && isInstalledThere(interaction);
   return {
     place: placeOf(interaction),
     tenant: (inServer ? interaction.guild_id : undefined) ?? DIRECT_MESSAGES,
@@ -30,6 +31,12 @@ export function askerOf(interaction: APIInteraction): Asker {
     administrator: inServer && isAdministrator(member.permissions),
     requestId: id,
   };
+}
+
+/** By the server itself, and not brought along by a user. Older payloads do not say it; ChatAccess knows the server or not. */
+function isInstalledThere(interaction: APIInteraction): boolean {
+  const owners = interaction.authorizing_integration_owners as Partial<Record<string, string>> | undefined;
+  return owners === undefined || owners[SERVER_INSTALL] === interaction.guild_id;
 }
 
 function isAdministrator(permissions: string): boolean {

@@ -9,6 +9,7 @@ import { FlowError } from "../../contract/errors.ts";
 import { within } from "../../durable-objects/kit/deadline.ts";
 import { withAdmission } from "../chat/access.ts";
 import { refused } from "../chat/answer.ts";
+import { DIRECT_MESSAGES } from "../chat/asker.ts";
 import { outboxOf, runOfPlace } from "../chat/outbox.ts";
 import type { Env } from "../env.ts";
 import { DEFERRED, drawAnswer, drawChoices, PONG, type DiscordAnswer } from "./answers.ts";
@@ -18,7 +19,7 @@ import { outOfDate, pressOf, type Press } from "./components.ts";
 import { AT_ONCE_MAX, Crowd, turnIn } from "./crowd.ts";
 import { handOver, lateMessage, patienceMs } from "./deferral.ts";
 import { askForm } from "./forms.ts";
-import { askerOf, DIRECT_MESSAGES, Options, readCommand } from "./interaction.ts";
+import { askerOf, Options, readCommand } from "./interaction.ts";
 import { submissionOf } from "./modals.ts";
 
 /** Discord's numbers of kinds of interactions; its own enums would cost 89 KB. */
@@ -44,11 +45,17 @@ export async function answerInteraction(
 ): Promise<object> {
   const { type } = interaction;
   const known: number[] = Object.values(INTERACTION);
-  if (!known.includes(type))
-    return drawAnswer(refused("unknown_interaction", "This is not known here"), false);
+  if (!known.includes(type)) return drawAnswer(await answerUnknown(env, interaction), false);
   if (type === INTERACTION.ping) return PONG;
   if (type === INTERACTION.autocomplete) return drawChoices(await choices(env, interaction));
   return inTime(env, interaction, arrival, actAsked(interaction));
+}
+
+/** Of a kind that no version of ours knows: nothing is done, and it is written down. */
+async function answerUnknown(env: Env, interaction: APIInteraction): Promise<DiscordAnswer> {
+  return withAdmission<DiscordAnswer>(env, askerOf(interaction), { act: "unknown interaction" }, () =>
+    refused("unknown_interaction", "This is not known here"),
+  );
 }
 
 async function choices(

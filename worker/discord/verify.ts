@@ -19,7 +19,17 @@ const PUBLIC_KEY = /^[0-9a-f]{64}$/i;
 /** Imported once for each isolate, and again when the setting changes. */
 let imported: { hex: string; key: Promise<CryptoKey> } | undefined;
 
-/** Throws UnauthorizedError unless Discord has sent it, just now. Closed when no public key is configured. */
+/** Not Discord's, or not of this moment. Which of them is for the audit alone. */
+export class UnsignedError extends UnauthorizedError {
+  readonly kind: "forged" | "stale";
+
+  constructor(kind: "forged" | "stale", path: string, message: string) {
+    super("invalid signature", [{ path, message }]);
+    this.kind = kind;
+  }
+}
+
+/** Throws UnsignedError unless Discord has sent it, just now. Closed when no public key is configured. */
 export async function verifyInteraction(
   headers: Headers,
   body: Uint8Array,
@@ -34,7 +44,8 @@ export async function verifyInteraction(
   if (!PUBLIC_KEY.test(hex) || !(await verifyKey(body, signature, timestamp, await publicKey(hex))))
     throw unsigned(SIGNATURE_HEADER, "does not fit this application");
   if (Math.abs(now - Number(timestamp) * 1000) > INTERACTION_TOLERANCE_MS)
-    throw unsigned(
+    throw new UnsignedError(
+      "stale",
       TIMESTAMP_HEADER,
       `is more than ${INTERACTION_TOLERANCE_MS / 1000} s from the edge's clock`,
     );
@@ -49,6 +60,6 @@ function publicKey(hex: string): Promise<CryptoKey> {
   return imported.key;
 }
 
-function unsigned(path: string, message: string): UnauthorizedError {
-  return new UnauthorizedError("invalid signature", [{ path, message }]);
+function unsigned(path: string, message: string): UnsignedError {
+  return new UnsignedError("forged", path, message);
 }

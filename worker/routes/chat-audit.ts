@@ -1,11 +1,11 @@
-/** What people did in chats, and who may do what there: for whoever owns the edge. */
+/** What people did in chats, who may do what there, and which servers are let in: for whoever owns the edge. */
 import { Hono } from "hono";
-import { TENANT, type AuditView, type GrantView } from "../../contract/chat/audit.ts";
+import { TENANT, type AuditView, type GrantView, type ServerView } from "../../contract/chat/audit.ts";
 import { BadRequestError, ConflictError } from "../../contract/errors.ts";
-import { GRANTS_PER_TENANT_MAX, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
+import { GRANTS_PER_TENANT_MAX, REQUEST_MAX_BYTES, SERVERS_MAX } from "../../contract/limits.ts";
 import { iso } from "../../contract/run-view.ts";
-import { checkGrantRequest } from "../../contract/validate.ts";
-import type { AuditRow, GrantRow } from "../../durable-objects/chat-access/calls.ts";
+import { checkGrantRequest, checkServerRequest } from "../../contract/validate.ts";
+import type { AuditRow, GrantRow, ServerRow } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
@@ -57,6 +57,20 @@ export const chatAuditRoutes = new Hono<AppContext>()
         `a server has at most ${GRANTS_PER_TENANT_MAX} roles and users that were given something`,
       );
     return context.json({ grants: answer.grants.map(grantView) });
+  })
+  .get("/chat/servers", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["admin"]);
+    const servers = await context.env.CHAT_ACCESS.getByName(CHAT_ACCESS).servers();
+    return context.json({ servers: servers.map(serverView) });
+  })
+  .post("/chat/servers", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["admin"]);
+    const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
+    const { server, allowed, by = "api" } = parseJson(context.req.raw, bytes, checkServerRequest);
+    const answer = await context.env.CHAT_ACCESS.getByName(CHAT_ACCESS).allowServer(server, allowed, by);
+    if (answer.kind === "full")
+      throw new ConflictError("too_many_servers", `an edge lets at most ${SERVERS_MAX} servers in`);
+    return context.json({ servers: answer.servers.map(serverView) });
   });
 
 function rowOf(cursor: string | undefined): number | undefined {
@@ -70,6 +84,10 @@ function rowOf(cursor: string | undefined): number | undefined {
 
 function auditView({ at, ...row }: AuditRow): AuditView {
   return { ...row, at: iso(at) };
+}
+
+function serverView({ server, setBy, at }: ServerRow): ServerView {
+  return { server, allowedBy: setBy, at: iso(at) };
 }
 
 function grantView({ subject, grant, setBy, at }: GrantRow): GrantView {

@@ -5,21 +5,41 @@
 import { Hono } from "hono";
 import type { APIInteraction } from "discord-api-types/v10";
 import { DISCORD_INTERACTIONS_PATH } from "../../contract/chat/discord-commands.ts";
-import { BadRequestError } from "../../contract/errors.ts";
+import { BadRequestError, FlowError } from "../../contract/errors.ts";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
 import { notJson } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
 import { readBytes } from "../body.ts";
+import { noteRefusal } from "../chat/refusals.ts";
 import { answerInteraction } from "../discord/router.ts";
-import { verifyInteraction } from "../discord/verify.ts";
+import { UnsignedError, verifyInteraction } from "../discord/verify.ts";
+import type { Env } from "../env.ts";
 
 export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PATH, async (context) => {
+  const { env, req, executionCtx } = context;
   const at = Date.now();
-  const bytes = await readBytes(context.req.raw, "the interaction", INTERACTION_MAX_BYTES);
-  await verifyInteraction(context.req.raw.headers, bytes, context.env, Date.now());
-  const waitUntil = (promise: Promise<unknown>): void => context.executionCtx.waitUntil(promise);
-  return context.json(await answerInteraction(context.env, parsed(bytes), { at, waitUntil }));
+  const interaction = await signedInteraction(req.raw, env).catch((error: unknown) => {
+    const refused = refusedAs(error);
+    // Nobody waits for it: Discord, which tests the address with bad signatures, is answered at once.
+    if (refused !== undefined) executionCtx.waitUntil(noteRefusal(env, { platform: "discord", ...refused }));
+    throw error;
+  });
+  const waitUntil = (promise: Promise<unknown>): void => executionCtx.waitUntil(promise);
+  return context.json(await answerInteraction(env, interaction, { at, waitUntil }));
 });
+
+async function signedInteraction(request: Request, env: Env): Promise<APIInteraction> {
+  const bytes = await readBytes(request, "the interaction", INTERACTION_MAX_BYTES);
+  await verifyInteraction(request.headers, bytes, env, Date.now());
+  return parsed(bytes);
+}
+
+/** What the audit says of one that was refused here. What bears no right signature may be cut off, or tampered with. */
+function refusedAs(error: unknown): { act: string; reason: string } | undefined {
+  if (error instanceof UnsignedError)
+    return { act: `${error.kind} interaction`, reason: "invalid signature" };
+  return error instanceof FlowError ? { act: "unreadable interaction", reason: error.code } : undefined;
+}
 
 /** Signed by Discord, so its form is Discord's; it is looked at only as far as it would break the reader. */
 function parsed(bytes: Uint8Array): APIInteraction {

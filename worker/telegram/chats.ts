@@ -8,14 +8,12 @@ import {
 } from "../../durable-objects/channel-settings/client.ts";
 import type { Settings } from "../../durable-objects/channel-settings/settings.ts";
 import type { Env } from "../env.ts";
-import type { Asker } from "../chat/asker.ts";
+import { standingOf, type Asker } from "../chat/asker.ts";
 
 /** A group that an administrator of the bot has bound; a private chat of somebody who has been given anything. */
 export async function isBound(env: Env, asker: Asker, isPrivate: boolean): Promise<boolean> {
   if (!isPrivate) return isInUse(await glanceAtSettings(env, asker.place));
-  const { tenant, user, roles, administrator } = asker;
-  const standing = { tenant, user, roles, administrator };
-  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf(standing);
+  const scopes = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).scopesOf(standingOf(asker));
   return scopes.length > 0;
 }
 
@@ -45,7 +43,8 @@ export async function moveChat(env: Env, from: ChatPlace, to: ChatPlace): Promis
       ...(workdir === undefined ? {} : { workdir }),
     });
   for (const guard of guards)
-    if (!known.guards.some(({ topic }) => topic === guard.topic)) await guardChannel(env, to, guard);
+    if (!known.guards.some((one) => one.topic === guard.topic && one.sessionKey === guard.sessionKey))
+      await guardChannel(env, to, guard);
   await changeChannel(env, from, { bound: false, unfollow: { flows: ["*"], types: ["*"] } });
   for (const guard of guards) if (guard.on) await guardChannel(env, from, { ...guard, on: false });
 }

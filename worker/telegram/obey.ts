@@ -5,18 +5,22 @@
  * 1. A group that no administrator of the bot has bound is deaf but for `/codeflow`, `/bind` and `/help` of such an
  *    administrator: whoever adds the bot to a group of his own gets not even an answer.
  * 2. Nobody who cannot be known does anything: channels, anonymous administrators.
+ * 3. What strangers ask for is in the audit, counted by sender; of what people only say to each other nothing is kept.
  */
+import { NOBODY_ID } from "../../contract/chat/place.ts";
 import type { TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
 import { secretList } from "../auth/secrets.ts";
 import type { Env } from "../env.ts";
-import { withAdmission } from "../chat/access.ts";
+import { mayNow, withAdmission } from "../chat/access.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
 import type { Asker } from "../chat/asker.ts";
 import { runOfPlace } from "../chat/outbox.ts";
+import { noteStranger } from "../chat/refusals.ts";
 import { isBound, moveChat } from "./chats.ts";
 import { COMMANDS, scopeFor, unknownCommand } from "./commands.ts";
 import { acknowledge, postAnswer, toast, type WebhookReply } from "./deliver.ts";
 import { press } from "./presses.ts";
+import { runRepliedTo } from "./replied.ts";
 import { hearText } from "./texts.ts";
 import type { Asked, CommandRequest, PressRequest, TelegramRequest } from "./update.ts";
 import { safely } from "./safely.ts";
@@ -39,28 +43,40 @@ export async function obey(
       await moveChat(env, request.from, request.to);
       return undefined;
     case "command":
-      return obeyCommand(env, askerOf(env, bot, updateId, request), request);
+      return obeyCommand(env, bot, askerOf(env, bot, updateId, request), request);
     case "press":
-      return obeyPress(env, askerOf(env, bot, updateId, request), request);
+      return obeyPress(env, bot, askerOf(env, bot, updateId, request), request);
     case "text": {
       const asker = askerOf(env, bot, updateId, request);
-      if (asker === undefined || !(await isBound(env, asker, request.isPrivate))) return undefined;
-      return hearText(env, asker, request);
+      if (asker !== undefined && (await isBound(env, asker, request.isPrivate)))
+        return hearText(env, asker, request);
+      const { ownMessage, runId } = request.repliedTo ?? {};
+      const isForUs = request.isPrivate || (ownMessage ?? runId) !== undefined;
+      if (isForUs) await strangerAsks(env, asker ?? anonymous(bot, request), "message");
+      return undefined;
     }
   }
 }
 
 async function obeyCommand(
   env: Env,
+  bot: string,
   asker: Asker | undefined,
   request: CommandRequest,
 ): Promise<WebhookReply | undefined> {
-  if (asker === undefined) return undefined;
   const chosen = chooseCommand(request.name, request.rest);
+  if (asker === undefined) {
+    if (chosen !== undefined) await strangerAsks(env, anonymous(bot, request), `/${chosen.name}`);
+    return undefined;
+  }
   const bound = await isBound(env, asker, request.isPrivate);
   if (chosen === undefined) {
     // In a group it may be meant for another bot.
-    if (!bound || !request.addressed) return undefined;
+    if (!request.addressed) return undefined;
+    if (!bound) {
+      await strangerAsks(env, asker, "unknown command");
+      return undefined;
+    }
     const answer = await withAdmission(env, asker, { act: `/${request.name}` }, () =>
       unknownCommand(request.name),
     );
@@ -68,11 +84,16 @@ async function obeyCommand(
     return undefined;
   }
   const { name, rest } = chosen;
-  if (!bound && !ANYWHERE.includes(name)) return undefined;
+  if (!bound && !(ANYWHERE.includes(name) && (await mayNow(env, asker, "admin")))) {
+    await strangerAsks(env, asker, `/${name}`);
+    return undefined;
+  }
   const command = COMMANDS[name];
   const runId =
     command.about === "run"
-      ? (leadingRun(rest).runId ?? request.repliedTo?.runId ?? (await runOfPlace(env, asker.place)))
+      ? (leadingRun(rest).runId ??
+        (await runRepliedTo(env, asker, request.repliedTo)) ??
+        (await runOfPlace(env, asker.place)))
       : undefined;
   const scope = bound ? scopeFor(command, rest) : "admin";
   const asked = {
@@ -91,17 +112,34 @@ async function obeyCommand(
 
 async function obeyPress(
   env: Env,
+  bot: string,
   asker: Asker | undefined,
   request: PressRequest,
 ): Promise<WebhookReply | undefined> {
-  if (asker === undefined) return toast(request.callbackId, "Telegram does not say who you are", true);
-  if (!(await isBound(env, asker, request.isPrivate)))
+  if (asker === undefined) {
+    await strangerAsks(env, anonymous(bot, request), "press");
+    return toast(request.callbackId, "Telegram does not say who you are", true);
+  }
+  if (!(await isBound(env, asker, request.isPrivate))) {
+    await strangerAsks(env, asker, "press");
     return toast(
       request.callbackId,
       "This chat is not bound: an administrator of the bot does it with /bind",
       true,
     );
+  }
   return press(env, asker, request);
+}
+
+/** Not heard, and not answered with a word of the chat. */
+async function strangerAsks(env: Env, asker: Asker, act: string): Promise<void> {
+  await noteStranger(env, asker, act, asker.user.id === NOBODY_ID ? "anonymous" : "not_bound");
+}
+
+/** Who stands in the audit for those whom Telegram does not name. */
+function anonymous(bot: string, { place }: Asked): Asker {
+  const user = { id: NOBODY_ID, name: "anonymous" };
+  return { place, tenant: bot, user, roles: [], administrator: false, requestId: "0" };
 }
 
 function isGood(answer: ChatAnswer): boolean {

@@ -60,7 +60,12 @@ export async function press(
   { callbackId, data }: PressRequest,
 ): Promise<WebhookReply> {
   const action = data.length > ACTION_MAX_BYTES ? undefined : parseAction(data);
-  if (action === undefined) return toast(callbackId, "This button is out of date", true);
+  if (action === undefined) {
+    const unknown = await withAdmission<ChatAnswer>(env, asker, { act: "unknown button" }, () =>
+      refused("out_of_date", "This button is out of date"),
+    );
+    return toastOf(callbackId, unknown);
+  }
   const { act, runId } = action;
   const { posts = false, run } = ACTS[act];
   const answer = await withAdmission(env, asker, { scope: ACTION_SCOPES[act], act, subject: runId }, () =>

@@ -13,9 +13,11 @@ import { refused, type ChatAnswer } from "../chat/answer.ts";
 import type { Asker } from "../chat/asker.ts";
 import { locateRun } from "../chat/located.ts";
 import { runOfPlace } from "../chat/outbox.ts";
+import { noteStranger } from "../chat/refusals.ts";
 import { ask, ASK_TYPE } from "../chat/start.ts";
 import { say } from "../chat/steer.ts";
 import { acknowledge, postAnswer, type WebhookReply } from "./deliver.ts";
+import { runRepliedTo } from "./replied.ts";
 import { safely } from "./safely.ts";
 import type { TextRequest } from "./update.ts";
 
@@ -25,12 +27,15 @@ export async function hearText(
   request: TextRequest,
 ): Promise<WebhookReply | undefined> {
   const { text, repliedTo, messageId } = request;
-  const replied = repliedTo?.runId;
+  const replied = await runRepliedTo(env, asker, repliedTo);
   const runId = replied ?? (await runOfPlace(env, asker.place));
   if (runId === undefined && !(await takesPrompts(env, asker.place))) return undefined;
   const scope = runId === undefined ? "run:start" : "run:reply";
-  // Somebody who only talks in a run's topic is neither answered nor written down.
-  if (replied === undefined && !(await mayNow(env, asker, scope))) return undefined;
+  // Somebody who only talks in a run's topic is not answered; that he did is counted, and nothing of what he said is kept.
+  if (replied === undefined && !(await mayNow(env, asker, scope))) {
+    await noteStranger(env, asker, runId === undefined ? "prompt" : "reply", "missing_scope");
+    return undefined;
+  }
   const asked = { scope, act: runId === undefined ? "prompt" : "reply" } as const;
   const answer = await withAdmission(
     env,

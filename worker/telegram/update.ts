@@ -5,12 +5,12 @@
  * 1. Who acts is `from`, and only where a person stands behind it: a channel or an anonymous administrator speaks as
  *    `sender_chat`, whose `from` is a stand-in that all of them share. Then there is no user.
  * 2. A topic is one only where Telegram says so: `message_thread_id` alone may be a thread of replies.
- * 3. A run is read from the bot's own message only, and from its buttons before its words: a text may quote other runs.
+ * 3. A run is read from the buttons of the bot's own message only, and never from words: those may be an agent's, or quote
+ *    other runs. What a message without buttons is about, the outbox knows that has sent it.
  */
 import { parseAction } from "../../contract/chat/action.ts";
 import type { ChatPlace, ChatUser } from "../../contract/chat/place.ts";
 import type { TelegramMessage, TelegramUpdate, TelegramUser } from "../../contract/chat/telegram-update.ts";
-import { parseRunId } from "../../contract/ids.ts";
 
 /** Who the bot is. */
 export interface BotIdentity {
@@ -33,8 +33,10 @@ export interface Asked {
 export interface RepliedTo {
   /** Who wrote it, where that is a person. */
   user?: ChatUser;
-  /** The run that the bot's message is about. */
+  /** The run that the bot's message is about, by its buttons. */
   runId?: string;
+  /** The bot's message, when it has no such button. */
+  ownMessage?: string;
 }
 
 export interface CommandRequest extends Asked {
@@ -151,8 +153,8 @@ function readRepliedTo(
     const user = person(message.from);
     return user === undefined ? undefined : { user };
   }
-  const runId = runOfButtons(message) ?? /\brun_[0-9a-z]{16}_[0-9]{1,6}\b/.exec(message.text ?? "")?.[0];
-  return runId === undefined || parseRunId(runId) === undefined ? undefined : { runId };
+  const runId = runOfButtons(message);
+  return runId === undefined ? { ownMessage: String(message.message_id) } : { runId };
 }
 
 function runOfButtons({ reply_markup }: Pick<TelegramMessage, "reply_markup">): string | undefined {

@@ -9,7 +9,7 @@
  * 3. 503 only when nothing was stored, so that it may come again.
  */
 import { Hono, type Context } from "hono";
-import { OverloadedError, UnauthorizedError } from "../../contract/errors.ts";
+import { FlowError, OverloadedError, UnauthorizedError } from "../../contract/errors.ts";
 import { TELEGRAM_BOT_QUERY, TELEGRAM_WEBHOOK_PATH } from "../../contract/chat/telegram-commands.ts";
 import { TELEGRAM_UPDATE_MAX_BYTES } from "../../contract/limits.ts";
 import { checkTelegramUpdate } from "../../contract/validate.ts";
@@ -17,6 +17,7 @@ import { botId } from "../../durable-objects/chat-outbox/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { matchesAny, secretList } from "../auth/secrets.ts";
 import { parseJson, readBytes } from "../body.ts";
+import { noteRefusal } from "../chat/refusals.ts";
 import { obey } from "./obey.ts";
 import { readUpdate } from "./update.ts";
 
@@ -27,11 +28,23 @@ export const telegramRoutes = new Hono<AppContext>().all(TELEGRAM_WEBHOOK_PATH, 
 
 async function receive(context: Context<AppContext>): Promise<Response> {
   const { env, req } = context;
-  const id = await authenticatedBot(context);
-  const bytes = await readBytes(req.raw, "the update", TELEGRAM_UPDATE_MAX_BYTES);
-  const update = checkTelegramUpdate(parseJson(req.raw, bytes, (value) => ({ ok: true, value })));
-  // A kind or a form that this version does not know: it would come again for ever.
-  if (!update.ok) return context.json({});
+  const refused = (act: string, reason: string): void => {
+    context.executionCtx.waitUntil(noteRefusal(env, { platform: "telegram", act, reason }));
+  };
+  const id = await authenticatedBot(context).catch((error: unknown) => {
+    refused("forged update", "wrong secret");
+    throw error;
+  });
+  const given = await readUpdateBody(req.raw).catch((error: unknown) => {
+    if (error instanceof FlowError) refused("unreadable update", error.code);
+    throw error;
+  });
+  const update = checkTelegramUpdate(given);
+  if (!update.ok) {
+    // A kind or a form that this version does not know: it would come again for ever.
+    refused("unknown update", "not understood");
+    return context.json({});
+  }
   const request = readUpdate(update.value, { id, name: req.query(TELEGRAM_BOT_QUERY) });
   try {
     return context.json((await obey(env, id, update.value.update_id, request)) ?? {});
@@ -46,6 +59,11 @@ async function receive(context: Context<AppContext>): Promise<Response> {
     );
     throw new OverloadedError("the update could not be taken now; nothing was done, send it again");
   }
+}
+
+async function readUpdateBody(request: Request): Promise<unknown> {
+  const bytes = await readBytes(request, "the update", TELEGRAM_UPDATE_MAX_BYTES);
+  return parseJson(request, bytes, (value) => ({ ok: true, value }));
 }
 
 /** Id of the bot that the secret belongs to. Throws UnauthorizedError. */

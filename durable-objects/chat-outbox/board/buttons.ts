@@ -5,9 +5,6 @@ import type { ChatButton } from "../../../contract/chat/message.ts";
 import { isTerminal } from "../../../contract/run-record.ts";
 import type { RunView } from "../../../contract/run-view.ts";
 
-/** Kinds of steps that listen to what people say (contract/messages). */
-const LISTENING: readonly string[] = ["codex"];
-
 /** Rows without an empty one. */
 export function runButtons(run: RunView): ChatButton[][] {
   const open = (run.approvals ?? []).find(({ state }) => state === "pending");
@@ -17,10 +14,10 @@ export function runButtons(run: RunView): ChatButton[][] {
   return rows.filter((row) => row.length > 0);
 }
 
-function activeButtons({ id, cancel, runner }: RunView): ChatButton[] {
+function activeButtons({ id, cancel, listens }: RunView): ChatButton[] {
   return [
     ...(cancel === undefined ? button("Cancel", "danger", { act: "cancel", runId: id }) : []),
-    ...(LISTENING.includes(runner) ? button("Reply", "primary", { act: "reply", runId: id }) : []),
+    ...(listens === true ? button("Reply", "primary", { act: "reply", runId: id }) : []),
     ...button("Follow", "secondary", { act: "follow", runId: id }),
     ...button("Logs", "secondary", { act: "logs", runId: id }),
   ];

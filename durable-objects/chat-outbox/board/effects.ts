@@ -3,6 +3,7 @@
  * that notes them as done, so that nothing is said twice and nothing is forgotten.
  */
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
+import { parseRunId } from "../../../contract/ids.ts";
 import type { ChatPlace } from "../../../contract/chat/place.ts";
 
 /** A place, or the thread of an anchor, wherever that is or will be. */
@@ -23,6 +24,14 @@ export const keyOfApproval = (runId: string, place: string, approval: string): s
   `approval|${runId}|${place}|${approval}`;
 export const keyOfItems = (runId: string, place: string, cursor: string, index: number): string =>
   `items|${runId}|${place}|${cursor}|${index}`;
+
+/** The run that a message of the board is about; undefined for a message of anybody else. */
+export function runOfKey(key: string): string | undefined {
+  const [kind = "", runId = ""] = key.split("|");
+  return ABOUT_A_RUN.includes(kind) && parseRunId(runId) !== undefined ? runId : undefined;
+}
+
+const ABOUT_A_RUN: readonly string[] = ["card", "thread", "final", "approval", "items"];
 
 /** The run whose thread an anchor names. */
 export function runOfAnchor(anchor: string): string | undefined {

@@ -22,10 +22,12 @@ import {
   type HeardMessage,
 } from "./listening.ts";
 
-/** Roles of a member are asked for again after this long. */
-const ROLES_KEPT_MS = 300_000;
-const ROLES_KEPT_MAX = 500;
+/** When a thread was asked last is forgotten after this long. */
+const ASKED_KEPT_MS = 300_000;
 const SECOND_MS = 1_000;
+
+/** By id of a user, within one answer. */
+type Standings = Map<string, { guild: string; roles: string[] }>;
 
 export interface ListenerOptions {
   env: Env;
@@ -40,7 +42,6 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #askedAt = new Map<string, number>();
-  readonly #roles = new Map<string, { roles: string[]; at: number }>();
   readonly #guilds = new Map<string, string>();
   #second = { at: 0, reads: 0 };
 
@@ -73,7 +74,7 @@ export class Listener {
       this.#askedAt.set(placeKey(thread.place), now);
       await this.#listenTo(thread);
     }
-    for (const [key, at] of this.#askedAt) if (now - at > ROLES_KEPT_MS) this.#askedAt.delete(key);
+    for (const [key, at] of this.#askedAt) if (now - at > ASKED_KEPT_MS) this.#askedAt.delete(key);
   }
 
   #lastAsked({ place }: ListenedThread): number {
@@ -97,9 +98,11 @@ export class Listener {
     const answer = await this.#read(path, "GET messages", id);
     const { messages, newest } = heardIn(answer?.body, botId);
     let last = thread.after ?? id;
+    // Asked for anew in each answer: roles may be taken from somebody at any moment.
+    const standings: Standings = new Map();
     for (const message of messages) {
       if (compareIds(message.id, last) <= 0) continue;
-      const standing = await this.#standingOf(thread.place, message.user);
+      const standing = await this.#standingOf(thread.place, message.user, standings);
       // Who it is cannot be known now: it is taken the next time.
       if (standing === undefined) return;
       const admission = message.text === "" ? undefined : await this.#admit(thread, message, standing);
@@ -158,19 +161,17 @@ export class Listener {
   async #standingOf(
     place: ListenedThread["place"],
     user: ChatUser,
+    known: Standings,
   ): Promise<{ guild: string; roles: string[] } | undefined> {
+    const before = known.get(user.id);
+    if (before !== undefined) return before;
     const guild = await this.#guildOf(place.channel);
     if (guild === undefined) return undefined;
-    const key = `${guild} ${user.id}`;
-    const known = this.#roles.get(key);
-    const now = this.#options.now();
-    if (known !== undefined && now - known.at < ROLES_KEPT_MS) return { guild, roles: known.roles };
     const answer = await this.#read(`/guilds/${guild}/members/${user.id}`, "GET member", guild);
     if (answer === undefined || (answer.status !== 200 && answer.status !== NOT_FOUND)) return undefined;
-    const roles = rolesIn(answer.body);
-    if (this.#roles.size >= ROLES_KEPT_MAX) this.#roles.clear();
-    this.#roles.set(key, { roles, at: now });
-    return { guild, roles };
+    const standing = { guild, roles: rolesIn(answer.body) };
+    known.set(user.id, standing);
+    return standing;
   }
 
   async #guildOf(channel: string): Promise<string | undefined> {

@@ -167,8 +167,12 @@ export class RunBoard implements Board {
   }
 
   status(): Pick<ChatOutboxStatus, "shownRuns" | "polling"> {
-    const threads = this.#listener?.threads(this.#options.now()).length ?? 0;
-    return { shownRuns: this.#active.size, ...(threads === 0 ? {} : { polling: { threads } }) };
+    const threads = this.#listener?.threads(this.#options.now()).length;
+    const usually = listensUsually(this.#options.env);
+    return {
+      shownRuns: this.#active.size,
+      ...(threads === undefined ? {} : { polling: { usually, threads } }),
+    };
   }
 
   #newListener(): Listener | undefined {
@@ -181,7 +185,7 @@ export class RunBoard implements Board {
       storage: this.#storage,
       delivery,
       viewOf: (place) => this.#viewOf(place),
-      usually: env.DISCORD_POLL_MESSAGES === "on",
+      usually: listensUsually(env),
     });
     return new Listener({ env, read, access, botId, now, threads, delivery });
   }
@@ -363,6 +367,10 @@ export class RunBoard implements Board {
         this.#storage.putRun(closed, tidyAt(closed, showings, kept));
       });
   }
+}
+
+function listensUsually({ DISCORD_POLL_MESSAGES: setting }: BoardOptions["env"]): boolean {
+  return setting === "on";
 }
 
 /** What was not listened to is asked for again at the thread's own pace. */

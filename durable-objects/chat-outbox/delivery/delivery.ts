@@ -16,6 +16,7 @@
  *   closeThread(anchor)                            archived when all that waits for it is out; a later post opens it again
  *   reply(lateReply)                               an answer to an interaction
  *   placeOf(anchor), anchorOf(place)               where a thread is, once it is known
+ *   keyOf(channel, message)                        which message of ours that is
  */
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
 import { channelOf, parsePlaceKey, placeKey, type ChatPlace } from "../../../contract/chat/place.ts";
@@ -149,6 +150,11 @@ export class Delivery {
     const parent = thread && parsePlaceKey(thread.parent);
     if (thread === undefined || parent === undefined || thread.state === "none") return undefined;
     return thread.state === "flat" || thread.id === undefined ? parent : { ...parent, thread: thread.id };
+  }
+
+  /** Key of one of the bot's own messages. */
+  keyOf(channel: string, messageId: string): string | undefined {
+    return this.#rows.keyOfPosted(channel, messageId);
   }
 
   /** Whose thread this is. */

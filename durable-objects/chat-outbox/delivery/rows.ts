@@ -86,6 +86,15 @@ export class DeliveryRows {
     return row && messageOf(row);
   }
 
+  /** Key of the message that the platform knows by this id. Looks at all rows: for what somebody points at, now and then. */
+  keyOfPosted(channel: string, id: string): string | undefined {
+    if (!this.#schema.exists) return undefined;
+    const row = this.#sql
+      .exec<Sql>("SELECT key FROM message WHERE message = ? AND channel = ?", id, channel)
+      .toArray()[0];
+    return row && String(row["key"]);
+  }
+
   putMessage(row: MessageRow): void {
     this.#schema.ensure();
     this.#touched.add(row.key);

@@ -14,7 +14,7 @@ export function renderAudit(style: Style, { audit, nextCursor }: AuditPage): str
         visible(`${row.user.name} (${row.user.id})`),
         verdictText(style, row),
         visible([row.act, row.subject].filter((part) => part !== undefined).join(" ")),
-        visible(row.outcome ?? ""),
+        visible(row.outcome ?? "") + (row.times === undefined ? "" : `, ${row.times} times`),
       ]),
     ),
     nextCursor === undefined ? "" : style.colors.dim(`more: --cursor ${nextCursor}`),

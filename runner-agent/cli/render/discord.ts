@@ -1,10 +1,12 @@
-/** What `codex-flow discord register` shows: what changes at Discord, and how the bot is invited. */
+/** What `codex-flow discord` shows: what changes at Discord and at the edge, how the bot is invited, which servers are let in. */
+import type { ServerView } from "../../../contract/chat/audit.ts";
 import type { CommandChange } from "../../discord/command-changes.ts";
 import type { Registration } from "../discord-command.ts";
-import { fields, paragraphs, section, visible, type Style } from "./text.ts";
+import { table } from "./table.ts";
+import { fields, paragraphs, section, timeText, visible, type Style } from "./text.ts";
 
 export function renderRegistration(style: Style, registration: Registration): string {
-  const { application, guild, commands, endpoint, invite, applied } = registration;
+  const { application, guild, known, commands, endpoint, invite, applied } = registration;
   const { colors } = style;
   const moved = endpoint.before !== endpoint.after;
   const address = [
@@ -12,6 +14,7 @@ export function renderRegistration(style: Style, registration: Registration): st
       ? [colors.red(`  - interactions  ${visible(endpoint.before)}`)]
       : []),
     ...(moved ? [colors.green(`  + interactions  ${endpoint.after}`)] : []),
+    ...(known === false ? [colors.green(`  + server  ${guild ?? ""} is let in at the edge`)] : []),
   ];
   return paragraphs([
     fields(style, [
@@ -20,12 +23,37 @@ export function renderRegistration(style: Style, registration: Registration): st
       ["commands for", guild === undefined ? "all servers" : `the server ${guild}`],
       ["invite", invite],
     ]),
+    ...warnings(style, registration),
     section(
       style,
       applied ? "changes" : "would change",
       [...address, ...commands.flatMap((change) => changeLines(style, change))].join("\n"),
     ),
   ]);
+}
+
+function warnings({ colors }: Style, registration: Registration): string[] {
+  return [
+    ...(registration.public
+      ? [
+          colors.yellow(
+            "The bot is public: anybody can add it to a server of his own. Nobody there may do anything, but better switch it off:\ndeveloper portal, Installation, Install Link: None; then Bot, Public Bot.",
+          ),
+        ]
+      : []),
+    ...(registration.guild === undefined
+      ? ["This lets no server in: codex-flow discord allow <server> does, for each one."]
+      : []),
+  ];
+}
+
+export function renderServers(style: Style, servers: ServerView[]): string {
+  if (servers.length === 0) return "no server is let in: codex-flow discord allow <server>";
+  return table(
+    style,
+    ["server", "since", "let in by"],
+    servers.map(({ server, at, allowedBy }) => [server, timeText(style, at), visible(allowedBy)]),
+  );
 }
 
 function changeLines({ colors }: Style, { name, change, parts }: CommandChange): string[] {

@@ -46,8 +46,20 @@ export function person(name: string, roles: string[] = [], administrator = false
   return { id: snowflake(), name, roles, administrator };
 }
 
-export function newServer(): Server {
+/** Of anybody: the edge has not let it in. */
+export function strangeServer(): Server {
   return { id: snowflake(), channel: snowflake(), owner: person("owner", [], true) };
+}
+
+/** One that the edge has let in. */
+export async function newServer(): Promise<Server> {
+  const server = strangeServer();
+  await allowServer(server);
+  return server;
+}
+
+export async function allowServer({ id }: Server, allowed = true): Promise<void> {
+  await expectJson(call("POST", "/chat/servers", { body: { server: id, allowed } }), 200);
 }
 
 /** A role of the server that has been given these scopes. */
@@ -66,7 +78,7 @@ export interface Interaction {
   [field: string]: unknown;
 }
 
-interface Where {
+export interface Where {
   server: Server;
   by: Person;
   /** In a thread of the server's channel. */
@@ -91,6 +103,8 @@ function interaction(type: number, data: unknown, { server, by, thread }: Where)
       roles: by.roles,
       permissions: by.administrator === true ? "8" : "0",
     },
+    context: 0,
+    authorizing_integration_owners: { "0": server.id },
     data,
   };
 }
@@ -144,7 +158,19 @@ export function form(customId: string, values: Record<string, string>, where: Wh
 /** The same from a direct message: there are no member and no server. */
 export function direct(from: Interaction): Interaction {
   const { member, guild_id: _server, ...rest } = from;
-  return { ...rest, user: (member as { user: unknown }).user, channel: { id: snowflake(), type: 1 } };
+  return {
+    ...rest,
+    user: (member as { user: unknown }).user,
+    channel: { id: snowflake(), type: 1 },
+    context: 1,
+    authorizing_integration_owners: { "0": "0" },
+  };
+}
+
+/** The same from somebody who has brought the application along: the server has not installed it. */
+export function broughtAlong(from: Interaction): Interaction {
+  const { user } = from["member"] as { user: { id: string } };
+  return { ...from, authorizing_integration_owners: { "1": user.id } };
 }
 
 export interface Sending {

@@ -25,4 +25,25 @@ export const MALFORMED_CHAT_AUDIT: readonly MalformedRequest[] = [
     ["more than that", { body: { ...body, x: 1 } }, 422, "invalid", ["/x"]],
     ["a token that may only write", { body, token: TOKENS.write }, 403, "forbidden", ["authorization"]],
   ),
+  ...rows("get /chat/servers", [
+    "a token that may only read",
+    { token: TOKENS.read },
+    403,
+    "forbidden",
+    ["authorization"],
+  ]),
+  ...rows(
+    "post /chat/servers",
+    ["no JSON", { body: "all" }, 400, "invalid_json", [""]],
+    ["nothing", { body: {} }, 422, "invalid", ["/server", "/allowed"]],
+    ["a server by its name", { body: { server: "mine", allowed: true } }, 422, "invalid", ["/server"]],
+    ["more than that", { body: { server: "1", allowed: true, x: 1 } }, 422, "invalid", ["/x"]],
+    [
+      "a token that may only write",
+      { body: { server: "1", allowed: true }, token: TOKENS.write },
+      403,
+      "forbidden",
+      ["authorization"],
+    ],
+  ),
 ];

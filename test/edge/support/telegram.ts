@@ -2,7 +2,7 @@
  * Telegram's side of the webhook, for tests inside workerd: updates with the secret, from people who were given scopes, to an
  * edge that has a bot. What the bot would say waits in its outbox, which has no token here, and is read there.
  */
-import { runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { ChatMessage } from "../../../contract/chat/message.ts";
@@ -75,6 +75,7 @@ export async function post(body: unknown, options: PostOptions = {}): Promise<Po
       body: typeof body === "string" ? body : JSON.stringify(body),
     }),
     { ...env, ...settings },
+    createExecutionContext(),
   );
   return { status: response.status, body: await response.json() };
 }
@@ -138,6 +139,20 @@ export async function saidIn(chat: Chat): Promise<ChatMessage[]> {
   });
 }
 
+/** The bot's message with this key, as Telegram shows it to who replies. The outbox takes it for sent, and knows its id. */
+export async function botMessage(chat: Chat, key: string, text: string): Promise<object> {
+  const id = newId();
+  const place = `telegram:${chat.id}`;
+  const outbox = env.CHAT_OUTBOXES.getByName(`telegram:${BOT}`) as unknown as DurableObjectStub;
+  await runInDurableObject(outbox, (_instance, { storage }) => {
+    storage.sql.exec(
+      "INSERT INTO message (key, seq, class, target, pending, channel, message, posted_ms, created_ms) VALUES (?, 0, 'event', ?, 0, ?, ?, 1, 1)",
+      ...[key, place, String(chat.id), String(id)],
+    );
+  });
+  return { message_id: id, from: { id: Number(BOT), is_bot: true }, text };
+}
+
 /** The newest of them, in words. */
 export async function lastWords(chat: Chat): Promise<string> {
   const last = (await saidIn(chat)).at(-1);
@@ -153,6 +168,12 @@ export async function boundGroup(...words: string[]): Promise<{ group: Chat; adm
     expect(await saidIn(group)).toHaveLength(1);
   });
   return { group, admin };
+}
+
+/** What was refused at the door, of this kind. */
+export async function refusedAs(act: string): Promise<AuditRow[]> {
+  const rows = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit({}, undefined, 500);
+  return rows.filter((row) => row.act === act && row.platform === "telegram");
 }
 
 /** What the audit says of somebody, oldest first. */

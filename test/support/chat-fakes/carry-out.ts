@@ -53,6 +53,9 @@ export async function discordOrder(fake: FakeDiscord, order: AnyOrder): Promise<
       return;
     case "say":
       return fake.say(fake.channel(order.channel), fake.alice, order.text, { mentionsApp: order.mention }).id;
+    case "set roles":
+      fake.alice.roles = order.roles;
+      return;
     case "revoke token":
       fake.revokeToken();
       return;
@@ -107,6 +110,7 @@ export async function telegramOrder(fake: FakeTelegram, order: AnyOrder): Promis
     case "age message":
     case "allow":
     case "say":
+    case "set roles":
     case "archive":
     case "delete channel":
     case "deny":

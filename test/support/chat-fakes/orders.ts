@@ -62,6 +62,8 @@ export type AnyOrder =
   | { do: "archive"; channel: string }
   /** A person of the guild writes; `mention`: to the bot. */
   | { do: "say"; channel: string; text: string; mention: boolean }
+  /** Of the person who says things. */
+  | { do: "set roles"; roles: string[] }
   | { do: "revoke token" }
   | { do: "set bot"; chat: string; status: "kicked" | "member" | "administrator" }
   | { do: "migrate"; chat: string };

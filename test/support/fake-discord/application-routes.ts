@@ -123,6 +123,8 @@ function applicationView(world: World): Record<string, unknown> {
     name: world.app.username,
     description: "",
     flags: 0,
+    // As every new application has it.
+    bot_public: true,
     interactions_endpoint_url: null,
     ...world.application,
     verify_key: world.publicKey,

@@ -135,6 +135,11 @@ export class FakeDiscord {
     return (this.#world.application["interactions_endpoint_url"] ?? undefined) as string | undefined;
   }
 
+  /** Whether anybody may add the bot to a server of his own: what its owner sets in the developer portal. */
+  setPublic(isPublic: boolean): void {
+    this.#world.application = { ...this.#world.application, bot_public: isPublic };
+  }
+
   get requests(): readonly RequestRecord[] {
     return this.#rest.requests;
   }

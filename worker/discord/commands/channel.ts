@@ -63,6 +63,7 @@ function changeIn(options: Options): SettingsChange {
   const output = options.word("output", OUTPUT_MODES);
   const safe = options.flag("safe");
   const threads = options.flag("threads");
+  const listen = options.flag("listen");
   return {
     ...(workdir === undefined ? {} : { workdir, project: null }),
     ...(project === undefined ? {} : { project, ...(workdir === undefined ? { workdir: null } : {}) }),
@@ -70,5 +71,6 @@ function changeIn(options: Options): SettingsChange {
     ...(output === undefined ? {} : { output }),
     ...(safe === undefined ? {} : { safe }),
     ...(threads === undefined ? {} : { threads }),
+    ...(listen === undefined ? {} : { listen }),
   };
 }
