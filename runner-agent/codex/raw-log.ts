@@ -16,10 +16,13 @@ const MIB = 1024 * 1024;
 const HOUR_MS = 60 * 60_000;
 /** Of one attempt; what comes then is left out, and the last line says so. */
 export const RAW_ATTEMPT_MAX_BYTES = 8 * MIB;
-/** Of all attempts together, those that still run counted as full. */
+/** Of all attempts together, those that still run counted as full; looked at once a minute. */
 export const RAW_TOTAL_MAX_BYTES = 256 * MIB;
 /** Behind the last line. */
 export const RAW_KEPT_MS = 72 * HOUR_MS;
+
+/** Looking at all files takes longer than a turn may; so much more than the bound may stand there meanwhile. */
+const PRUNE_EVERY_MS = 60_000;
 
 const SUFFIX = ".jsonl";
 const OWNER_ONLY_FOLDER = 0o700;
@@ -67,6 +70,7 @@ export async function rawFiles(folder: string): Promise<RawFile[]> {
 export class RawLogs {
   readonly #folder: string;
   readonly #live = new Set<string>();
+  #prunedAt = -Infinity;
   readonly #limits: { attemptBytes: number; totalBytes: number; keptMs: number };
 
   constructor(
@@ -80,7 +84,11 @@ export class RawLogs {
   /** @param attempt its id */
   begin(attempt: string): RawLog {
     this.#live.add(attempt);
-    const made = mkdir(this.#folder, { recursive: true, mode: OWNER_ONLY_FOLDER }).then(() => this.prune());
+    const due = performance.now() - this.#prunedAt > PRUNE_EVERY_MS;
+    if (due) this.#prunedAt = performance.now();
+    const made = mkdir(this.#folder, { recursive: true, mode: OWNER_ONLY_FOLDER }).then(() =>
+      due ? this.prune() : undefined,
+    );
     // R3
     made.catch(() => undefined);
     return new AttemptLog(join(this.#folder, `${attempt}${SUFFIX}`), this.#limits.attemptBytes, made, () => {
