@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { FlowCheckout } from "./checkout.ts";
 import { codexKinds } from "./codex/codex-kind.ts";
+import { rawFolder } from "./codex/raw-log.ts";
 import { missingProjects, projectPaths } from "./config/projects.ts";
 import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
@@ -56,9 +57,8 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     for (const missing of missingProjects(projects)) log("warn", `${missing}; runs that ask for it fail`);
     const name = options.name ?? config.name;
     const pool = options.pool ?? config.pool;
-    const journal = new Journal(
-      join(options.journal ?? join(workspace, ".codex-flow", `runner-${pool}`), "journal.sqlite"),
-    );
+    const folder = options.journal ?? join(workspace, ".codex-flow", `runner-${pool}`);
+    const journal = new Journal(join(folder, "journal.sqlite"));
     const checkout = await FlowCheckout.open(workspace);
     for (const fault of checkout.faults) log("error", `broken flow package, not offered: ${fault}`);
     const runnerId = journal.setting(
@@ -70,6 +70,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       environment: process.env,
       runnerId,
       version: packageJson.version,
+      raw: rawFolder(resolve(folder)),
       log,
     });
     const runner = new Runner({

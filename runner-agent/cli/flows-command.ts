@@ -1,5 +1,7 @@
 /** `codex-flow flows`: the flow packages of a workspace, and those that an edge has deployed. */
 import type { Command } from "commander";
+import type { PackageFault } from "../../catalog/fault.ts";
+import type { LoadedPackage } from "../../catalog/load.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples } from "./option-values.ts";
@@ -70,10 +72,19 @@ async function checkFlows(invocation: Invocation, options: WorkspaceOptions): Pr
     import("../../catalog/load.ts"),
     import("./render/flows.ts"),
   ]);
-  const { packages, faults } = await loadCatalog(workspace);
+  const { packages, faults: broken } = await loadCatalog(workspace);
+  const faults = [...broken, ...(await codexFaults(packages))];
   const document = { checked: packages.map(({ flow }) => flow.name), faults };
   await invocation.output.show(document, (style) => renderCheck(style, packages, faults));
   return faults.length === 0 ? EXIT.ok : EXIT.bad;
+}
+
+/** What a prompt or an answer's schema gets wrong does not break a package: it ends each of its runs. */
+async function codexFaults(packages: readonly LoadedPackage[]): Promise<PackageFault[]> {
+  const kinds = packages.flatMap(({ flow }) => flow.steps.map(({ runner }) => runner));
+  if (!kinds.includes("codex") && !kinds.includes("code-mode")) return [];
+  const { checkCodexSteps } = await import("../codex/step/package-check.ts");
+  return checkCodexSteps(packages).faults;
 }
 
 async function newFlow(invocation: Invocation, options: WorkspaceOptions, name: string): Promise<number> {

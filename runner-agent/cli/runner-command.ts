@@ -9,6 +9,7 @@ import { UsageError } from "./problem.ts";
 import { missingToken } from "./configuration.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { collect, examples, wholeNumber } from "./option-values.ts";
+import { registerRaw } from "./raw-command.ts";
 import { registerWorktrees } from "./worktrees-command.ts";
 
 interface DoctorOptions {
@@ -112,6 +113,7 @@ export function registerRunner(program: Command, act: Act): void {
   act(install, installRunner);
 
   registerWorktrees(runner, act);
+  registerRaw(runner, act);
 }
 
 async function installRunner(invocation: Invocation, options: InstallOptions): Promise<number> {

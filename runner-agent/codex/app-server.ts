@@ -1,12 +1,12 @@
 /**
  * The way to Codex: an app-server, started here or running somewhere, as typed requests and notifications.
  *
- *   home.enter(cwd);                                                       // a CodexHome, see home.ts
- *   const env = { PATH, HOME, ...home.variables };
+ *   const env = { PATH, HOME, ...home.variables };                         // a CodexHome, see home.ts
  *   const server = await startAppServer({ cwd, env, version });
  *   server.onServerRequest("item/commandExecution/requestApproval", async (params, withdrawn) => …);
  *   const stopListening = server.onNotification((notification) => …);     // before what it shall hear
- *   const { thread } = await server.request("thread/start", { cwd, sandbox: "workspace-write", … });
+ *   const config = { projects: projectsOf(cwd, trusted) };                 // see trust.ts
+ *   const { thread } = await server.request("thread/start", { cwd, sandbox: "workspace-write", config, … });
  *   await server.request("turn/start", { threadId: thread.id, input: [{ type: "text", text, text_elements: [] }] });
  *   // … until the notification turn/completed, or server.ended
  *   await server.stop();

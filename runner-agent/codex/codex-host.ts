@@ -5,15 +5,19 @@
  */
 import type { Sandbox } from "../../contract/codex-prompt.ts";
 import { join } from "node:path";
+import type { TomlTable } from "smol-toml";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import type { AgentLog } from "../log.ts";
 import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
-import { CodexHome } from "./home.ts";
+import { CodexHome, threadConfig } from "./home.ts";
+import type { JsonValue } from "./protocol.ts";
+import { NO_RAW_LOG, RawLogs, type RawLog } from "./raw-log.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
 import type { CodexRules } from "./step/step-plan.ts";
+import { projectsOf } from "./trust.ts";
 
 /** What of the agent's environment Codex itself needs; CODEX_HOME is its own. */
 const PASSED = BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR");
@@ -25,11 +29,14 @@ export interface CodexHost {
   rules: CodexRules;
   /** By model. */
   prices: Readonly<Record<string, ModelPrice>>;
-  /**
-   * Makes a directory one that Codex may work in, without trusting what lies in it. Returns variables that the commands
-   * get there. @throws CodexError
-   */
-  admit(directory: string): Record<string, string>;
+  /** Makes a directory one that Codex may work in, without trusting what lies in it. @throws CodexError */
+  admit(directory: string, attempt: string): Admission;
+  /** What was made for an attempt is nobody's any more: its processes are gone. */
+  leave(attempt: string): void;
+  /** Where what Codex tells of an attempt is kept, word for word. */
+  raw(attempt: string): RawLog;
+  /** Whether its commands run on this machine, where they can be looked for. */
+  here: boolean;
   /** Keeps a text as a file for Codex, where no command can write to it. Returns its path. @throws CodexError */
   keep(name: string, text: string): string;
   /**
@@ -37,6 +44,14 @@ export interface CodexHost {
    * @throws CodexError that says why not
    */
   fit(server: AppServer, wants: { sandbox: Sandbox; model: boolean }): Promise<void>;
+}
+
+/** What comes from the box into each attempt. */
+export interface Admission {
+  /** Beside the step's own, for the commands. */
+  variables: Record<string, string>;
+  /** Of a config.toml, for each of the attempt's threads. */
+  config: Record<string, JsonValue>;
 }
 
 export interface CodexOnBox extends CodexHost {
@@ -52,6 +67,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** Folder of raw logs, absolute; absent: none are kept. */
+  raw?: string | undefined;
   /** Absent where nobody reads it. */
   log?: AgentLog;
 }
@@ -64,9 +81,9 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     (home ??= new CodexHome({
       path: directory,
       userHome: userCodexHome(environment),
-      config: config.config as NonNullable<ConstructorParameters<typeof CodexHome>[0]["config"]>,
-      trusted: config.trusted,
+      config: config.config as TomlTable,
     }));
+  const owners = threadConfig(config.config as TomlTable) as Record<string, JsonValue>;
   const servers = new SharedServer(async () => {
     if (config.url !== undefined) return await connectAppServer(config.url, { version });
     const { path, variables } = made();
@@ -78,6 +95,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       ...(command === undefined ? {} : { command }),
     });
   });
+  const raws = given.raw === undefined ? undefined : new RawLogs(given.raw);
   const fitness = new WeakMap<AppServer, Promise<BoxFitness>>();
   const fitnessOf = (server: AppServer): Promise<BoxFitness> => {
     const known = fitness.get(server) ?? boxFitness(server);
@@ -102,10 +120,19 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     rules: { allowDangerFullAccess: config.allowDangerFullAccess },
     prices: config.prices,
-    admit: (cwd) => {
-      made().enter(cwd);
-      return { TMPDIR: made().temporary };
+    here: config.url === undefined || isOnThisMachine(config.url),
+    admit: (directory, attempt) => {
+      const projects = projectsOf(directory, config.trusted);
+      if (config.url === undefined)
+        return { variables: { TMPDIR: made().temporaryOf(attempt) }, config: { projects } };
+      // Its own temporary directory is not known here; this one is open in every sandbox that may write.
+      return { variables: { TMPDIR: "/tmp" }, config: { ...owners, projects } };
     },
+    leave: (attempt) => {
+      // Without a home nothing was made.
+      if (config.url === undefined) home?.removeTemporaryOf(attempt);
+    },
+    raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),
     fit: async (server, { sandbox, model }) => {
       const { login, sandbox: unavailable } = await fitnessOf(server);
@@ -115,6 +142,12 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
     },
     stop: () => servers.stop(),
   };
+}
+
+/** Whether an app-server of that address, and what it starts, can only be on this machine. */
+export function isOnThisMachine(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "unix:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
 /** Where programs of a user keep what is neither configuration nor cache; never a temporary directory. */

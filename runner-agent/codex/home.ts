@@ -11,17 +11,15 @@
  *     no search of the web, nothing that goes on beside the turn or behind it (sub-agents, goals), and of the user's
  *     configuration only which model is asked, and where. Commands run in no login shell: what a profile exports is no
  *     variable that the box has passed, and nobody would redact it. The box's owner may say otherwise.
- * H3. A checkout is not trusted unless the box's owner trusts it. Codex itself trusts each directory that it may write
- *     to, writes so into config.toml, and from then on takes configuration, hooks and servers from the checkout's own
- *     `.codex/`. An entry that is there before it is asked is respected: `enter` writes it, for the directory and
- *     the repository it is part of.
+ * H3. It says nothing of checkouts, and Codex writes nothing of them into it: each thread is told whether its own is trusted
+ *     (trust.ts).
  * H4. It lies nowhere that commands in a sandbox may write to: they could change their own rules. So not below
  *     a temporary directory.
  */
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -31,9 +29,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { parse, stringify, TomlError, type TomlTable } from "smol-toml";
 import { CodexError } from "./errors.ts";
+import { isBelow, realpathOr } from "./trust.ts";
 
 /** What of the user's configuration counts for steps, too: which model is asked, and where. */
 const USER_KEYS = [
@@ -79,18 +78,10 @@ export interface CodexHomeOptions {
   userHome: string;
   /** Keys of a config.toml that win over the user's and over the safe mode: the box owner's word. */
   config?: TomlTable;
-  /** Directories whose checkouts are trusted, and all below them. */
-  trusted?: readonly string[];
 }
 
 export class CodexHome {
   readonly path: string;
-  readonly #config: TomlTable;
-  readonly #trusted: readonly string[];
-  /** Trust by directory, as config.toml says it. */
-  readonly #projects = new Map<string, boolean>();
-  /** config.toml says all of it. */
-  #written = false;
 
   /** Makes it, or makes it anew: only sessions and what else Codex keeps stay. @throws CodexHomeError */
   constructor(options: CodexHomeOptions) {
@@ -103,16 +94,18 @@ export class CodexHome {
         throw new CodexHomeError(
           `${this.path} lies below ${temporary}, where commands in a sandbox may write: choose another directory`,
         );
-    this.#config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
-    this.#trusted = (options.trusted ?? []).map(realpathOr);
+    const config = homeConfig(readUserConfig(options.userHome), options.config ?? {});
     onDisk(this.path, () => {
       linkLogin(join(this.path, "auth.json"), join(realpathOr(options.userHome), "auth.json"));
       mkdirSync(this.temporary, { recursive: true, mode: OWNER_ONLY_DIRECTORY });
+      // What a former life has left there.
+      for (const name of readdirSync(this.temporary))
+        rmSync(join(this.temporary, name), { recursive: true, force: true });
     });
-    this.#write();
+    this.keep("config.toml", stringify(config));
   }
 
-  /** For TMPDIR: Codex refuses a home below it, and commands may write to it. */
+  /** For TMPDIR of Codex itself: it refuses a home below it, and commands may write to it. */
   get temporary(): string {
     return join(this.path, "commands-tmp");
   }
@@ -122,19 +115,20 @@ export class CodexHome {
     return { CODEX_HOME: this.path, TMPDIR: this.temporary };
   }
 
-  /** To be called before a thread is started there (H3). Returns whether the directory is trusted. @throws CodexHomeError */
-  enter(directory: string): boolean {
-    const path = realpathOr(directory);
-    // Each is judged by itself: a trusted directory does not make the repository around it trusted.
-    for (const place of [repositoryOf(path) ?? path, path])
-      if (!this.#projects.has(place)) {
-        const trusted = this.#trusted.some((root) => isBelow(root, place));
-        this.#projects.set(place, trusted);
-        this.#written = false;
-      }
-    // Also what could not be written the last time.
-    if (!this.#written) this.#write();
-    return this.#projects.get(path) === true;
+  /** A directory of its own for the temporary files of an attempt's commands. @param attempt its id @throws CodexHomeError */
+  temporaryOf(attempt: string): string {
+    const path = join(this.temporary, attempt);
+    onDisk(path, () => mkdirSync(path, { recursive: true, mode: OWNER_ONLY_DIRECTORY }));
+    return path;
+  }
+
+  /** Nobody uses it any more. What cannot be removed now, the next life removes. */
+  removeTemporaryOf(attempt: string): void {
+    try {
+      rmSync(join(this.temporary, attempt), { recursive: true, force: true });
+    } catch {
+      // A disk that takes nothing, or a command that has locked its own folder.
+    }
   }
 
   /** Keeps a file beside the configuration. Returns its path. @throws CodexHomeError */
@@ -146,17 +140,6 @@ export class CodexHome {
       renameSync(`${file}.new`, file);
     });
     return file;
-  }
-
-  #write(): void {
-    const projects = Object.fromEntries(
-      [...this.#projects].map(([path, trusted]) => [
-        path,
-        { trust_level: trusted ? "trusted" : "untrusted" },
-      ]),
-    );
-    this.keep("config.toml", stringify({ ...this.#config, projects }));
-    this.#written = true;
   }
 }
 
@@ -174,6 +157,11 @@ function onDisk<Value>(place: string, act: () => Value): Value {
 export function homeConfig(user: TomlTable, owner: TomlTable): TomlTable {
   const chosen = Object.fromEntries(Object.entries(user).filter(([key]) => USER_KEYS.includes(key)));
   return merged(merged(chosen, SAFE), owner);
+}
+
+/** The same for the threads of an app-server that is not the agent's: its home's own choice of model stays. Pure. */
+export function threadConfig(owner: TomlTable): TomlTable {
+  return merged(SAFE, owner);
 }
 
 /** Tables key by key, everything else whole. */
@@ -217,23 +205,4 @@ function linkLogin(link: string, target: string): void {
   rmSync(link, { force: true });
   // It may lead nowhere: then nobody has logged in yet, and Codex says so.
   symlinkSync(target, link);
-}
-
-/** The nearest directory above that is a Git checkout. */
-function repositoryOf(path: string): string | undefined {
-  if (existsSync(join(path, ".git"))) return path;
-  return dirname(path) === path ? undefined : repositoryOf(dirname(path));
-}
-
-function isBelow(root: string, path: string): boolean {
-  const way = relative(root, path);
-  return way === "" || (!isAbsolute(way) && way.split("/")[0] !== "..");
-}
-
-function realpathOr(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
 }

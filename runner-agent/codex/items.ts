@@ -241,7 +241,8 @@ function outcomeOf(status: "inProgress" | "completed" | "failed" | "declined"): 
   return status === "inProgress" ? "running" : status;
 }
 
-function relativeTo(cwd: string, path: string): string {
+/** As people read it. */
+export function relativeTo(cwd: string, path: string): string {
   if (path === cwd) return ".";
   return path.startsWith(`${cwd}/`) ? path.slice(cwd.length + 1) : path;
 }

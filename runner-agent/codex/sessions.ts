@@ -4,12 +4,14 @@
  *
  * A disk that does not take the file ends no step: what is remembered then, is so for as long as the agent lives.
  *
- * A key is the real path of the directory, with the step's own key where it has one; or a run, whose next attempt goes
- * on where the last one was cut off, and counts on from what that had used.
+ * A key is the real path of the directory, with the step's own key where it has one; in a worktree, which each attempt has
+ * its own of, the repository and what of it the step works on. Or it is a run, whose next attempt goes on where the last
+ * one was cut off, and counts on from what that had used.
  */
 import { mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import type { BudgetUse } from "../../contract/budget.ts";
+import type { StepRoot } from "../steps/step.ts";
 
 /** Sessions that are remembered; the ones that were used longest ago go first. */
 const SESSIONS_MAX = 1_000;
@@ -88,8 +90,21 @@ export class Sessions {
   }
 }
 
-export function sessionKey(directory: string, key: string | undefined): string {
-  return `workdir ${realpathSync(directory)}${key === undefined ? "" : ` key ${key}`}`;
+/** @param worktree in which the directory lies, if it is one that was made for the attempt */
+export function sessionKey(
+  directory: string,
+  key: string | undefined,
+  worktree: StepRoot | undefined,
+): string {
+  return `${placeOf(realpathSync(directory), worktree)}${key === undefined ? "" : ` key ${key}`}`;
+}
+
+function placeOf(directory: string, worktree: StepRoot | undefined): string {
+  if (worktree === undefined) return `workdir ${directory}`;
+  const { root, base, ref, repository } = worktree;
+  // A commit's own id is no line of work: the next one would begin anew each time.
+  const line = base.startsWith(ref) ? "" : ` ref ${ref}`;
+  return `repository ${repository}${line} in ${relative(realpathSync(root), directory) || "."}`;
 }
 
 export function runKey(runId: string): string {

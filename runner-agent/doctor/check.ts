@@ -3,6 +3,7 @@
  * changes nothing that stays, and touches the box only through `Box`, so that every finding can be shown in a test.
  * A new check is a function of this form in a file of its concern, and its line in doctor.ts.
  */
+import type { StepKind } from "../../contract/flow-manifest.ts";
 import type { RunnerConfig } from "../config/runner-config.ts";
 
 /** `missing`: the agent, or steps of some kind, cannot work. `warn`: it works, and somebody should know. */
@@ -13,6 +14,8 @@ export interface Finding {
   found: string;
   /** What to do; absent when nothing is. */
   fix?: string;
+  /** What is missing costs steps of these kinds alone: where the workspace has none, it is a warning. */
+  onlyFor?: readonly StepKind[];
 }
 
 /** How a program ended that was asked something; `unstarted`: it is not there, or could not be run. */

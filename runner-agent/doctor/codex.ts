@@ -1,7 +1,7 @@
 /**
  * Codex on this box: the program, the app-server that is to be used, the runner's own home, the login that it finds
- * there, and whether the sandbox holds. A box without codex steps needs none of it, so what is missing is a warning,
- * unless the owner has asked for it in runner.toml.
+ * there, and whether the sandbox holds. A workspace without codex steps needs none of it, so there what is missing is a
+ * warning, unless the owner has asked for it in runner.toml.
  *
  * The home of the agent is not touched: home, login and sandbox are looked at in one that is made beside it by the
  * same rules (home.ts), and taken away again.
@@ -12,7 +12,9 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import packageDescription from "../../package.json" with { type: "json" };
+import type { StepKind } from "../../contract/flow-manifest.ts";
 import { connectAppServer } from "../codex/app-server.ts";
+import { boxFitness } from "../codex/box-fitness.ts";
 import { isCodeModeOn } from "../codex/code-mode/gate.ts";
 import { stateDirectory, userCodexHome } from "../codex/codex-host.ts";
 import { CodexHome } from "../codex/home.ts";
@@ -24,6 +26,7 @@ import { missingVersion } from "./versions.ts";
 
 /** The Codex whose protocol this agent is built for. */
 const SUPPORTED_VERSION = packageDescription.dependencies["@openai/codex"];
+const CODEX_KINDS = ["codex", "code-mode"] as const;
 const NOT_RUN = "not tried: the program cannot be run";
 const NO_HOME = "not tried: the home cannot be made";
 
@@ -35,7 +38,7 @@ export const codexCheck: Check = {
     const answer = await ask(box, box.programs.codex, ["--version"]);
     if (answer.exitCode !== 0)
       return {
-        state: command === undefined ? "warn" : "missing",
+        ...costs(command !== undefined, CODEX_KINDS),
         found: failure(box.programs.codex, answer),
         fix: "steps that use Codex cannot run: npm install in the project (with its optional packages), or name a program in CODEX_APP_SERVER_CODEX_COMMAND or by command under [codex] in runner.toml",
       };
@@ -83,7 +86,7 @@ export const codexHomeCheck: Check = {
       return await withHome(box, () => ({ state: "ok", found: `${place} can be used` }));
     } catch (error) {
       return {
-        state: home === undefined ? "warn" : "missing",
+        ...costs(home !== undefined, CODEX_KINDS),
         found: `${place} cannot be used: ${wordsOf(error)}`,
         fix: "name a directory of the agent's user by home under [codex] in runner.toml: not below a temporary one, where steps may write; or mend the file that is named",
       };
@@ -95,7 +98,7 @@ export const codexLoginCheck: Check = {
   name: "codex login",
   probe: async (box) => {
     const { url, home, env } = codexOf(box);
-    if (url !== undefined) return elsewhere(url);
+    if (url !== undefined) return await fitnessFinding(box, "login");
     return await withHome(box, async (made) => {
       const provider = keyedProvider(parse(await readFile(join(made.path, "config.toml"), "utf8")));
       if (provider !== undefined) return providerFinding(provider, env, box.environment);
@@ -105,7 +108,7 @@ export const codexLoginCheck: Check = {
       if (answer.unstarted) return { state: "warn", found: NOT_RUN };
       if (answer.exitCode === 0) return { state: "ok", found: loginIn(`${answer.stdout}\n${answer.stderr}`) };
       return {
-        state: "warn",
+        ...costs(false, ["codex"]),
         found: `nobody has logged in at ${userCodexHome(box.environment)}`,
         fix: "codex login as the agent's user, or name another model_provider in that folder's config.toml or under [codex.config] in runner.toml",
       };
@@ -142,12 +145,16 @@ function providerFinding(
   const wants = `the provider ${name} takes its key from ${variable}`;
   if (!passed.includes(variable))
     return {
-      state: "warn",
+      ...costs(false, ["codex"]),
       found: `${wants}, which Codex does not get`,
       fix: `env = ["${variable}"] under [codex] in runner.toml`,
     };
   return (environment[variable] ?? "") === ""
-    ? { state: "warn", found: `${wants}, which is not set here`, fix: "set it where the agent is started" }
+    ? {
+        ...costs(false, ["codex"]),
+        found: `${wants}, which is not set here`,
+        fix: "set it where the agent is started",
+      }
     : { state: "ok", found: wants };
 }
 
@@ -155,8 +162,8 @@ function providerFinding(
 export const codexSandboxCheck: Check = {
   name: "codex sandbox",
   probe: async (box) => {
-    const { url } = codexOf(box);
-    if (url !== undefined) return elsewhere(url);
+    const { url, allowDangerFullAccess } = codexOf(box);
+    if (url !== undefined) return await fitnessFinding(box, "sandbox");
     return await withHome(box, async ({ path, variables }) => {
       const sandboxed = (...command: string[]) =>
         ask(
@@ -169,7 +176,8 @@ export const codexSandboxCheck: Check = {
       if (runs.unstarted) return { state: "warn", found: NOT_RUN };
       if (runs.exitCode !== 0)
         return {
-          state: "warn",
+          // Where steps may go without, whether one does not is its own to say.
+          ...(allowDangerFullAccess ? { state: "warn" as const } : costs(false, CODEX_KINDS)),
           found: `commands cannot run in it: ${failure(["codex sandbox"], runs)}`,
           fix: "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0). In a container that is the border itself: allow_danger_full_access = true under [codex], and steps that ask for it",
         };
@@ -214,7 +222,30 @@ export const codeModeCheck: Check = {
   },
 };
 
-function codexOf({ config }: Box): CodexConfig {
+/** Missing: whoever has asked for it, or has steps of those kinds, cannot do without. */
+function costs(asked: boolean, kinds: readonly StepKind[]): Pick<Finding, "state" | "onlyFor"> {
+  return { state: "missing", ...(asked ? {} : { onlyFor: kinds }) };
+}
+
+/** Of an app-server that is not the agent's: as a step would find it. */
+async function fitnessFinding(box: Box, about: "login" | "sandbox"): Promise<Finding> {
+  const { url = "" } = codexOf(box);
+  try {
+    const server = await connectAppServer(url, { version: packageDescription.version });
+    const fault = (await boxFitness(server).finally(() => server.stop()))[about];
+    if (fault === undefined)
+      return { state: "ok", found: `steps use the app-server at ${url}, which is fit` };
+    return {
+      ...costs(true, []),
+      found: `of the app-server at ${url}: ${fault.message}`,
+      fix: "mend it where that app-server runs",
+    };
+  } catch {
+    return { state: "warn", found: `not tried: the app-server at ${url} does not answer` };
+  }
+}
+
+export function codexOf({ config }: Box): CodexConfig {
   return "value" in config ? config.value.codex : codexConfig();
 }
 
@@ -223,17 +254,17 @@ function elsewhere(url: string): Finding {
 }
 
 /** Where the agent's home is, or will be: below it, when only the agent knows its own id. */
-function homePlace(box: Box): string {
+export function homePlace(box: Box): string {
   return codexOf(box).home ?? stateDirectory(box.environment);
 }
 
 /** A home in the same place, by the same rules; gone when `use` is done. @throws Error when none can be made */
 async function withHome(box: Box, use: (home: CodexHome) => Finding | Promise<Finding>): Promise<Finding> {
-  const { config, trusted } = codexOf(box);
+  const { config } = codexOf(box);
   const path = join(existingAbove(homePlace(box)), `.codex-flow-doctor-${randomUUID()}`);
   try {
     const userHome = userCodexHome(box.environment);
-    return await use(new CodexHome({ path, userHome, config: config as TomlTable, trusted }));
+    return await use(new CodexHome({ path, userHome, config: config as TomlTable }));
   } finally {
     await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }

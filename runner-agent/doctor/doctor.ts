@@ -2,6 +2,8 @@
  * `codex-flow runner doctor`: all checks at once, each within its time. What a check throws is a finding too: the
  * doctor itself never fails.
  */
+import { loadCatalog } from "../../catalog/load.ts";
+import type { StepKind } from "../../contract/flow-manifest.ts";
 import { wordsOf, type Box, type Check, type Finding } from "./check.ts";
 import {
   codeModeCheck,
@@ -11,6 +13,7 @@ import {
   codexSandboxCheck,
   codexServerCheck,
 } from "./codex.ts";
+import { codexStepsCheck } from "./codex-steps.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
 import { clockCheck, edgeCheck, tokenCheck } from "./edge.ts";
 import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
@@ -27,6 +30,7 @@ export const CHECKS: readonly Check[] = [
   codexLoginCheck,
   codexSandboxCheck,
   codeModeCheck,
+  codexStepsCheck,
   gitCheck,
   systemdCheck,
   procCheck,
@@ -44,16 +48,26 @@ export const CHECKS: readonly Check[] = [
 
 const CHECK_TIMEOUT_MS = 10_000;
 
-export type Examined = { name: string } & Finding;
+export type Examined = { name: string } & Omit<Finding, "onlyFor">;
 
 export async function examine(
   box: Box,
   checks: readonly Check[] = CHECKS,
   timeoutMs = CHECK_TIMEOUT_MS,
 ): Promise<Examined[]> {
-  return Promise.all(
-    checks.map(async (check) => ({ name: check.name, ...(await inTime(check, box, timeoutMs)) })),
-  );
+  const findings = await Promise.all(checks.map((check) => inTime(check, box, timeoutMs)));
+  const kinds = findings.some(({ onlyFor }) => onlyFor !== undefined) ? await kindsIn(box.workspace) : [];
+  return findings.map(({ onlyFor, ...finding }, index) => ({
+    name: checks[index]?.name ?? "",
+    ...finding,
+    ...(onlyFor?.some((kind) => kinds.includes(kind)) === false ? { state: "warn" as const } : {}),
+  }));
+}
+
+/** Of the steps of a workspace; one that cannot be read has none, and a check of its own says so. */
+async function kindsIn(workspace: string): Promise<StepKind[]> {
+  const { packages } = await loadCatalog(workspace).catch(() => ({ packages: [] }));
+  return packages.flatMap(({ flow }) => flow.steps.map(({ runner }) => runner));
 }
 
 async function inTime(check: Check, box: Box, timeoutMs: number): Promise<Finding> {

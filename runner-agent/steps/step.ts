@@ -10,14 +10,25 @@ import type { StepConversation } from "../conversation.ts";
 import type { StepClocks } from "./clocks.ts";
 import type { Executor } from "./systemd-scope.ts";
 
+/** A worktree as its step sees it. */
+export interface StepRoot {
+  /** The folder, absolute. */
+  root: string;
+  /** The commit that it was made from, and what the step called that. */
+  base: string;
+  ref: string;
+  /** Common git directory of its repository, without links. */
+  repository: string;
+}
+
 export interface StepRequest {
   runId: string;
   attempt: number;
   /** `root`: the package's directory, absolute. */
   flow: { name: string; version: number; root: string; config?: Record<string, unknown> };
   step: StartableStep;
-  /** The git worktree that was made for this attempt: its root, and the commit it was made from. */
-  worktree?: { root: string; base: string } | undefined;
+  /** The git worktree that was made for this attempt. */
+  worktree?: StepRoot | undefined;
   /** Where the event and the box let it work, absolute; absent: the step's `cwd` says. */
   directory?: string | undefined;
   event: FlowEvent;

@@ -15,6 +15,7 @@ import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { Reason } from "../../contract/run-record.ts";
 import { attemptProcesses } from "../steps/process-tree.ts";
+import type { StepRoot } from "../steps/step.ts";
 import { git, GIT_CHECKOUT_TIMEOUT_MS, gitMust, pastLocks } from "./git.ts";
 import { inspect, keptWorktree, reasonToKeep, stashesOf, type WorktreeContent } from "./inspection.ts";
 import { Owners, type KeptWorktree, type Ownership } from "./ownership.ts";
@@ -49,8 +50,8 @@ export interface WorkspaceRequest {
 
 /** Where an attempt's step runs. */
 export interface PreparedWorkspace {
-  /** Absent when the step works in the shared checkout. `base` is the commit that it was made from. */
-  worktree?: { root: string; base: string };
+  /** Absent when the step works in the shared checkout. */
+  worktree?: StepRoot;
   /** Where the event and the box let it work; absent: the step's `cwd` says. Never together with a worktree. */
   directory?: string;
   /** One line for the run's output, with its newline. */
@@ -128,7 +129,7 @@ export class Workspaces {
     const live: Ownership = { ...ownership, state: "live" };
     await this.#owners.write(live);
     return {
-      worktree: { root: path, base },
+      worktree: { root: path, base, ref, repository },
       describe: `worktree ${path} of ${repository} at ${base} (${ref})\n`,
       release: ({ processesGone }) => this.#release(live, processesGone),
     };

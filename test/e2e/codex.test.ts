@@ -98,7 +98,7 @@ const RULES = [
     ],
   },
   { prompt: "task talk", answers: [command("sleep 8"), DONE] },
-  { prompt: "task quick", answers: [DONE] },
+  { prompt: "task quick", answers: [command("echo quick"), DONE] },
   { prompt: "asked to make", answers: [patch("*** Add File: made.txt", "+one"), DONE] },
   { prompt: "asked again", answers: [DONE] },
 ];
@@ -352,11 +352,16 @@ test("invariant 15: a secret that a command prints whole, in pieces and encoded 
   }
 });
 
-test("20 at once complete", async () => {
+test("20 at once complete, each with a command that waits for leave until all of them do", async () => {
   await runner();
   const ids = await Promise.all(Array.from({ length: 20 }, () => send("quick")));
+  await Promise.all(ids.map(waits));
+  await Promise.all(ids.map((id) => edge.client().decideApproval(id, "a1-1", { decision: "accept" })));
   const runs = await Promise.all(ids.map(over));
   expect(runs.map((run) => run.effectiveStatus)).toEqual(ids.map(() => "completed"));
+  expect(runs.map(({ approvals }) => approvals?.map(({ state }) => state))).toEqual(
+    ids.map(() => ["decided"]),
+  );
 });
 
 test("a prompt from a chat is worked on in the project that it names, and the chat goes on in one thread", async () => {

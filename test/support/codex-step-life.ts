@@ -31,16 +31,28 @@ export interface CodexBox {
   cwd: string;
 }
 
-export async function codexBox(rules: Rule[], more: Partial<CodexConfig> = {}): Promise<CodexBox> {
+/** @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs */
+export async function codexBox(
+  rules: Rule[],
+  {
+    environment,
+    raw,
+    ...more
+  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string } = {},
+): Promise<CodexBox> {
   const model = await fakeModel(rules);
   const directory = folder("codex-box");
   const home = join(directory, "home");
   const config = { ...fakeModelConfig(model.url, writeModelCatalog(directory)), ...more.config };
   const box = codexOnBox({
     config: { ...codexConfig(), home, ...more, config },
-    environment: { PATH: process.env["PATH"], HOME: directory, CODEX_HOME: join(directory, "of-the-user") },
+    environment: {
+      ...{ PATH: process.env["PATH"], HOME: directory, CODEX_HOME: join(directory, "of-the-user") },
+      ...environment,
+    },
     runnerId: "runner_of_the_test",
     version: "0.0.0",
+    raw,
   });
   onTestFinished(() => box.stop());
   return { box, model, home, cwd: checkout() };

@@ -74,14 +74,18 @@ describe("what is asked", () => {
     expect(checked(commandApproval({ ...commandParams, command }, false)).title).toBe(title);
   });
 
-  test("a change of files names them, and is dangerous when it wants a root", () => {
-    expect(checked(fileChangeApproval(fileParams, ["a.ts", "b.ts"], false))).toMatchObject({
+  test("a change of files names and shows them, and is dangerous when it wants a root", () => {
+    expect(
+      checked(
+        fileChangeApproval(fileParams, { paths: ["a.ts", "b.ts"], diff: "update a.ts\n-x\n+y\n" }, false),
+      ),
+    ).toMatchObject({
       kind: "file_change",
       title: "change a.ts, b.ts",
-      detail: "a.ts\nb.ts",
+      detail: "update a.ts\n-x\n+y\n",
     });
-    expect(checked(fileChangeApproval(fileParams, [], false)).title).toBe("change files");
-    expect(fileChangeApproval({ ...fileParams, grantRoot: "/etc" }, [], false)).toMatchObject({
+    expect(checked(fileChangeApproval(fileParams, undefined, false)).title).toBe("change files");
+    expect(fileChangeApproval({ ...fileParams, grantRoot: "/etc" }, undefined, false)).toMatchObject({
       cwd: "/etc",
       dangerous: true,
     });
@@ -151,7 +155,7 @@ describe("invariant 15: a secret is taken out before anything is cut", () => {
     const asked: Asked[] = [];
     const handlers = approvalHandlers({
       policy: "on-request",
-      pathsOf: () => files,
+      changeOf: () => ({ paths: files, diff: files.join("\n") }),
       redacted: (of) => redactor.value(of) as typeof of,
       ask: (one) => {
         asked.push(checked(one));
@@ -196,7 +200,7 @@ describe("invariant 15: a secret is taken out before anything is cut", () => {
   test("permissions are granted as they were asked for, not as people read them", async () => {
     const handlers = approvalHandlers({
       policy: "on-request",
-      pathsOf: () => [],
+      changeOf: () => undefined,
       redacted: (of) => redactor.value(of) as typeof of,
       ask: () => Promise.resolve("accept"),
     });

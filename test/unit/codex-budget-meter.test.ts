@@ -1,7 +1,9 @@
 /** What counts to a step's budget, from Codex's reports, and when it is used up. */
-import { expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { TokenCounts } from "../../contract/agent-item.ts";
 import { BudgetMeter } from "../../runner-agent/codex/step/budget-meter.ts";
+import { BudgetWatch } from "../../runner-agent/codex/step/budget-watch.ts";
+import type { ModelPrice } from "../../runner-agent/config/codex-config.ts";
 
 function counts(input: number, cached: number, output: number): TokenCounts {
   return {
@@ -13,8 +15,13 @@ function counts(input: number, cached: number, output: number): TokenCounts {
   };
 }
 
-function meter(given: Partial<ConstructorParameters<typeof BudgetMeter>[0]> = {}): BudgetMeter {
-  return new BudgetMeter({ limits: undefined, before: undefined, price: undefined, ...given });
+function meter({
+  price,
+  ...given
+}: Partial<ConstructorParameters<typeof BudgetMeter>[0]> & { price?: ModelPrice } = {}): BudgetMeter {
+  const made = new BudgetMeter({ limits: undefined, before: undefined, ...given });
+  made.priced(price);
+  return made;
 }
 
 test("of a thread that has worked before, only what comes now counts", () => {
@@ -22,7 +29,7 @@ test("of a thread that has worked before, only what comes now counts", () => {
   budget.reported({ call: counts(100, 0, 20), thread: counts(50_100, 0, 9_020) });
   budget.reported({ call: counts(200, 0, 30), thread: counts(50_300, 0, 9_050) });
   expect(budget.tokens).toMatchObject({ inputTokens: 300, outputTokens: 50 });
-  expect(budget.state).toMatchObject({ used: { tokens: 350 }, highest: { unit: "tokens", share: 0.35 } });
+  expect(budget.state).toMatchObject({ used: { tokens: 350 }, shares: [{ unit: "tokens", share: 0.35 }] });
 });
 
 test("the same report again adds nothing", () => {
@@ -53,7 +60,7 @@ test("what the runs before have used counts from the start", () => {
   expect(budget.state).toMatchObject({ exceeded: "tokens", used: { tokens: 1_000 } });
 });
 
-test("money: cached input has its own price, and without a price nothing is claimed", () => {
+test("money: cached input has its own price; without any, none is claimed (and no step with such a budget runs)", () => {
   const report = { call: counts(1_000_000, 400_000, 100_000), thread: counts(1_000_000, 400_000, 100_000) };
   const priced = meter({ limits: { usd: 10 }, price: { input: 2, cachedInput: 0.5, output: 10 } });
   priced.reported(report);
@@ -61,9 +68,8 @@ test("money: cached input has its own price, and without a price nothing is clai
   const same = meter({ price: { input: 2, output: 10 } });
   same.reported(report);
   expect(same.state.used.usd).toBeCloseTo(3);
-  const unpriced = meter({ limits: { usd: 0.01 } });
+  const unpriced = meter();
   unpriced.reported(report);
-  expect(unpriced.state).toMatchObject({ highest: undefined, exceeded: undefined });
   expect(unpriced.state.used.usd).toBeUndefined();
 });
 
@@ -74,12 +80,12 @@ test("seconds pass in turns only", () => {
   expect(budget.state.used.seconds).toBe(4);
   budget.turnStarted();
   now += 2_000;
-  expect(budget.msLeft).toBe(4_000);
+  expect([budget.msUntil(0.8), budget.msUntil(1)]).toEqual([2_000, 4_000]);
   budget.turnEnded();
   now += 60_000;
   budget.turnStarted();
   now += 4_000;
-  expect(budget.msLeft).toBe(0);
+  expect(budget.msUntil(1)).toBe(0);
   expect(budget.state.exceeded).toBe("seconds");
   budget.turnEnded();
   expect(budget.state.used.seconds).toBe(10);
@@ -87,5 +93,54 @@ test("seconds pass in turns only", () => {
 
 test("of several limits the one that is used most is named", () => {
   const budget = meter({ limits: { tokens: 1_000, seconds: 10 }, before: { tokens: 850, seconds: 9 } });
-  expect(budget.state).toMatchObject({ highest: { unit: "seconds", share: 0.9 }, exceeded: undefined });
+  expect(budget.state).toMatchObject({
+    shares: [{ unit: "seconds" }, { unit: "tokens" }],
+    exceeded: undefined,
+  });
+});
+
+describe("the watch", () => {
+  function watched(budget: BudgetMeter): { watch: BudgetWatch; said: string[] } {
+    const said: string[] = [];
+    const watch = new BudgetWatch(budget, {
+      warn: (unit) => said.push(`warned of ${unit}`),
+      spent: () => said.push("spent"),
+    });
+    return { watch, said };
+  }
+
+  test("says by itself when 80 % of the seconds are over, and when all are, though Codex reports nothing", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { watch, said } = watched(meter({ limits: { seconds: 10 } }));
+    watch.turnStarted();
+    await vi.advanceTimersByTimeAsync(7_900);
+    expect(said).toEqual([]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(said).toEqual(["warned of seconds"]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(said).toEqual(["warned of seconds", "spent"]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    watch.turnEnded();
+    expect(said).toHaveLength(2);
+  });
+
+  test("warns of each unit by itself, and anew of one that was raised", () => {
+    const budget = meter({ limits: { tokens: 100, usd: 1 }, price: { input: 8_500, output: 0 } });
+    const { watch, said } = watched(budget);
+    const report = (input: number): void => {
+      budget.reported({ call: counts(input, 0, 0), thread: counts(input, 0, 0) });
+      watch.look();
+    };
+    report(85);
+    report(90);
+    expect(said).toEqual(["warned of tokens"]);
+    report(95);
+    expect(said).toEqual(["warned of tokens", "warned of usd"]);
+    watch.raise({ tokens: 200, usd: 2 });
+    report(170);
+    expect(said.slice(2)).toEqual(["warned of tokens"]);
+  });
 });

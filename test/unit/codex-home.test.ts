@@ -10,6 +10,7 @@ import { parse, stringify, type TomlTable } from "smol-toml";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { findCodex } from "../../runner-agent/codex/codex-program.ts";
 import { CodexHome, CodexHomeError, homeConfig } from "../../runner-agent/codex/home.ts";
+import { projectsOf, type Projects } from "../../runner-agent/codex/trust.ts";
 import { appServer, checkout, fakeModel, folder } from "../support/codex.ts";
 import { command, message } from "../support/fake-model/answers.ts";
 import { DIRECT_MODEL, fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
@@ -23,8 +24,8 @@ async function userHome(rules: Rule[] = [], more: TomlTable = {}): Promise<strin
   return home;
 }
 
-function privateHome(user: string, options: { trusted?: string[]; config?: TomlTable } = {}): CodexHome {
-  return new CodexHome({ path: join(folder("runner-state"), "codex"), userHome: user, ...options });
+function privateHome(user: string): CodexHome {
+  return new CodexHome({ path: join(folder("runner-state"), "codex"), userHome: user });
 }
 
 function environment(home: CodexHome, more: Record<string, string> = {}): Record<string, string> {
@@ -116,13 +117,13 @@ test("a turn in the runner's home changes no file of the user's", async () => {
   const home = privateHome(user);
   const before = photograph(user);
   const cwd = checkout();
-  home.enter(cwd);
   const server = await appServer({ cwd, env: environment(home) });
   const completed = Promise.withResolvers<string>();
   server.onNotification((notification) => {
     if (notification.method === "turn/completed") completed.resolve(notification.params.turn.status);
   });
-  const { thread, model } = await server.request("thread/start", { cwd });
+  const config = { projects: projectsOf(cwd, []) };
+  const { thread, model } = await server.request("thread/start", { cwd, config });
   expect(model).toBe(DIRECT_MODEL);
   const input = [{ type: "text" as const, text: "go", text_elements: [] }];
   await server.request("turn/start", { threadId: thread.id, input });
@@ -143,49 +144,61 @@ describe("trust (H3)", () => {
     return path;
   }
 
-  async function modelIn(home: CodexHome, cwd: string): Promise<string> {
+  /** Of a thread that is told what is trusted, and of the next: Codex reads what it has written itself only then. */
+  async function modelIn(home: CodexHome, cwd: string, config: Record<string, Projects>): Promise<string> {
     const server = await appServer({ cwd, env: environment(home) });
-    const first = await server.request("thread/start", { cwd, sandbox: "workspace-write" });
-    // Codex reads what it has written itself from the next thread on.
-    const second = await server.request("thread/start", { cwd, sandbox: "workspace-write" });
+    const params = { cwd, sandbox: "workspace-write", config } as const;
+    const first = await server.request("thread/start", params);
+    const second = await server.request("thread/start", params);
     expect(second.model).toBe(first.model);
     await server.stop();
     return second.model;
   }
 
-  test.each([".", "package"])("a checkout that nobody trusts configures nothing, in %s", async (below) => {
-    const home = privateHome(await userHome());
-    const cwd = join(wilful(), below);
-    expect(home.enter(cwd)).toBe(false);
-    const before = projects(home);
-    expect(await modelIn(home, cwd)).toBe(DIRECT_MODEL);
-    expect(projects(home)).toEqual(before);
-  });
+  test.each([".", "package"])(
+    "a checkout that nobody trusts configures nothing, in %s, and nothing is written of it",
+    async (below) => {
+      const home = privateHome(await userHome());
+      const cwd = join(wilful(), below);
+      const before = readFileSync(join(home.path, "config.toml"), "utf8");
+      expect(await modelIn(home, cwd, { projects: projectsOf(cwd, []) })).toBe(DIRECT_MODEL);
+      expect(readFileSync(join(home.path, "config.toml"), "utf8")).toBe(before);
+    },
+  );
 
   test("one that the box's owner trusts does", async () => {
     const cwd = wilful();
-    const home = privateHome(await userHome(), { trusted: [cwd] });
-    expect(home.enter(join(cwd, "package"))).toBe(true);
-    expect(await modelIn(home, join(cwd, "package"))).toBe("chosen-by-the-checkout");
+    const config = { projects: projectsOf(join(cwd, "package"), [cwd]) };
+    expect(await modelIn(privateHome(await userHome()), join(cwd, "package"), config)).toBe(
+      "chosen-by-the-checkout",
+    );
   });
 
-  test("without an entry Codex would trust it by itself: what `enter` is for", async () => {
+  test("without a word about it Codex trusts it by itself", async () => {
     const home = privateHome(await userHome());
     const cwd = wilful();
-    const server = await appServer({ cwd, env: environment(home) });
-    await server.request("thread/start", { cwd, sandbox: "workspace-write" });
+    expect(await modelIn(home, cwd, {})).toBe("chosen-by-the-checkout");
     expect(projects(home)).toMatchObject({ [cwd]: { trust_level: "trusted" } });
   });
 
-  test("a trusted directory does not make the repository around it trusted", async () => {
+  test("a trusted directory does not make the repository around it trusted", () => {
     const path = wilful();
-    const home = privateHome(await userHome(), { trusted: [join(path, "package")] });
-    home.enter(join(path, "package"));
-    expect(projects(home)).toEqual({
+    expect(projectsOf(join(path, "package"), [join(path, "package")])).toEqual({
       [path]: { trust_level: "untrusted" },
       [join(path, "package")]: { trust_level: "trusted" },
     });
   });
+});
+
+test("what an attempt's commands keep for a time is the attempt's alone, and what a former life has left is gone", async () => {
+  const user = await userHome();
+  const path = join(folder("runner-state"), "codex");
+  const home = new CodexHome({ path, userHome: user });
+  const [one, other] = [home.temporaryOf("run_a_1_a1"), home.temporaryOf("run_b_1_a1")];
+  for (const place of [one, other]) writeFileSync(join(place, "kept"), "x");
+  home.removeTemporaryOf("run_a_1_a1");
+  expect(readdirSync(home.temporary)).toEqual(["run_b_1_a1"]);
+  expect(readdirSync(new CodexHome({ path, userHome: user }).temporary)).toEqual([]);
 });
 
 describe("configuration (H2)", () => {
@@ -241,7 +254,7 @@ describe("configuration (H2)", () => {
 
   test("a user without a home of Codex is no error", () => {
     const home = privateHome(join(folder("nobody"), ".codex"));
-    expect(projects(home)).toEqual({});
+    expect(projects(home)).toBeUndefined();
   });
 });
 
@@ -270,16 +283,14 @@ describe("a home that the disk refuses is one error, which names the place", () 
     expect(make).toThrow(new RegExp(`${home}.* cannot be made or written: E`));
   });
 
-  test("a directory that could not be entered is entered when it can be", async () => {
+  test("an attempt's directory that could not be made is made when it can be", async () => {
     const home = privateHome(await userHome());
-    const cwd = checkout();
-    const config = join(home.path, "config.toml");
-    rmSync(config);
-    mkdirSync(join(config, "in-the-way"), { recursive: true });
-    expect(() => home.enter(cwd)).toThrow(CodexHomeError);
-    rmSync(config, { recursive: true });
-    expect(home.enter(cwd)).toBe(false);
-    expect(projects(home)).toEqual({ [cwd]: { trust_level: "untrusted" } });
+    rmSync(home.temporary, { recursive: true });
+    writeFileSync(home.temporary, "in the way");
+    expect(() => home.temporaryOf("run_a_1_a1")).toThrow(CodexHomeError);
+    home.removeTemporaryOf("run_a_1_a1");
+    rmSync(home.temporary);
+    expect(statSync(home.temporaryOf("run_a_1_a1")).isDirectory()).toBe(true);
   });
 });
 

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { outcomeOf } from "../../contract/run-outcome.ts";
+import { StepLife } from "../../runner-agent/codex/step/step-life.ts";
 import { findCodex } from "../../runner-agent/codex/codex-program.ts";
 import { checkout, folder } from "../support/codex.ts";
 import { fillDisk, freeDisk } from "../support/full-disk.ts";
@@ -59,6 +60,22 @@ describe("a box that is not fit says so before a turn is paid for", () => {
     expect(results).toMatchObject([{ status: "completed" }]);
     expect(readdirSync(at.cwd)).toContain("x");
   });
+});
+
+test("what is still told when the step is over starts no clock again, and what its commands kept is gone", async () => {
+  const at = await codexBox([{ answers: [command("sleep 300 & echo x > $TMPDIR/kept; echo begun"), DONE] }]);
+  const { step, results, end, told } = await runCodexStep(at, {
+    template: PROMPT,
+    step: { silenceMs: 20_000 },
+  });
+  expect([results.length, end.reason]).toEqual([1, "exited"]);
+  expect(told.join("")).toContain("begun");
+  if (!(step instanceof StepLife)) throw new Error("a codex step is no StepLife any more");
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  step.restartSilence();
+  expect(timers()).toBe(before);
+  expect(readdirSync(join(at.home, "commands-tmp")).filter((name) => name.startsWith("run_"))).toEqual([]);
 });
 
 describe("a turn that Codex ends with an error says which", () => {

@@ -1,6 +1,6 @@
 /** A codex step over the real Codex and a fake model: its answers, sessions, ends. Named after what goes wrong. */
-import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { resultFault } from "../../contract/flow-result.ts";
@@ -17,7 +17,10 @@ import {
 } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
-import { codexBox, runCodexStep, startCodexStep } from "../support/codex-step-life.ts";
+import type { StepRoot } from "../../runner-agent/steps/step.ts";
+import { folder } from "../support/codex.ts";
+import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
+import { cloneAt, git } from "../support/git-repositories.ts";
 
 const DONE = structured({ status: "completed", message: "done" });
 const PROMPT = "---\napproval_policy: never\n---\nDo it.";
@@ -143,6 +146,28 @@ describe("approvals and messages", () => {
     expect(readFileSync(join(at.cwd, "made-by-codex"), "utf8")).toBe("");
   });
 
+  test("a change of files shows its diff, without the box's secrets", async () => {
+    const value = "s3cr3t-value-0123456789";
+    const at = await codexBox([
+      {
+        answers: [
+          patch("*** Add File: a.txt", `+token ${value}`, "*** Update File: step.txt", "@@", "-old", "+new"),
+          DONE,
+        ],
+      },
+    ]);
+    await writeFile(join(at.cwd, "step.txt"), "old\n");
+    const { watchers } = await runCodexStep(at, {
+      template: ASKS,
+      secrets: [{ name: "TOKEN", value }],
+    });
+    expect(watchers.asked).toMatchObject([{ kind: "file_change", title: "change a.txt, step.txt" }]);
+    const detail = watchers.asked[0]?.detail ?? "";
+    expect(detail).toContain("add a.txt\n+token ***\n");
+    expect(detail).toMatch(/update step\.txt\n[^]*-old\n\+new/);
+    expect(detail).not.toContain(value);
+  });
+
   test("of a command with a secret across the cut shows no part of it", async () => {
     const value = "s3cr3t-across-the-cut-0123456789";
     const at = await codexBox([{ answers: [command(`echo ${"x".repeat(480)} ${value}`), DONE] }]);
@@ -232,6 +257,82 @@ describe("a session", () => {
   });
 });
 
+describe("in a worktree", () => {
+  const AUTO = "---\nsession: auto\napproval_policy: never\n---\n";
+
+  /** Two worktrees of one repository, as two attempts have them. */
+  async function worktrees(at: CodexBox): Promise<[StepRoot, StepRoot]> {
+    const repository = join(folder("repository"), "clone");
+    await cloneAt(repository, { "kept.txt": "1\n2\n", "gone.txt": "1\n", ".gitignore": "*.log\n" });
+    const base = await git(repository, "rev-parse", "HEAD");
+    const made = async (name: string): Promise<StepRoot> => {
+      const root = join(at.cwd, name);
+      await git(repository, "worktree", "add", "--quiet", "--detach", root, base);
+      return { root, base, ref: "main", repository: join(repository, ".git") };
+    };
+    return [await made("one"), await made("other")];
+  }
+
+  test("all that has changed is told, whoever has changed it: patch, command or commit", async () => {
+    const script =
+      "git rm -q gone.txt; git -c user.name=a -c user.email=a@b commit -qm x; printf '1\\n2\\n3' > 'new file'";
+    const at = await codexBox(
+      [
+        {
+          answers: [
+            patch("*** Update File: kept.txt", "@@", "-1", "+one", " 2"),
+            command(`${script}; touch x.log`),
+            DONE,
+          ],
+        },
+      ],
+      { allowDangerFullAccess: true },
+    );
+    const [worktree] = await worktrees(at);
+    const { results } = await runCodexStep(at, {
+      template: AUTO.replace("never", "never\nsandbox: danger-full-access") + "Do it.",
+      request: { worktree },
+    });
+    expect(results[0]?.artifacts).toMatchObject({
+      changedFiles: [
+        { path: "gone.txt", kind: "delete", addedLines: 0, removedLines: 1 },
+        { path: "kept.txt", kind: "update", addedLines: 1, removedLines: 1 },
+        { path: "new file", kind: "add", addedLines: 3, removedLines: 0 },
+      ],
+      diff: { files: 3, addedLines: 4, removedLines: 2 },
+    });
+  });
+
+  test.each(["in the same server", "in a new one"])(
+    "the next attempt's goes on in the thread of one that is gone, %s, and works in its own",
+    async (_where) => {
+      const at = await codexBox([
+        { answers: [command("touch first"), DONE] },
+        { prompt: "again", answers: [command("touch second; pwd"), DONE] },
+      ]);
+      const [one, other] = await worktrees(at);
+      const first = await runCodexStep(at, { template: `${AUTO}Do it.`, request: { worktree: one } });
+      await rm(one.root, { recursive: true });
+      if (_where === "in a new one") await at.box.stop();
+      const second = await runCodexStep(at, {
+        template: `${AUTO}Do it again.`,
+        request: { worktree: other },
+      });
+      expect(second.results).toMatchObject([
+        { status: "completed", artifacts: { threadId: first.results[0]?.artifacts?.["threadId"] } },
+      ]);
+      expect(existsSync(join(other.root, "second"))).toBe(true);
+      const elsewhere = await runCodexStep(at, {
+        template: `${AUTO}Do it again.`,
+        request: { worktree: { ...other, ref: "release" } },
+      });
+      expect(elsewhere.results[0]?.artifacts?.["threadId"]).not.toBe(
+        first.results[0]?.artifacts?.["threadId"],
+      );
+    },
+  );
+});
+
 describe("a budget", () => {
   const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
 
@@ -277,6 +378,30 @@ describe("a budget", () => {
     ]);
     const { used } = second.results[0]?.artifacts?.["budget"] as { used: { tokens: number } };
     expect(used.tokens).toBeGreaterThan(artifacts.budget.used.tokens);
+  });
+});
+
+describe("a budget of money", () => {
+  const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
+  const budget = { usd: 1 };
+
+  test("counts for the model that Codex chooses by itself, too", async () => {
+    const at = await codexBox([{ answers: [withUsage(command("true"), usage), DONE] }], {
+      prices: { "fake-direct": { input: 2_000, output: 8_000 } },
+    });
+    const { results } = await runCodexStep(at, { template: PROMPT, request: { budget } });
+    expect(results).toMatchObject([
+      { status: "needs_intervention", artifacts: { budget: { exceeded: "usd", used: { usd: 1.6 } } } },
+    ]);
+  });
+
+  test("is refused before a turn where the box knows no price of the model, and says what to write where", async () => {
+    const at = await codexBox([{ answers: [DONE] }], { prices: { other: { input: 2, output: 8 } } });
+    const { end, results } = await runCodexStep(at, { template: PROMPT, request: { budget } });
+    expect(end).toMatchObject({ reason: "refused", error: { code: "price_unknown" } });
+    expect(end.error?.message).toContain('[codex.prices."fake-direct"]');
+    expect(results).toEqual([]);
+    expect(at.model.requests).toEqual([]);
   });
 });
 

@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer } from "../../runner-agent/codex/app-server.ts";
-import { codexEnvironment, folder } from "../support/codex.ts";
+import { codexEnvironment, fakeModel, folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import {
   codeMode,
@@ -93,9 +93,7 @@ test("trap 2: a checkout is trusted as soon as it may be written to, and brings 
   await runCodexStep(at, { template: AUTO });
   await runCodexStep(await startedAnew(at), { template: AUTO.replace("auto", "new") });
   expect(at.model.requests.map(({ model }) => model)).toEqual(["fake-direct", "fake-direct"]);
-  const config = readFileSync(join(at.home, "config.toml"), "utf8");
-  expect(config).toContain(`[projects."${at.cwd}"]\ntrust_level = "untrusted"`);
-  expect(config).not.toContain(`"trusted"`);
+  expect(readFileSync(join(at.home, "config.toml"), "utf8")).not.toContain("trust");
 });
 
 test("trap 2, hooks: those of a checkout that nobody trusts are not run, not even where steps may write", async () => {
@@ -126,8 +124,8 @@ test("trap 3: turn/start in a running turn steers it: two steps of one directory
   expect(JSON.stringify(at.model.requests.slice(1).map(({ input }) => input.at(-1)))).not.toContain("Do it.");
 });
 
-test("trap 3, another server: a thread that it has live is not written to, and the step says so", async () => {
-  const at = await codexBox([{ answers: [DONE] }]);
+test("trap 3, another server: a thread that it has live is not written to; the step is blocked or forks it, as it says", async () => {
+  const at = await codexBox([{ answers: [DONE, DONE] }]);
   const first = await runCodexStep(at, { template: AUTO });
   await at.box.stop();
   const other = await startAppServer({ cwd: at.cwd, env: codexEnvironment(at.home), version: "0.0.0" });
@@ -136,8 +134,15 @@ test("trap 3, another server: a thread that it has live is not written to, and t
   });
   const threadId = String(threadOf(first));
   await other.request("thread/resume", { threadId, cwd: at.cwd, sandbox: "read-only" });
-  const { end } = await runCodexStep(at, { template: AUTO });
-  expect(end).toMatchObject({ reason: "refused", error: { code: "thread_busy" } });
+  const blocked = await runCodexStep(at, { template: AUTO });
+  expect(blocked.results).toMatchObject([
+    { status: "blocked", artifacts: { heldBy: "another program on this box" } },
+  ]);
+  expect(at.model.requests).toHaveLength(1);
+  const forked = await runCodexStep(at, { template: AUTO.replace("never", "never\non_conflict: fork") });
+  expect(forked.results).toMatchObject([{ status: "completed" }]);
+  expect(threadOf(forked)).not.toBe(threadId);
+  expect(forked.told.join("")).toContain("it is forked");
 });
 
 test("trap 4: turn/interrupt leaves the running command alive, also one that has left its session", async () => {
@@ -207,9 +212,19 @@ test("trap 5: usage is the thread's total: a step counts its own, in the same se
 });
 
 test("trap 6: commands inherit Codex's whole environment, the key of its provider included", async () => {
-  const at = await codexBox([{ answers: [command("env"), DONE] }]);
+  const key = "key-of-the-provider-0123456789";
+  const model = await fakeModel([{ answers: [command("env"), DONE] }]);
+  const fake = { name: "fake", base_url: model.url, env_key: "PROVIDER_KEY" };
+  const at = await codexBox([], {
+    env: ["PROVIDER_KEY"],
+    environment: { PROVIDER_KEY: key, OF_THE_AGENT: "no-business-of-codex" },
+    config: { model_providers: { fake } },
+  });
   const life = await runCodexStep(at, { template: AUTO, variables: { WANTED: "yes" } });
+  // Codex itself has it: the request that it sent shows it.
+  expect(model.requests[0]?.headers.authorization).toBe(`Bearer ${key}`);
   const told = life.told.join("\n");
+  for (const value of [key, "no-business-of-codex"]) expect(told).not.toContain(value);
   expect(told).toContain("WANTED=yes");
   expect(told).toContain(`CODEX_FLOW_ATTEMPT_ID=${life.runId}_a1`);
   for (const name of ["CODEX_HOME", "CODEX_FLOW_APP_SERVER_ID"]) expect(told).not.toContain(`${name}=`);

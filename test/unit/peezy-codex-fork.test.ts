@@ -159,6 +159,15 @@ test("the patch branch itself may be checked out: it moves, and a check that fai
   expect(await run("rust-v1.0.0", { push: true })).toMatchObject({ status: "skipped" });
 });
 
+test("a checkout whose state git cannot tell is not taken for a clean one", async () => {
+  const { clone, run } = await fork();
+  await writeFile(join(clone, ".git/index"), "no index");
+  expect(await run("rust-v1.0.0")).toMatchObject({
+    status: "blocked",
+    message: expect.stringMatching(/git cannot say whether it is clean.*index/) as string,
+  });
+});
+
 test.each([
   ["there is no patch branch", { patch_branch: "none" }, "blocked", "no branch none"],
   ["there is no upstream", { upstream_remote: "none" }, "blocked", "git remote add none"],

@@ -16,6 +16,7 @@ import {
   codexSandboxCheck,
   codexServerCheck,
 } from "../../runner-agent/doctor/codex.ts";
+import { codexStepsCheck } from "../../runner-agent/doctor/codex-steps.ts";
 import { bunCheck, gitCheck, nodeCheck } from "../../runner-agent/doctor/programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "../../runner-agent/doctor/system.ts";
 import { configCheck, flowsCheck, projectsCheck } from "../../runner-agent/doctor/workspace.ts";
@@ -223,6 +224,7 @@ test("every check is in the table of this test, and has a name of its own", () =
     codexLoginCheck,
     codexSandboxCheck,
     codeModeCheck,
+    codexStepsCheck,
   ];
   const shown = [...TABLE.map(([check]) => check), ...elsewhere];
   expect(CHECKS.filter((check) => !shown.includes(check))).toEqual([]);

@@ -61,9 +61,9 @@ if (await isRebasing())
   end("blocked", `a rebase is in progress in ${root}: finish it or git rebase --abort`, {
     conflict: await conflict(),
   });
-const dirty = paths(await ask("git status --porcelain -z --untracked-files=all --no-renames")).map((line) =>
-  line.slice(3),
-);
+const dirty = paths(
+  await known("git status --porcelain -z --untracked-files=all --no-renames", "whether it is clean"),
+).map((line) => line.slice(3));
 if (dirty.length > 0)
   end("blocked", `${root} has uncommitted changes: ${shortList(dirty)}. Commit or discard them`, {
     dirty: dirty.slice(0, FILES_MAX),
@@ -80,20 +80,22 @@ await must(
   `git fetch --no-tags ${q(upstream)} ${q(`refs/tags/${tag}:refs/tags/${tag}`)}`,
   "the tag cannot be fetched",
 );
-const base = await ask(`git rev-parse --verify --quiet ${q(`refs/tags/${tag}^{commit}`)}`);
+const base = await known(`git rev-parse --verify ${q(`refs/tags/${tag}^{commit}`)}`, `what ${tag} is`);
 const candidate = { remote: wanted("push_remote"), ref: wanted("candidate_ref").replaceAll("{tag}", tag) };
 const stands = (await run(`git merge-base --is-ancestor ${q(base)} ${q(before)}`)).ok;
 if (stands && (!push || (await pushed(candidate)) === before))
   end("skipped", `${branch} stands on ${tag} already`, { base, head: before });
 
 /** What is checked out, to be checked out again: a branch, or a commit. */
-const found = (await ask("git symbolic-ref --quiet --short HEAD")) || (await ask("git rev-parse HEAD"));
+const found =
+  (await ask("git symbolic-ref --quiet --short HEAD")) ||
+  (await known("git rev-parse HEAD", "what is checked out"));
 text(`${branch} ${before} is rebased onto ${tag} ${base}`);
 await enter();
 // Beside the branch: whatever ends this run, the branch is the old one or one that has passed all checks.
 const rebase = await run(rebaseOf(before));
 if (!rebase.ok) await stopped(rebase);
-const head = await ask("git rev-parse HEAD");
+const head = await known("git rev-parse HEAD", "what the rebase has made");
 const checks = await allChecks();
 await must(
   `git update-ref ${q(`refs/heads/${branch}`)} ${q(head)} ${q(before)}`,
@@ -259,6 +261,14 @@ async function run(cmd, workdir = root) {
 async function ask(cmd) {
   const { ok, output } = await run(`{ ${cmd}; } 2>/dev/null`);
   return ok ? output.replace(/\n$/, "") : "";
+}
+
+/** The same, for what nobody may guess at: that git cannot say it is no answer. */
+async function known(cmd, what) {
+  const { ok, output } = await run(`{ ${cmd}; } 2>/dev/null`);
+  if (ok) return output.replace(/\n$/, "");
+  const words = (await run(cmd)).output.trim().slice(-OUTPUT_MAX_CHARS);
+  return end("blocked", `git cannot say ${what} in ${root}: ${words}`);
 }
 
 async function must(cmd, otherwise) {

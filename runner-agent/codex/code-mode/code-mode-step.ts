@@ -72,11 +72,7 @@ class ScriptWork implements StepWork {
     this.#grace = new Countdown(life.clocks.resultGraceMs, () => {
       life.halt("reaped");
     });
-    this.#meter = new BudgetMeter({
-      limits: secondsOf(life.request.budget),
-      before: undefined,
-      price: undefined,
-    });
+    this.#meter = new BudgetMeter({ limits: secondsOf(life.request.budget), before: undefined });
     this.#budget = new BudgetWatch(this.#meter, {
       warn: (text) => {
         life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
@@ -156,12 +152,12 @@ class ScriptWork implements StepWork {
     return { reason: "reaped", error: { code: "script_failed", message } };
   }
 
-  async #open(lease: ServerLease, config?: ReturnType<ScriptProvider["config"]>): Promise<ThreadSession> {
+  async #open(lease: ServerLease, provider?: ReturnType<ScriptProvider["config"]>): Promise<ThreadSession> {
     const { cwd, variables, request } = this.#life;
     const settings =
-      config === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
-    const options = { settings, cwd, variables, ...(config === undefined ? {} : { config }) };
-    const threadId = await openThread(lease, { kind: "new" }, options);
+      provider === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
+    const options = { settings, cwd, variables, config: { ...this.#life.config, ...provider } };
+    const { threadId } = await openThread(lease, { kind: "new" }, options);
     await lease.claim(threadId, request.runId);
     // Nobody else can know it: told so that others hear of its writer.
     void request.conversation?.leaseThread(threadId);

@@ -72,12 +72,17 @@ export function withOwnLines(error: string, script: string, before: number): str
   return error.replace(MODULE_LINE, (_whole, line: string) => `${script}:${Number(line) - before}`);
 }
 
-function frontMatterOf(script: string, request: StepRequest) {
+/** @throws FrontMatterError */
+export function scriptFrontMatter(script: string): ScriptFrontMatter {
+  const fence = FENCE.exec(script);
+  if (OPENED.test(script) && fence?.index !== 0)
+    throw new FrontMatterError("the front matter is not closed: put ---*/ on a line of its own behind it");
+  return readFrontMatter(fence?.[1] ?? "");
+}
+
+function frontMatterOf(script: string, request: StepRequest): ScriptFrontMatter {
   try {
-    const fence = FENCE.exec(script);
-    if (OPENED.test(script) && fence?.index !== 0)
-      throw new FrontMatterError("the front matter is not closed: put ---*/ on a line of its own behind it");
-    return readFrontMatter(fence?.[1] ?? "");
+    return scriptFrontMatter(script);
   } catch (error) {
     if (!(error instanceof FrontMatterError)) throw error;
     throw new StepPlanError("script_invalid", `${nameOf(request)}, ${request.step.script}: ${error.message}`);

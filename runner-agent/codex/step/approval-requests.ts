@@ -6,6 +6,7 @@ import type { ApprovalDecision, ApprovalRequest } from "../../../contract/approv
 import type { ServerMethods } from "../protocol.ts";
 import type { ThreadHandlers } from "../shared-server.ts";
 import type { CodexSettings } from "./prompt-template.ts";
+import type { PlannedChange } from "./work-record.ts";
 
 type Params<Method extends keyof ServerMethods> = ServerMethods[Method]["params"];
 type Answer<Method extends keyof ServerMethods> = ServerMethods[Method]["result"];
@@ -33,15 +34,16 @@ export function commandApproval(
   });
 }
 
-/** `files`: of the change that the request is about, as the item before it has told. */
+/** `change`: what the request is about, as the item before it has told. */
 export function fileChangeApproval(
   params: Params<"item/fileChange/requestApproval">,
-  files: string[],
+  change: PlannedChange | undefined,
   escalates: boolean,
 ): Asked {
-  const what = files.length === 0 ? "files" : files.join(", ");
+  const { paths = [], diff = "" } = change ?? {};
+  const what = paths.length === 0 ? "files" : paths.join(", ");
   return asked("file_change", `change ${what}`, {
-    detail: files.join("\n"),
+    detail: diff,
     cwd: params.grantRoot ?? undefined,
     reason: params.reason ?? undefined,
     dangerous: escalates || params.grantRoot != null,
@@ -152,19 +154,19 @@ export function questionAnswer({
  */
 export function approvalHandlers(given: {
   policy: CodexSettings["approvalPolicy"];
-  pathsOf(itemId: string): string[];
+  changeOf(itemId: string): PlannedChange | undefined;
   redacted<Value>(value: Value): Value;
   ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision>;
 }): ThreadHandlers {
-  const { policy, pathsOf, redacted, ask } = given;
+  const { policy, changeOf, redacted, ask } = given;
   // Under "untrusted" Codex asks for nearly everything, under "on-request" only for what its sandbox forbids.
   const escalates = policy !== "untrusted";
   return {
     "item/commandExecution/requestApproval": async (params, withdrawn) =>
       commandAnswer(await ask(commandApproval(redacted(params), escalates), withdrawn)),
     "item/fileChange/requestApproval": async (params, withdrawn) => {
-      const files = redacted(pathsOf(params.itemId));
-      return fileChangeAnswer(await ask(fileChangeApproval(redacted(params), files, escalates), withdrawn));
+      const change = redacted(changeOf(params.itemId));
+      return fileChangeAnswer(await ask(fileChangeApproval(redacted(params), change, escalates), withdrawn));
     },
     "item/permissions/requestApproval": async (params, withdrawn) =>
       permissionsAnswer(await ask(permissionsApproval(redacted(params)), withdrawn), params),

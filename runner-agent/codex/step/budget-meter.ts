@@ -15,14 +15,14 @@ export type BudgetUnit = (typeof BUDGET_UNITS)[number];
 
 export interface BudgetState {
   used: BudgetUse;
-  /** The unit that is used most, and how much of its limit. */
-  highest: { unit: BudgetUnit; share: number } | undefined;
+  /** How much of each limit, the one that is used most first. */
+  shares: Array<{ unit: BudgetUnit; share: number }>;
   exceeded: BudgetUnit | undefined;
 }
 
 export class BudgetMeter {
   #before: BudgetUse;
-  readonly #price: ModelPrice | undefined;
+  #price: ModelPrice | undefined;
   readonly #now: () => number;
   #limits: Budget;
   #own: TokenCounts = NOTHING;
@@ -35,19 +35,22 @@ export class BudgetMeter {
     limits: Budget | undefined;
     /** Used by the runs that this one continues. */
     before: BudgetUse | undefined;
-    price: ModelPrice | undefined;
     /** Monotonic, ms. */
     now?: () => number;
   }) {
     this.#limits = given.limits ?? {};
     this.#before = given.before ?? {};
-    this.#price = given.price;
     this.#now = given.now ?? (() => performance.now());
   }
 
   /** An attempt of this run has used so much before this one, what the runs before have used included. */
   goesOnFrom(used: BudgetUse | undefined): void {
     if (used !== undefined) this.#before = used;
+  }
+
+  /** What the thread's model costs; undefined: nobody has said. */
+  priced(price: ModelPrice | undefined): void {
+    this.#price = price;
   }
 
   raise(limits: Budget): void {
@@ -74,12 +77,12 @@ export class BudgetMeter {
     return this.#own;
   }
 
-  /** How long until the limit of seconds, should the turn go on; undefined without one. */
-  get msLeft(): number | undefined {
+  /** How long until that share of the limit of seconds, should the turn go on; undefined without one. */
+  msUntil(share: number): number | undefined {
     const { seconds } = this.#limits;
     return seconds === undefined
       ? undefined
-      : Math.max(0, seconds - (this.#before.seconds ?? 0) - this.#seconds()) * 1000;
+      : Math.max(0, share * seconds - (this.#before.seconds ?? 0) - this.#seconds()) * 1000;
   }
 
   get state(): BudgetState {
@@ -93,7 +96,7 @@ export class BudgetMeter {
     const [highest] = shares;
     return {
       used,
-      highest,
+      shares,
       exceeded: highest !== undefined && highest.share >= 1 ? highest.unit : undefined,
     };
   }

@@ -1,16 +1,17 @@
 /**
- * Looks at a codex step's budget while its turns run: at each report of the model's calls, when the time of its seconds
- * is over, and when somebody has raised it. Warns once, and says each time that it is used up. Owns that timer.
+ * Looks at a codex step's budget while its turns run: at each report of the model's calls, when most of the time of its
+ * seconds is over and when all of it is, and when somebody has raised it. Warns once for each unit, anew when that was
+ * raised, and says each time that one is used up. Owns that timer.
  */
 import type { Budget } from "../../../contract/budget.ts";
-import { WARN_AT, type BudgetMeter } from "./budget-meter.ts";
+import { WARN_AT, type BudgetMeter, type BudgetUnit } from "./budget-meter.ts";
 
 /** The longest time that a timer of Node takes. */
 const TIMER_MAX_MS = 2 ** 31 - 2;
 
 export interface BudgetEvents {
   /** A line for whoever watches: most of it is used. */
-  warn(text: string): void;
+  warn(unit: BudgetUnit, text: string): void;
   /** The active turn has to be interrupted. */
   spent(): void;
 }
@@ -19,7 +20,7 @@ export class BudgetWatch {
   readonly #meter: BudgetMeter;
   readonly #events: BudgetEvents;
   #timer: NodeJS.Timeout | undefined;
-  #warned = false;
+  readonly #warned = new Set<BudgetUnit>();
   #turning = false;
 
   constructor(meter: BudgetMeter, events: BudgetEvents) {
@@ -42,28 +43,34 @@ export class BudgetWatch {
 
   raise(limits: Budget): void {
     this.#meter.raise(limits);
+    for (const { unit, share } of this.#meter.state.shares) if (share < WARN_AT) this.#warned.delete(unit);
     this.#watchSeconds();
   }
 
   /** The meter has a new report. */
   look(): void {
-    const { highest, exceeded } = this.#meter.state;
-    if (exceeded !== undefined) this.#events.spent();
-    else if (highest !== undefined && highest.share >= WARN_AT && !this.#warned) {
-      this.#warned = true;
-      this.#events.warn(`${Math.floor(highest.share * 100)} % of the budget of ${highest.unit} is used`);
+    const { shares, exceeded } = this.#meter.state;
+    if (exceeded !== undefined) {
+      this.#events.spent();
+      return;
+    }
+    for (const { unit, share } of shares) {
+      if (share < WARN_AT || this.#warned.has(unit)) continue;
+      this.#warned.add(unit);
+      this.#events.warn(unit, `${Math.floor(share * 100)} % of the budget of ${unit} is used`);
     }
   }
 
   #watchSeconds(): void {
     clearTimeout(this.#timer);
-    const { msLeft } = this.#meter;
-    if (msLeft === undefined || !this.#turning) return;
+    const ms = this.#meter.msUntil(this.#warned.has("seconds") ? 1 : WARN_AT);
+    if (ms === undefined || !this.#turning) return;
     this.#timer = setTimeout(
       () => {
         this.look();
+        if (this.#meter.state.exceeded === undefined) this.#watchSeconds();
       },
-      Math.min(msLeft, TIMER_MAX_MS) + 1,
+      Math.min(ms, TIMER_MAX_MS) + 1,
     );
   }
 }

@@ -10,11 +10,14 @@
  * K3. A thread has one writer: before an existing one is written to, the edge has said that it is this run. An attempt
  *     behind one that was cut off goes on in the same thread.
  */
+import { join, relative } from "node:path";
 import type { AgentItem } from "../../../contract/agent-item.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
 import type { StepStarter } from "../../steps/step.ts";
+import { changesSince, type FileChange } from "../../workspace/changes.ts";
+import { WorkspaceError } from "../../workspace/workspace-error.ts";
 import type { CodexHost } from "../codex-host.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { runKey } from "../sessions.ts";
@@ -24,8 +27,9 @@ import { correction } from "./final-answer.ts";
 import { Inbox, type NextTurn } from "./inbox.ts";
 import { StepLife, type StepWork } from "./step-life.ts";
 import { planStep, StepPlanError, type StepPlan } from "./step-plan.ts";
-import { turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
+import { priceUnknown, turnFailed, turnInterrupted, type Stop } from "./step-stop.ts";
 import { chooseThread } from "./thread-choice.ts";
+import { changeArtifacts } from "./work-record.ts";
 import type { ThreadSession, TurnOutcome } from "./thread-session.ts";
 
 export function codexStarter(host: CodexHost): StepStarter {
@@ -56,14 +60,10 @@ class CodexWork implements StepWork {
     const { budget, continues } = life.request;
     this.#life = life;
     this.#plan = plan;
-    this.#meter = new BudgetMeter({
-      limits: budget,
-      before: continues?.used,
-      price: life.host.prices[plan.settings.model ?? ""],
-    });
+    this.#meter = new BudgetMeter({ limits: budget, before: continues?.used });
     this.#budget = new BudgetWatch(this.#meter, {
-      warn: (text) => {
-        life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      warn: (unit, text) => {
+        life.items.add({ type: "warning", id: `budget ${unit}`, state: "completed", text, code: "budget" });
       },
       spent: () => {
         this.#spent = true;
@@ -84,7 +84,7 @@ class CodexWork implements StepWork {
   }
 
   async work(lease: ServerLease): Promise<Stop> {
-    const { host, request, variables } = this.#life;
+    const { host, request, variables, config } = this.#life;
     const { settings, prompt } = this.#plan;
     this.#meter.goesOnFrom(host.sessions.useOf(runKey(request.runId)));
     const fit = host.fit(lease.server, { sandbox: settings.sandbox, model: true });
@@ -96,6 +96,7 @@ class CodexWork implements StepWork {
       request,
       sessions: host.sessions,
       variables,
+      config,
       stopped: this.#life.stopped,
       say: (text) => {
         this.#life.say(text);
@@ -103,8 +104,11 @@ class CodexWork implements StepWork {
     });
     await fit;
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
-    const { threadId, again } = opened;
+    const { threadId, model, again } = opened;
     const session = this.#life.enter(threadId, settings);
+    const price = host.prices[model];
+    if (price === undefined && this.#meter.limits.usd !== undefined) return priceUnknown(model);
+    this.#meter.priced(price);
     request.conversation?.onMessage((message) => this.#inbox.hear(message));
     request.conversation?.onBudget((budget) => {
       this.#budget.raise(budget);
@@ -124,7 +128,7 @@ class CodexWork implements StepWork {
       // Looked at last: somebody may have raised it meanwhile.
       const { exceeded } = this.#meter.state;
       if (outcome.kind === "interrupted") {
-        if (exceeded !== undefined) return this.#overBudget(exceeded);
+        if (exceeded !== undefined) return await this.#overBudget(exceeded);
         if (!this.#spent) return turnInterrupted();
         next = goOn(said);
         continue;
@@ -135,11 +139,11 @@ class CodexWork implements StepWork {
       }
       const read = form.read(outcome.answer);
       if ("result" in read) {
-        this.#result(read.result);
+        await this.#result(read.result);
         return { reason: "exited" };
       }
       if (this.#life.stop !== undefined) return this.#life.stop;
-      if (exceeded !== undefined) return this.#overBudget(exceeded);
+      if (exceeded !== undefined) return await this.#overBudget(exceeded);
       if (corrected)
         return {
           reason: "reaped",
@@ -168,7 +172,7 @@ class CodexWork implements StepWork {
   #blocked(heldBy: string): Stop {
     this.#life.events.result({
       status: "blocked",
-      message: `another run writes to this session's thread: ${heldBy}`,
+      message: `this session's thread is written to by ${heldBy}; wait for its end, or let the step fork it (on_conflict: fork)`,
       artifacts: { heldBy },
     });
     return { reason: "exited" };
@@ -183,10 +187,10 @@ class CodexWork implements StepWork {
   }
 
   /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
-  #overBudget(exceeded: BudgetUnit): Stop {
+  async #overBudget(exceeded: BudgetUnit): Promise<Stop> {
     const { used } = this.#meter.state;
     const limit = this.#meter.limits[exceeded] ?? 0;
-    this.#result({
+    await this.#result({
       status: "needs_intervention",
       message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): let it go on with codex-flow runs budget ${this.#life.request.runId} --add-${exceeded} <n>`,
       artifacts: { budget: { limits: this.#meter.limits, used, exceeded } },
@@ -194,11 +198,12 @@ class CodexWork implements StepWork {
     return { reason: "exited" };
   }
 
-  #result(result: FlowResult): void {
+  async #result(result: FlowResult): Promise<void> {
     this.#life.items.flush();
+    const files = await this.#changes();
     const { tokens, state, limits } = this.#meter;
     const budget = Object.keys(limits).length === 0 ? {} : { budget: { limits, used: state.used } };
-    const { diff, changedFiles } = this.#life.record.artifacts;
+    const { diff, changedFiles } = changeArtifacts(files);
     const own = {
       threadId: this.#life.session?.threadId,
       ...budget,
@@ -208,6 +213,22 @@ class CodexWork implements StepWork {
       changedFiles,
     };
     this.#life.events.result(withOwnArtifacts(result, own));
+  }
+
+  /** In a worktree all that it has now, by git; elsewhere, where others may work too, what Codex itself has changed. */
+  async #changes(): Promise<FileChange[]> {
+    const { request, record, redactor, cwd } = this.#life;
+    if (request.worktree === undefined) return record.files;
+    const { root, base } = request.worktree;
+    try {
+      const changes = await changesSince(base, root);
+      const named = changes.map((change) => ({ ...change, path: relative(cwd, join(root, change.path)) }));
+      return redactor.value(named) as FileChange[];
+    } catch (error) {
+      if (!(error instanceof WorkspaceError)) throw error;
+      this.#life.say(`changed files are told as Codex told them: ${error.message}`);
+      return record.files;
+    }
   }
 }
 

@@ -18,11 +18,20 @@ export interface AnswerForm {
 /** The schema of the step's output cannot be used. */
 export class OutputSchemaError extends Error {
   override readonly name = "OutputSchemaError";
+  /** Absolute path. */
+  readonly file: string;
+  readonly reason: string;
+
+  constructor(file: string, reason: string) {
+    super(`output schema ${file}: ${reason}`);
+    this.file = file;
+    this.reason = reason;
+  }
 }
 
 /** @param outputFile of a JSON Schema: then `artifacts.output` of the result has its form @throws OutputSchemaError */
 export function answerForm(outputFile: string | undefined): AnswerForm {
-  const output = outputFile === undefined ? undefined : readSchema(outputFile);
+  const output = outputFile === undefined ? undefined : readOutputSchema(outputFile);
   const schema = {
     type: "object",
     additionalProperties: false,
@@ -62,17 +71,16 @@ export function answerForm(outputFile: string | undefined): AnswerForm {
   };
 }
 
-function readSchema(file: string): Record<string, unknown> {
+/** @throws OutputSchemaError */
+export function readOutputSchema(file: string): Record<string, unknown> {
   try {
     const schema: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (schema !== null && typeof schema === "object" && !Array.isArray(schema))
       return schema as Record<string, unknown>;
   } catch (error) {
-    throw new OutputSchemaError(
-      `output schema ${file}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new OutputSchemaError(file, error instanceof Error ? error.message : String(error));
   }
-  throw new OutputSchemaError(`output schema ${file} is no JSON object`);
+  throw new OutputSchemaError(file, "it is no JSON object");
 }
 
 /** Compiling one takes longer than Codex takes for a thread; the schemas of a box's steps are few. */
@@ -93,9 +101,7 @@ function compile(schema: object, file: string): CompiledCheck {
   try {
     return new Ajv2020({ allErrors: true, strict: false }).compile(schema);
   } catch (error) {
-    throw new OutputSchemaError(
-      `output schema ${file}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new OutputSchemaError(file, error instanceof Error ? error.message : String(error));
   }
 }
 

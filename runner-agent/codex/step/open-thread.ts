@@ -18,10 +18,9 @@ export class ThreadNotResumableError extends Error {
   readonly code = "thread_not_resumable";
 }
 
-/** Another program writes to the thread. */
+/** Another program writes to the thread. No run fails by it: the thread is forked, or the step is blocked. */
 export class ThreadBusyError extends Error {
   override readonly name = "ThreadBusyError";
-  readonly code = "thread_busy";
 }
 
 /** What a thread has to be told each time that it is opened. */
@@ -33,7 +32,13 @@ export interface ThreadOptions {
   /** The whole environment of the commands that Codex runs. */
   variables: Record<string, string>;
   /** Keys of a config.toml, for this thread alone. */
-  config?: Record<string, JsonValue>;
+  config: Record<string, JsonValue>;
+}
+
+/** A thread that was opened, and the model that its turns ask: Codex's choice where the step makes none. */
+export interface OpenedThread {
+  threadId: string;
+  model: string;
 }
 
 /**
@@ -43,7 +48,7 @@ export interface ThreadOptions {
 const NO_FIRST_SHELL = { SHLVL: "1" };
 
 /**
- * Opens a thread and returns its id. Sandbox and configuration go with every way in: a resume restores neither. Where
+ * Opens a thread. Sandbox and configuration go with every way in: a resume restores neither. Where
  * Codex does not heed them, since it has the thread in memory and not idle (its last turn has failed), it is forked:
  * then the id is another one. @throws ThreadNotResumableError, ThreadBusyError, CodexError
  */
@@ -51,7 +56,7 @@ export async function openThread(
   { server }: ServerLease,
   origin: ThreadOrigin,
   { settings, cwd, variables, config }: ThreadOptions,
-): Promise<string> {
+): Promise<OpenedThread> {
   const params = {
     cwd,
     sandbox: settings.sandbox,
@@ -63,10 +68,10 @@ export async function openThread(
       sandbox_workspace_write: { network_access: settings.network },
     },
   };
-  const asAsked = (opened: OpenedThread): string => {
+  const asAsked = (opened: Opened): OpenedThread => {
     const fault = settingsFault(opened, settings, cwd);
     if (fault !== undefined) throw new ThreadSettingsError(`Codex opened a thread ${fault}`);
-    return opened.thread.id;
+    return { threadId: opened.thread.id, model: opened.model };
   };
   if (origin.kind === "new") return asAsked(await server.request("thread/start", params));
   const { threadId } = origin;
@@ -76,7 +81,8 @@ export async function openThread(
       // What its commands have as their environment is not told: that goes by the thread's state alone.
       const heeded =
         resumed.thread.status.type === "idle" && settingsFault(resumed, settings, cwd) === undefined;
-      if (heeded && (settings.model ?? resumed.model) === resumed.model) return resumed.thread.id;
+      if (heeded && (settings.model ?? resumed.model) === resumed.model)
+        return { threadId: resumed.thread.id, model: resumed.model };
       await server.request("thread/unsubscribe", { threadId });
     }
     return asAsked(await server.request("thread/fork", { threadId, ...params }));
@@ -88,7 +94,7 @@ export async function openThread(
   }
 }
 
-type OpenedThread = ClientMethods["thread/start" | "thread/fork" | "thread/resume"]["result"];
+type Opened = ClientMethods["thread/start" | "thread/fork" | "thread/resume"]["result"];
 
 const SANDBOX_TYPES = {
   "read-only": "readOnly",
@@ -98,7 +104,7 @@ const SANDBOX_TYPES = {
 
 /** In which way a thread is another one than was asked for; undefined when it is that one. */
 function settingsFault(
-  opened: OpenedThread,
+  opened: Opened,
   { sandbox, approvalPolicy, network }: ThreadSettings,
   cwd: string,
 ): string | undefined {

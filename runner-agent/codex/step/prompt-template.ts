@@ -55,6 +55,7 @@ export class PromptTemplateError extends Error {
   override readonly name = "PromptTemplateError";
 }
 
+const EMPTY = "the prompt is empty: write it behind the front matter";
 const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
 const PROMPT_MAX_CHARS = 512 * 1024;
 /** Of a value that an event has brought and that cannot be used. */
@@ -62,18 +63,28 @@ const SHOWN_MAX_CHARS = 64;
 
 const readFrontMatter = frontMatterReader(PromptFrontMatter, check);
 
+/** A template as it is written; what needs an event is not filled. @throws PromptTemplateError, FrontMatterError */
+export function readTemplate(source: string): { fields: PromptFrontMatter; text: string } {
+  const fence = source.startsWith("---") ? FENCE.exec(source) : null;
+  if (source.startsWith("---") && fence?.index !== 0)
+    throw new PromptTemplateError("the front matter is not closed: put --- on a line of its own behind it");
+  const fields = readFrontMatter(fence?.[1] ?? "");
+  // One without a placeholder says the same of every event.
+  if (fields.session?.includes("{{") === false) sessionOf(fields.session, {});
+  const text = source.slice(fence?.[0].length ?? 0).trim();
+  if (text === "") throw new PromptTemplateError(EMPTY);
+  return { fields, text };
+}
+
 /** Reads a template and fills it. @throws PromptTemplateError, FrontMatterError */
 export function renderPrompt(
   source: string,
   values: { event: FlowEvent; config: Record<string, unknown> | undefined },
 ): Prompt {
-  const fence = source.startsWith("---") ? FENCE.exec(source) : null;
-  if (source.startsWith("---") && fence?.index !== 0)
-    throw new PromptTemplateError("the front matter is not closed: put --- on a line of its own behind it");
-  const fields = readFrontMatter(fence?.[1] ?? "");
+  const { fields, text: template } = readTemplate(source);
   const known: Record<string, unknown> = { ...values.event, config: values.config ?? {} };
-  const text = fill(source.slice(fence?.[0].length ?? 0), known).trim();
-  if (text === "") throw new PromptTemplateError("the prompt is empty: write it behind the front matter");
+  const text = fill(template, known).trim();
+  if (text === "") throw new PromptTemplateError(EMPTY);
   if (text.length > PROMPT_MAX_CHARS)
     throw new PromptTemplateError(
       `the filled prompt has ${text.length} characters, more than the limit of ${PROMPT_MAX_CHARS}`,

@@ -17,8 +17,9 @@ import { Countdown, type StepClocks } from "../../steps/clocks.ts";
 import { attemptMark, endTree, ENVIRONMENTS_VISIBLE, processesOf } from "../../steps/process-tree.ts";
 import { Redactor } from "../../steps/redaction.ts";
 import type { RunningStep, StepEvents, StepRequest } from "../../steps/step.ts";
-import type { CodexHost } from "../codex-host.ts";
+import type { Admission, CodexHost } from "../codex-host.ts";
 import { ItemCoalescer } from "../item-coalescer.ts";
+import type { RawLog } from "../raw-log.ts";
 import { runKey } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
@@ -69,9 +70,11 @@ export class StepLife implements RunningStep {
   readonly items: ItemCoalescer;
   readonly record = new WorkRecord();
   readonly #work: StepWork;
+  readonly #raw: RawLog;
   readonly #wall: Countdown;
   readonly #silence: Countdown;
   #variables: Record<string, string>;
+  #config: Admission["config"] = {};
   #lease: ServerLease | undefined;
   #session: ThreadSession | undefined;
   #stop: Stop | undefined;
@@ -101,6 +104,7 @@ export class StepLife implements RunningStep {
     this.#silence = new Countdown(silenceMs, () => {
       this.halt("silence", `Codex said nothing for the step's silence_ms of ${silenceMs} ms`);
     });
+    this.#raw = host.raw(this.#attempt);
     this.#work = work(this);
     this.#wall.start();
     this.#silence.start();
@@ -110,6 +114,11 @@ export class StepLife implements RunningStep {
   /** The whole environment of the commands that Codex runs. */
   get variables(): Record<string, string> {
     return this.#variables;
+  }
+
+  /** Of a config.toml, for each thread that is opened. */
+  get config(): Admission["config"] {
+    return this.#config;
   }
 
   get session(): ThreadSession | undefined {
@@ -157,7 +166,10 @@ export class StepLife implements RunningStep {
       threadId,
       cwd: this.cwd,
       redactor: this.redactor,
-      told: (items) => {
+      told: (items, of) => {
+        this.#raw.write(of);
+        if (of.method === "item/started" && of.params.item.type === "fileChange")
+          this.record.begins(of.params.item, this.cwd);
         this.#told(items);
       },
       shown: (id) => {
@@ -168,7 +180,7 @@ export class StepLife implements RunningStep {
       threadId,
       approvalHandlers({
         policy: approvalPolicy,
-        pathsOf: (itemId) => this.record.pathsOf(itemId),
+        changeOf: (itemId) => this.record.changeOf(itemId),
         redacted: (value) => this.redactor.value(value) as typeof value,
         ask: (asked, withdrawn) => this.#ask(asked, withdrawn),
       }),
@@ -187,6 +199,10 @@ export class StepLife implements RunningStep {
     this.#silence.stop();
   }
 
+  get #attempt(): string {
+    return attemptId(this.request.runId, this.request.attempt);
+  }
+
   /** A line for whoever reads the run's output. */
   say(text: string): void {
     this.events.output("system", `${this.redactor.text(text)}\n`);
@@ -195,7 +211,9 @@ export class StepLife implements RunningStep {
   async #run(): Promise<AttemptEnd> {
     let end: Stop;
     try {
-      this.#variables = { ...this.#variables, ...this.host.admit(this.cwd) };
+      const { variables, config } = this.host.admit(this.cwd, this.#attempt);
+      this.#variables = { ...this.#variables, ...variables };
+      this.#config = config;
       this.#lease = await this.host.servers.lease();
       end = this.#stop ?? (await this.#work.work(this.#lease));
     } catch (error) {
@@ -235,20 +253,25 @@ export class StepLife implements RunningStep {
   }
 
   async #finish(stop: Stop): Promise<AttemptEnd> {
+    // Over, so that nothing that is still told starts a clock again.
+    this.#stop ??= stop;
     for (const clock of [this.#wall, this.#silence]) clock.stop();
     // What the commands of a turn that is complete have left is there to be seen, or there is nothing.
     const proven = this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await this.#nothingSeen());
     if (!proven) await this.#session?.clean();
     const gone = proven ? Promise.resolve(NOTHING_LEFT) : this.#endCommands();
     this.#lease?.release(this.#session?.close(), gone);
+    void this.#raw.end();
     this.items.flush();
     const tree = await gone;
+    if (tree.empty) this.host.leave(this.#attempt);
     const { reason, error } = (await this.#work.ended?.(stop)) ?? stop;
     // A later attempt goes on in this thread only if this one was cut off.
     if (reason === "exited") this.host.sessions.forget([runKey(this.request.runId)]);
     return {
       reason,
-      tree,
+      // Where its commands run on another machine, nobody here has seen them go.
+      ...(this.host.here ? { tree } : {}),
       ...(reason === "exited" ? { exit: { code: 0, signal: null } } : {}),
       ...(error === undefined ? {} : { error }),
     };
@@ -256,10 +279,7 @@ export class StepLife implements RunningStep {
 
   get #marks(): string[] {
     const threads = this.#session?.threads ?? [];
-    return [
-      attemptMark(attemptId(this.request.runId, this.request.attempt)),
-      ...threads.map((threadId) => `${THREAD_VARIABLE}=${threadId}`),
-    ];
+    return [attemptMark(this.#attempt), ...threads.map((threadId) => `${THREAD_VARIABLE}=${threadId}`)];
   }
 
   async #nothingSeen(): Promise<boolean> {

@@ -3,7 +3,7 @@ import type { EndReason, Reason } from "../../../contract/run-record.ts";
 import { internalError } from "../../steps/internal-error.ts";
 import type { Redactor } from "../../steps/redaction.ts";
 import { CodexError, NotLoggedInError, RequestTimeoutError, SandboxUnavailableError } from "../errors.ts";
-import { ThreadBusyError, ThreadNotResumableError } from "./open-thread.ts";
+import { ThreadNotResumableError } from "./open-thread.ts";
 import type { TurnOutcome } from "./thread-session.ts";
 
 export interface Stop {
@@ -16,7 +16,7 @@ export interface Stop {
  * of this box's, and may be none of the next one's.
  */
 export function stopFor(error: unknown, redactor: Redactor): Stop {
-  if (error instanceof ThreadNotResumableError || error instanceof ThreadBusyError)
+  if (error instanceof ThreadNotResumableError)
     return { reason: "refused", error: { code: error.code, message: redactor.text(error.message) } };
   if (error instanceof CodexError)
     return {
@@ -38,6 +38,16 @@ export function turnFailed({ code, message }: Extract<TurnOutcome, { kind: "fail
     reason: "reaped",
     error: { code: "turn_failed", message: `Codex's turn failed (${code}): ${message}` },
   };
+}
+
+/** A bound on money that nobody can count is none: what asked for it does not run without. */
+export function priceUnknown(model: string): Stop {
+  return { reason: "refused", error: { code: "price_unknown", message: missingPrice(model) } };
+}
+
+/** What is missing, and what to write where. */
+export function missingPrice(model: string): string {
+  return `the step has a budget in usd, and this box knows no price of the model ${model}: add [codex.prices.${JSON.stringify(model)}] with input and output, in US dollars for a million tokens, to its runner.toml`;
 }
 
 export function turnInterrupted(): Stop {

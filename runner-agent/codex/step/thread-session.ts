@@ -47,7 +47,7 @@ export class ThreadSession {
   readonly #lease: ServerLease;
   readonly #cwd: string;
   readonly #redactor: Redactor;
-  readonly #told: (items: AgentItem[]) => void;
+  readonly #told: (items: AgentItem[], of: ServerNotification) => void;
   readonly #shown: (messageId: string) => void;
   readonly #offshoots: Offshoots;
   readonly #stopListening: Array<() => void>;
@@ -63,7 +63,7 @@ export class ThreadSession {
   #hung = false;
 
   /**
-   * @param told what Codex has said, each time that it says something; redacted
+   * @param told what Codex has said, each time that it says something, and as it has said it; both redacted
    * @param shown a message that steered a turn is part of it now
    */
   constructor(given: {
@@ -71,7 +71,7 @@ export class ThreadSession {
     threadId: string;
     cwd: string;
     redactor: Redactor;
-    told: (items: AgentItem[]) => void;
+    told: (items: AgentItem[], of: ServerNotification) => void;
     shown: (messageId: string) => void;
   }) {
     this.threadId = given.threadId;
@@ -236,7 +236,7 @@ export class ThreadSession {
     if (notification === undefined) return;
     if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
       this.#messages.push(notification.params.item.text);
-    this.#told(codexItems(notification, this.#cwd));
+    this.#told(codexItems(notification, this.#cwd), notification);
     if (raw.method === "item/completed" && raw.params.item.type === "userMessage")
       this.#shown(raw.params.item.clientId ?? "");
     if (notification.method === "turn/completed") this.#completed(notification.params.turn);

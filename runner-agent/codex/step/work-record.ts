@@ -1,27 +1,38 @@
-/** What a codex step has done, gathered from its items: the artifacts of its result. */
-import type { AgentItem, ItemFileChange } from "../../../contract/agent-item.ts";
+/** What a codex step has done, gathered from its items: the artifacts of its result; and what it is about to change. */
+import type { AgentItem } from "../../../contract/agent-item.ts";
+import type { FileChange } from "../../workspace/changes.ts";
+import { relativeTo } from "../items.ts";
+import type { FileUpdateChange, ThreadItem } from "../protocol.ts";
 
 /** Files that stand in the artifacts by name; of more, only the counts. */
 const CHANGED_FILES_MAX = 200;
 
-interface ChangedFile {
-  path: string;
-  kind: ItemFileChange["kind"];
-  addedLines: number;
-  removedLines: number;
+/** Of a diff that is kept for whoever is asked about it; more than an approval shows. */
+const DIFF_MAX_CHARS = 8 * 1024;
+
+/** A change of files that is about to be made. */
+export interface PlannedChange {
+  paths: string[];
+  /** For people: each file's name before its lines. */
+  diff: string;
 }
 
 export class WorkRecord {
-  readonly #files = new Map<string, ChangedFile>();
-  /** Paths by the item that changes them: a request for leave names the item only. */
-  readonly #pathsOf = new Map<string, string[]>();
+  readonly #files = new Map<string, FileChange>();
+  /** By the item, until it is over: a request for leave names the item only. */
+  readonly #planned = new Map<string, PlannedChange>();
+
+  /** A change as Codex has told it, redacted: what is kept of it is cut. `cwd`: what its paths are relative to. */
+  begins({ id, changes }: Extract<ThreadItem, { type: "fileChange" }>, cwd: string): void {
+    let diff = "";
+    for (const change of changes) if (diff.length < DIFF_MAX_CHARS) diff += diffOf(change, cwd);
+    const paths = changes.map(({ path }) => relativeTo(cwd, path));
+    this.#planned.set(id, { paths, diff: diff.slice(0, DIFF_MAX_CHARS) });
+  }
 
   note(item: AgentItem): void {
     if (item.type !== "file_change") return;
-    this.#pathsOf.set(
-      item.id,
-      item.changes.map((change) => change.path),
-    );
+    if (item.state === "completed") this.#planned.delete(item.id);
     if (item.state !== "completed" || item.outcome !== "completed") return;
     for (const { path, movedTo, kind, addedLines, removedLines } of item.changes) {
       const at = movedTo ?? path;
@@ -35,23 +46,43 @@ export class WorkRecord {
     }
   }
 
-  pathsOf(itemId: string): string[] {
-    return this.#pathsOf.get(itemId) ?? [];
+  changeOf(itemId: string): PlannedChange | undefined {
+    return this.#planned.get(itemId);
   }
 
-  /** `changedFiles` as Codex told them; changes that its commands made are not among them. */
-  get artifacts(): {
-    changedFiles: ChangedFile[];
-    diff: { files: number; addedLines: number; removedLines: number };
-  } {
-    const files = [...this.#files.values()];
-    return {
-      changedFiles: files.slice(0, CHANGED_FILES_MAX),
-      diff: {
-        files: files.length,
-        addedLines: files.reduce((sum, file) => sum + file.addedLines, 0),
-        removedLines: files.reduce((sum, file) => sum + file.removedLines, 0),
-      },
-    };
+  /** As Codex has told them: changes that its commands made are not among them. Relative to the working directory. */
+  get files(): FileChange[] {
+    return [...this.#files.values()];
   }
+
+  get artifacts(): ReturnType<typeof changeArtifacts> {
+    return changeArtifacts(this.files);
+  }
+}
+
+/** As they stand in a result's artifacts. */
+export function changeArtifacts(files: readonly FileChange[]): {
+  changedFiles: FileChange[];
+  diff: { files: number; addedLines: number; removedLines: number };
+} {
+  return {
+    changedFiles: files.slice(0, CHANGED_FILES_MAX),
+    diff: {
+      files: files.length,
+      addedLines: files.reduce((sum, file) => sum + file.addedLines, 0),
+      removedLines: files.reduce((sum, file) => sum + file.removedLines, 0),
+    },
+  };
+}
+
+function diffOf({ path, kind, diff }: FileUpdateChange, cwd: string): string {
+  const name = relativeTo(cwd, path);
+  if (kind.type === "update") {
+    const moved = kind.move_path === null ? "" : ` -> ${relativeTo(cwd, kind.move_path)}`;
+    return `update ${name}${moved}\n${diff.trimEnd()}\n`;
+  }
+  // Of a file that comes or goes, the "diff" is its whole text.
+  const sign = kind.type === "add" ? "+" : "-";
+  const lines = diff === "" ? [] : diff.replace(/\n$/, "").split("\n");
+  return [`${kind.type} ${name}`, ...lines.map((line) => `${sign}${line}`), ""].join("\n");
 }
