@@ -169,10 +169,15 @@ export async function replay(
   asker: Asker,
   given: { runId: string } | { eventId: string; flow?: string; step?: string },
 ): Promise<ChatAnswer> {
-  const { id, only } =
+  const repeated =
     "runId" in given
       ? await stepOfRun(env, given.runId)
       : { id: given.eventId, only: { flow: given.flow, step: given.step } };
+  if (repeated === "relayed")
+    return refused("relayed", "A relayed session is begun where its agent is, not from here", [
+      "On that box: codex-flow relay … -- <agent command>. --reuse-session goes on in the same session.",
+    ]);
+  const { id, only } = repeated;
   const { runs } = await replayEvent(env, id, only);
   if (runs.length === 0)
     return refused("nothing_matched", "Nothing that is deployed now matches this event any more");
@@ -187,10 +192,11 @@ export async function replay(
 async function stepOfRun(
   env: Env,
   runId: string,
-): Promise<{ id: string; only: { flow: string; step: string } }> {
+): Promise<{ id: string; only: { flow: string; step: string } } | "relayed"> {
   const { object, n } = locateRun(env, runId);
   const run = await object.runView(n);
   if (run === undefined) throw unknownRun(runId);
+  if (run.runner === "relay") return "relayed";
   return { id: run.eventId, only: { flow: run.flowName, step: run.stepName } };
 }
 
