@@ -11,7 +11,7 @@ export function botPlatform(env: Env, name: ChatPlatform): { platform: Platform;
   const token = (name === "discord" ? env.DISCORD_BOT_TOKEN : env.TELEGRAM_BOT_TOKEN) ?? "";
   const platform =
     name === "discord"
-      ? discordPlatform({ token, url: env.DISCORD_API_URL })
+      ? discordPlatform({ token, url: env.DISCORD_API_URL, edgeUrl: env.CODEX_FLOW_PUBLIC_URL })
       : telegramPlatform({ token, url: env.TELEGRAM_API_URL });
   return { platform, fingerprint: fingerprint(token) };
 }

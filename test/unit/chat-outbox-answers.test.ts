@@ -210,7 +210,7 @@ describe("Telegram", () => {
 });
 
 describe("a request", () => {
-  const discord = discordPlatform({ token: "the-token" });
+  const discord = discordPlatform({ token: "the-token", edgeUrl: "https://flows.example.org" });
   const telegram = telegramPlatform({ token: "1:the-token" });
 
   test.each(["create", "forum", "edit", "delete", "open", "close"] as const)(
@@ -220,11 +220,27 @@ describe("a request", () => {
       expect(discord.url(request)).toMatch(/^https:\/\/discord\.com\/api\/v10\/channels\/\d/);
       expect(discord.headers(request)).toMatchObject({
         authorization: "Bot the-token",
-        "user-agent": expect.stringMatching(/^DiscordBot \(https:\/\/\S+, \d\S*\)$/) as string,
+        "user-agent": expect.stringMatching(
+          /^DiscordBot \(https:\/\/flows\.example\.org, \d\S*\)$/,
+        ) as string,
       });
       expect(JSON.stringify(request)).not.toContain("the-token");
     },
   );
+
+  test.each([
+    undefined,
+    "",
+    "flows.example.org",
+    "https://a b",
+    "https://a)\r\nx: y",
+    `https://${"a".repeat(300)}`,
+  ])("to Discord names the package where the edge's address is %j, and makes none up", (edgeUrl) => {
+    const { headers, request } = discordPlatform({ token: "the-token", edgeUrl });
+    expect(headers(request(JOBS.create))["user-agent"]).toMatch(
+      /^DiscordBot \(codex-flow-edge, \d+\.\d+\.\d+\)$/,
+    );
+  });
 
   test("that creates is idempotent by its nonce; none of them looks for mentions", () => {
     expect(discord.request(JOBS.create).body).toMatchObject({ nonce: "n", enforce_nonce: true });

@@ -12,8 +12,6 @@ import { cut, flat } from "../drawing.ts";
 import { drawDiscord, DISCORD_SUPPRESS_NOTIFICATIONS, type DiscordBody } from "./message.ts";
 
 export const DISCORD_DEFAULT_URL = "https://discord.com/api/v10";
-/** Required form; without it Discord may block (40333). */
-export const DISCORD_USER_AGENT = "DiscordBot (https://github.com/codex-flow-edge/codex-flow-edge, 0.1.0)";
 
 /** A Worker waits for the headers of six connections at most; the bot's global limit is 50 a second. */
 export const DISCORD_PACE: Pace = {
