@@ -42,11 +42,11 @@ export class ChatOutbox extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const name: ChatPlatform = ctx.id.name?.startsWith("telegram:") === true ? "telegram" : "discord";
-    const { platform, fingerprint } = botPlatform(env, name);
+    const bot = botPlatform(env, name);
     const rows = new DeliveryRows(ctx.storage);
     this.#alarm = new AlarmSchedule(ctx.storage);
-    this.#delivery = new Delivery(rows, platform);
-    this.#sender = new Sender({ rows, platform, fingerprint, now: Date.now });
+    this.#delivery = new Delivery(rows, bot.platform);
+    this.#sender = new Sender({ rows, ...bot, now: Date.now });
     this.#board = new RunBoard({
       storage: ctx.storage,
       delivery: this.#delivery,

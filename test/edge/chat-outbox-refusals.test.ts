@@ -1,6 +1,9 @@
 /** Chats that refuse: the address, the token, a channel, one message. What is said of it, and what goes on all the same. */
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { addChannels, tell } from "./support/chat-fakes.ts";
+import type { ChatOutboxView } from "../../contract/chat/requests.ts";
+import { get } from "./support/api.ts";
+import { addChannels, look, tell } from "./support/chat-fakes.ts";
 import { discordPlace, says, telegramPlace, withDiscord, withTelegram } from "./support/outbox.ts";
 import { CREATE, ownDiscord, ownTelegram, requestsBy, textsIn } from "./support/own-fakes.ts";
 
@@ -43,6 +46,37 @@ describe("when nothing can be sent", () => {
       await outbox.hurry();
     });
     expect(await textsIn(fake, fake.text)).toEqual(["a", "b"]);
+  });
+
+  test("because there is no token, nothing is tried, it says so, and all goes out once there is one", async () => {
+    const fake = await ownDiscord();
+    await withDiscord(fake, async (outbox) => {
+      outbox.restart("no token", "DISCORD_BOT_TOKEN");
+      outbox.delivery.post("a", discordPlace(fake.text), "final", says("a"));
+      const due = (await outbox.sender.drain()) ?? 0;
+      expect(due).toBeGreaterThan(outbox.now() + MINUTE_MS);
+      outbox.advance(due - outbox.now());
+      await outbox.sender.drain();
+      const read = { kind: "read", path: "/users/@me", route: "GET me", major: "me" } as const;
+      expect(await outbox.sender.read(read)).toBeUndefined();
+      expect((await look(fake)).requests).toEqual([]);
+      const status = outbox.sender.status();
+      expect(status).toMatchObject({ waiting: { final: 1 }, halted: { code: "no_token" } });
+      expect(status.halted?.message).toContain("DISCORD_BOT_TOKEN");
+      outbox.restart("a token");
+      await outbox.hurry();
+      expect(outbox.sender.status()).not.toHaveProperty("halted");
+    });
+    expect(await textsIn(fake, fake.text)).toEqual(["a"]);
+  });
+
+  test("the outbox of an edge that has lost its token is asked all the same, and says why", async () => {
+    const stub = env.CHAT_OUTBOXES.getByName(`discord:${env.DISCORD_APPLICATION_ID ?? ""}`);
+    await stub.post({ key: "a", place: discordPlace("1"), class: "final", message: says("a") });
+    const { outboxes } = await get<{ outboxes: ChatOutboxView[] }>("/chat/status");
+    expect(outboxes).toMatchObject([
+      { platform: "discord", waiting: { final: 1 }, halted: { code: "no_token" }, sent: 0 },
+    ]);
   });
 
   test("because a thousand requests were refused, until the ten minutes are over", async () => {

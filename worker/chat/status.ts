@@ -6,7 +6,7 @@ import type { ChatOutboxStatus } from "../../durable-objects/chat-outbox/calls.t
 import type { Env } from "../env.ts";
 import { said, type ChatAnswer } from "./answer.ts";
 import type { Asker } from "./asker.ts";
-import { askOutbox } from "./outbox.ts";
+import { outboxStatus } from "./outbox.ts";
 
 const AUDIT_ROWS = 8;
 const PARKED_MAX = 8;
@@ -14,16 +14,14 @@ const PARKED_MAX = 8;
 /** The last rows of the audit are for those with `admin`. */
 export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatScope>): Promise<ChatAnswer> {
   const [outbox, rows] = await Promise.all([
-    askOutbox(env, asker.place.platform, (one) => one.status()),
+    outboxStatus(env, asker.place.platform),
     scopes.has("admin") ? env.CHAT_ACCESS.getByName(CHAT_ACCESS).audit({}, undefined, AUDIT_ROWS) : [],
   ]);
   const well = outbox !== undefined && outbox.halted === undefined && outbox.parked.length === 0;
   return said("shown", well ? "All is well" : "Something is wrong", {
     tone: well ? "good" : "attention",
     lines: [
-      ...(outbox === undefined
-        ? ["The bot cannot post: no token is set, or its outbox does not answer."]
-        : outboxLines(outbox)),
+      ...(outbox === undefined ? ["The bot's outbox does not answer."] : outboxLines(outbox)),
       ...(rows.length === 0 ? [] : ["Last acts:"]),
       ...rows.map(auditLine),
     ],

@@ -7,7 +7,7 @@
  */
 import { channelOf } from "../../../contract/chat/place.ts";
 import { Doubts } from "./doubts.ts";
-import { Governor } from "./governor.ts";
+import { Governor, PARK_RETRY_MS } from "./governor.ts";
 import {
   anchorOf,
   done,
@@ -56,6 +56,8 @@ export interface SenderOptions {
   platform: Platform;
   /** Of the bot's token. */
   fingerprint: string;
+  /** The setting without which nothing can be sent: nothing is tried. */
+  lacks?: string;
   now: () => number;
 }
 
@@ -64,6 +66,7 @@ export class Sender {
   readonly #platform: Platform;
   readonly #governor: Governor;
   readonly #now: () => number;
+  readonly #lacks: string | undefined;
   readonly #inFlight = new Set<string>();
   readonly #whereabouts: Whereabouts;
   readonly #settlement: Settlement;
@@ -75,10 +78,11 @@ export class Sender {
   #woken: (() => void) | undefined;
   #prunedAt: number;
 
-  constructor({ rows, platform, fingerprint, now }: SenderOptions) {
+  constructor({ rows, platform, fingerprint, lacks, now }: SenderOptions) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
+    this.#lacks = lacks;
     this.#prunedAt = now();
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
@@ -123,6 +127,7 @@ export class Sender {
       governor: this.#governor,
       whereabouts: this.#whereabouts,
       platform: this.#platform.name,
+      lacks: this.#lacks,
       now: this.#now(),
     });
   }
@@ -132,6 +137,7 @@ export class Sender {
    * back. It counts for all limits.
    */
   async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
+    if (this.#lacks !== undefined) return undefined;
     const now = this.#now();
     const lane = this.#platform.lane(job);
     const readyAt = Math.max(this.#governor.botReadyAt(now), this.#governor.readyAt(lane, "state", now));
@@ -148,6 +154,7 @@ export class Sender {
   }
 
   async #run(): Promise<number | undefined> {
+    if (this.#lacks !== undefined) return this.pending ? this.#now() + PARK_RETRY_MS : undefined;
     const until = this.#now() + DRAIN_MAX_MS;
     const underWay = new Set<Promise<void>>();
     for (;;) {

@@ -13,6 +13,8 @@ export interface StatusOptions {
   governor: Governor;
   whereabouts: Whereabouts;
   platform: ChatPlatform;
+  /** The setting without which nothing can be sent. */
+  lacks: string | undefined;
   now: number;
 }
 
@@ -21,6 +23,7 @@ export function deliveryStatus({
   governor,
   whereabouts,
   platform,
+  lacks,
   now,
 }: StatusOptions): DeliveryStatus {
   const waiting = { final: 0, event: 0, state: 0 };
@@ -34,7 +37,8 @@ export function deliveryStatus({
     const channel = channelIn(place);
     byChannel.set(channel, (byChannel.get(channel) ?? 0) + 1);
   }
-  const { limited, halted, parked } = governor.status(now);
+  const { limited, halted: haltedByPlatform, parked } = governor.status(now);
+  const halted = lacks === undefined ? haltedByPlatform : withoutToken(lacks);
   return {
     waiting,
     ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
@@ -52,4 +56,8 @@ export function deliveryStatus({
       ...rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
     ],
   };
+}
+
+function withoutToken(setting: string): { code: string; message: string } {
+  return { code: "no_token", message: `no token is set (${setting}); what waits is sent once there is one` };
 }
