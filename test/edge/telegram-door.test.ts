@@ -1,6 +1,12 @@
 /** Telegram's webhook inside workerd: who is let in, what is not understood, what is not taken, and which chats the bot hears. */
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import type { ChatPlace } from "../../contract/chat/place.ts";
+import { glanceAtSettings } from "../../durable-objects/channel-settings/client.ts";
+import { isInUse } from "../../durable-objects/channel-settings/settings.ts";
+import type { Env } from "../../worker/env.ts";
+import { moveChat } from "../../worker/telegram/chats.ts";
+import { lookAtGuard } from "../../worker/chat/guard.ts";
 import { TELEGRAM_UPDATE_MAX_BYTES } from "../../contract/limits.ts";
 import {
   auditOf,
@@ -113,6 +119,25 @@ describe("a chat", () => {
     expect(await saidIn(group)).toHaveLength(3);
   });
 
+  test("is deaf after /bind off, also when relays had been let in; whoever says so is told", async () => {
+    const { group, admin } = await boundGroup("flows lab");
+    const place = { platform: "telegram" as const, channel: String(group.id) };
+    await take(message(group, admin, "/codeflow on"));
+    await take(message(group, admin, "/codeflow off", { topic: 9 }));
+    await take(message(group, admin, "/bind off"));
+    expect(await lastWords(group)).toContain("/codeflow was on");
+    const said = (await saidIn(group)).length;
+    await take(message(group, admin, "/runs"));
+    expect(await saidIn(group)).toHaveLength(said);
+    expect(await lookAtGuard(env, place, undefined)).toMatchObject({ allowed: false });
+    // What was refused to a topic stays refused when the chat is opened again.
+    await take(message(group, admin, "/codeflow on"));
+    expect(await lookAtGuard(env, { ...place, thread: "9" }, undefined)).toMatchObject({ reason: "off" });
+    await take(message(group, admin, "/codeflow off"));
+    await take(message(group, admin, "/bind off"));
+    expect(await lastWords(group)).not.toContain("/codeflow was on");
+  });
+
   test("of one user with the bot needs no binding, and a stranger's is deaf", async () => {
     const ada = await person("ada", "run:read");
     const eve = await person("eve");
@@ -139,5 +164,72 @@ describe("a chat", () => {
     const before = (await saidIn(group)).length;
     await take(message(group, admin, "/runs"));
     expect(await saidIn(group)).toHaveLength(before);
+  });
+});
+
+describe("a group that becomes a supergroup", () => {
+  const chat = ({ id }: Chat): ChatPlace => ({ platform: "telegram", channel: String(id) });
+
+  /** An edge whose n-th call to a channel's settings is its last one. */
+  function dyingAt(last: number, when: "before" | "after"): Env {
+    let calls = 0;
+    const { CHANNEL_SETTINGS: real } = env;
+    const get = (id: DurableObjectId) => {
+      const stub = real.get(id);
+      return {
+        fetch: async (request: Request): Promise<Response> => {
+          calls += 1;
+          if (calls > last || (calls === last && when === "before")) throw new Error("died");
+          const response = await stub.fetch(request);
+          if (calls === last) throw new Error("died");
+          return response;
+        },
+      };
+    };
+    const idFromName = (name: string): DurableObjectId => real.idFromName(name);
+    return { ...env, CHANNEL_SETTINGS: { idFromName, get } } as unknown as Env;
+  }
+
+  test("loses nothing on the way, wherever the moving of its settings is cut off", async () => {
+    const deaths: string[] = [];
+    for (let call = 1; call <= 9; call += 1)
+      for (const when of ["before", "after"] as const) {
+        const { group, admin } = await boundGroup("flows lab");
+        await take(message(group, admin, "/settings prompts=on safe=on project=shop"));
+        for (const text of ["/codeflow on", "/codeflow off"])
+          await take(message(group, admin, text, text.endsWith("off") ? { topic: 9 } : {}));
+        const [from, to] = [chat(group), chat(newGroup())];
+        const whole = await glanceAtSettings(env, from);
+        const cutOff = await moveChat(dyingAt(call, when), from, to).then(
+          () => false,
+          () => true,
+        );
+        if (cutOff) deaths.push(`${when} ${call}`);
+        await Promise.all([moveChat(env, from, to), moveChat(env, from, to)]);
+        await moveChat(env, from, to);
+        const { followsRev: _rev, toldRev: _told, ...moved } = whole;
+        expect(await glanceAtSettings(env, to), `${when} ${call}`).toMatchObject(moved);
+        expect(isInUse(await glanceAtSettings(env, from))).toBe(false);
+      }
+    expect(deaths.length).toBeGreaterThan(8);
+  });
+
+  test("keeps what was said in the new one meanwhile, and is bound there only if it was", async () => {
+    const { group, admin } = await boundGroup("flows lab");
+    await take(message(group, admin, "/settings safe=on"));
+    const next = newGroup();
+    await take(message(next, admin, "/bind flows release"));
+    await take(message(next, admin, "/settings output=minimal"));
+    await moveChat(env, chat(group), chat(next));
+    expect(await glanceAtSettings(env, chat(next))).toMatchObject({
+      bound: true,
+      flows: ["release", "lab"],
+      safe: false,
+      output: "minimal",
+    });
+    const [relayed, moved] = [newGroup(), newGroup()];
+    await take(message(relayed, admin, "/codeflow on"));
+    await moveChat(env, chat(relayed), chat(moved));
+    expect(await glanceAtSettings(env, chat(moved))).toMatchObject({ bound: false, guards: [{ on: true }] });
   });
 });
