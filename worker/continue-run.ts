@@ -7,16 +7,17 @@ import type { FlowEventObject } from "../durable-objects/flow-event/object.ts";
 import type { Remote } from "../durable-objects/kit/remote.ts";
 import { deployedStep } from "./dispatch.ts";
 
-/** Throws ConflictError when the step is gone or its event is full, NotFoundError when the run is. */
+/** @param request key of what asks for it: the same one makes one run. Throws ConflictError when the step is gone or its event is full, NotFoundError when the run is. */
 export async function continueRun(
   { object, n, id }: { object: Remote<FlowEventObject>; n: number; id: string },
   { flow, step }: { flow: string; step: string },
   addition: BudgetUse,
+  request?: string,
 ): Promise<RunView> {
   const match = deployedStep(flow, step);
   if (match === undefined)
     throw new ConflictError("step_not_deployed", `step ${flow}/${step} is not deployed any more`);
-  const answer = await object.continueRun(n, match, addition);
+  const answer = await object.continueRun(n, match, addition, request);
   const run = answer.kind === "runs" ? answer.runs[0] : undefined;
   if (run !== undefined) return run;
   if (answer.kind === "unknown")

@@ -46,6 +46,8 @@ export interface Dispatch {
   origin: "event" | "replay" | "next";
   /** The request from a chat that it came from. */
   chat?: ChatOrigin;
+  /** Of a replay: key of what asks for it, which makes its runs once. */
+  request?: string | undefined;
   /** Steps to start; absent: all that the event matches. */
   matches?: MatchedStep[];
   /** Receipt of an event that has been here before, epoch ms; absent: now. */
@@ -74,7 +76,7 @@ function isAwaited(event: FlowEvent): boolean {
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
-  { lineage, origin, chat, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
+  { lineage, origin, chat, request, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
 ): Promise<DispatchOutcome> {
   const [key, identity] = await Promise.all([eventKey(event.id), sha256Hex(eventIdentity(event))]);
   const object = env.EVENTS.getByName(key);
@@ -91,7 +93,17 @@ export async function dispatchEvent(
     if (status !== "owned") return { status, conflict, eventId: event.id, matched: 0, runs: [] };
     return (await recognize()) ?? { status: "duplicate", conflict, eventId: event.id, matched: 0, runs: [] };
   }
-  const answer = await object.ingest({ key, event, identity, matches, lineage, origin, chat, createdAt });
+  const answer = await object.ingest({
+    key,
+    event,
+    identity,
+    matches,
+    lineage,
+    origin,
+    chat,
+    request,
+    createdAt,
+  });
   if (answer.status === "full") throw tooManyRuns(event.id);
   return {
     status: answer.status,

@@ -11,18 +11,26 @@ import type { Env } from "./env.ts";
 /** Ledgers asked at once for an event that has no object. */
 const LEDGERS_AT_ONCE = 8;
 
-/** Throws NotFoundError for an event that is not stored, ConflictError when it has as many runs as it may have. */
-export async function replayEvent(env: Env, id: string, only: StepFilter): Promise<DispatchOutcome> {
+/**
+ * Throws NotFoundError for an event that is not stored, ConflictError when it has as many runs as it may have.
+ * @param request key of what asks for it: the same one makes its runs once
+ */
+export async function replayEvent(
+  env: Env,
+  id: string,
+  only: StepFilter,
+  request?: string,
+): Promise<DispatchOutcome> {
   const key = await eventKey(id);
   const object = env.EVENTS.getByName(key);
   const stored = await object.storedEvent();
   if (stored === undefined) {
     const unmatched = await findUnmatched(env, key);
     if (unmatched === undefined) throw unknownEvent(id);
-    return replayUnmatched(env, unmatched, only);
+    return replayUnmatched(env, unmatched, only, request);
   }
   const matches = matchedSteps(stored, only);
-  const replayed = await object.replay(matches);
+  const replayed = await object.replay(matches, request);
   if (replayed.kind === "unknown") throw unknownEvent(id);
   if (replayed.kind === "full") throw tooManyRuns(id);
   return accepted(id, replayed.runs);
@@ -36,10 +44,11 @@ async function replayUnmatched(
   env: Env,
   { event, lineage, createdMs }: UnmatchedEvent,
   only: StepFilter,
+  request: string | undefined,
 ): Promise<DispatchOutcome> {
   const matches = matchedSteps(event, only);
   if (matches.length === 0) return accepted(event.id, []);
-  return dispatchEvent(env, event, { lineage, origin: "replay", matches, createdAt: createdMs });
+  return dispatchEvent(env, event, { lineage, origin: "replay", request, matches, createdAt: createdMs });
 }
 
 function accepted(eventId: string, runs: RunView[]): DispatchOutcome {

@@ -15,6 +15,8 @@ const MIGRATIONS = [
    CREATE INDEX seen_until ON seen (until);
    CREATE TABLE granted (tenant TEXT, subject TEXT, scopes TEXT, deny INTEGER, set_by TEXT, at INTEGER,
      PRIMARY KEY (tenant, subject)) WITHOUT ROWID;`,
+  `ALTER TABLE seen ADD COLUMN done INTEGER;
+   UPDATE seen SET done = 1;`,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -73,22 +75,25 @@ export class AccessStorage {
   }
 
   /** The first outcome stays. */
-  conclude(row: number, outcome: string): void {
+  conclude(row: number, outcome: string, key: string): void {
     if (this.empty) return;
-    this.#sql(
-      "UPDATE audit SET outcome = ? WHERE row = ? AND outcome IS NULL",
-      outcome.slice(0, OUTCOME_MAX_CHARS),
-      row,
-    );
+    this.transaction(() => {
+      this.#sql(
+        "UPDATE audit SET outcome = ? WHERE row = ? AND outcome IS NULL",
+        outcome.slice(0, OUTCOME_MAX_CHARS),
+        row,
+      );
+      this.#sql("UPDATE seen SET done = 1 WHERE key = ? AND done IS NULL", key);
+    });
   }
 
   seen(key: string): Seen | undefined {
     if (this.empty) return undefined;
     const found = this.#one(
-      "SELECT audit.at AS at, audit.outcome AS outcome FROM seen JOIN audit ON audit.row = seen.row WHERE key = ?",
+      "SELECT audit.at AS at, seen.done AS done FROM seen JOIN audit ON audit.row = seen.row WHERE key = ?",
       key,
     );
-    return found && { at: Number(found["at"]), concluded: found["outcome"] !== null };
+    return found && { at: Number(found["at"]), done: found["done"] !== null };
   }
 
   remember(key: string, until: number, row: number): void {

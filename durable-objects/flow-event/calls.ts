@@ -20,6 +20,8 @@ export interface IngestRequest {
   origin: "event" | "replay" | "next";
   /** The request from a chat that it came from. */
   chat?: ChatOrigin | undefined;
+  /** Of a replay: key of what asks for it. */
+  request?: string | undefined;
   /** Receipt at the edge, epoch ms. */
   createdAt: number;
 }

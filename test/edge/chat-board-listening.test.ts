@@ -29,8 +29,8 @@ class Access {
     if (this.attempts.some(({ key }) => key === attempt.key)) return { verdict: "replayed" };
     this.attempts.push(attempt);
     return this.allows
-      ? { verdict: "allowed", row: this.attempts.length, scopes: ["run:reply"] }
-      : { verdict: "denied", reason: "missing_scope" };
+      ? { verdict: "allowed", row: this.attempts.length, again: false, scopes: ["run:reply"] }
+      : { verdict: "denied", row: this.attempts.length, again: false, reason: "missing_scope" };
   }
 
   async conclude(row: number, outcome: string): Promise<void> {

@@ -96,6 +96,49 @@ describe("an approval", () => {
     expect((await runOf(runId)).approvals?.[0]).toMatchObject({ state: "decided", decision: "accept" });
   });
 
+  test.each([
+    ["Yes, allow it", /^Approved by telegram:\d+ \(ada\)$/],
+    ["No", /^Denied by telegram:\d+ \(ada\)$/],
+  ])(
+    "whose second step was answered with %s says so in its place, with nothing to press",
+    async (label, says) => {
+      const { group } = await boundGroup();
+      const { runId, link } = await startedRun(group);
+      await askLeave(link, true);
+      const ada = await person("ada", "run:approve");
+      await take(press(group, ada, action("approve", runId, "a1-1")));
+      const asked = await saidIn(group);
+      const answer = asked
+        .at(-1)
+        ?.buttons?.flat()
+        .find((button) => button.label === label);
+      await take(press(group, ada, answer?.action ?? ""));
+      const after = await saidIn(group);
+      expect(after).toHaveLength(asked.length);
+      expect(after.at(-1)).toMatchObject({
+        title: expect.stringMatching(says) as unknown,
+        lines: ["git push"],
+      });
+      expect(after.at(-1)).not.toHaveProperty("buttons");
+    },
+  );
+
+  test("that somebody else decides, elsewhere, leaves no second step with buttons in any chat", async () => {
+    const { group } = await boundGroup();
+    const other = (await boundGroup()).group;
+    const { runId, link } = await startedRun(group);
+    await askLeave(link, true);
+    const ada = await person("ada", "run:approve");
+    for (const chat of [group, other]) await take(press(chat, ada, action("approve", runId, "a1-1")));
+    const bob = await person("bob", "run:approve");
+    await take(press((await boundGroup()).group, bob, action("deny", runId, "a1-1")));
+    for (const chat of [group, other]) {
+      const last = (await saidIn(chat)).at(-1);
+      expect(last?.title).toMatch(/^Denied by telegram:\d+ \(bob\)$/);
+      expect(last).not.toHaveProperty("buttons");
+    }
+  });
+
   test("is answered in words too, without its id when it is the only one", async () => {
     const { group } = await boundGroup();
     const { runId, link } = await startedRun(group);

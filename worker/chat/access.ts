@@ -4,6 +4,7 @@
  * do now: buttons stay in a chat for ever.
  */
 import { FlowError } from "../../contract/errors.ts";
+import type { ChatPlatform } from "../../contract/chat/place.ts";
 import type { ChatScope } from "../../contract/chat/scopes.ts";
 import type { Admission } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
@@ -23,20 +24,28 @@ export interface Asked {
 
 type Denial = Extract<Admission, { verdict: "denied" }>;
 
+/** Platforms that bring a request again when they are answered with an error. */
+const BRINGS_AGAIN: Record<ChatPlatform, boolean> = { discord: false, telegram: true };
+
 /**
- * Admits the request, acts, and notes what came of it. What the act throws as a FlowError is an answer, anything else is
- * noted and thrown on.
+ * Admits the request, acts, tells what came of it, and only then notes it as done: until then a platform that repeats its
+ * requests gets it done by repeating it (chat-access/rules, A3). What the act throws as a FlowError is an answer. Anything else is
+ * thrown on, so that the request comes again; one that has come again, or cannot, is over with that.
+ *
+ * @param tell gets the answer to where it is read, where that is not the caller's own response
  */
 export async function withAdmission<Answer extends { kind: string }>(
   env: Env,
   asker: Asker,
   asked: Asked,
   act: (scopes: ReadonlySet<ChatScope>) => Promise<Answer> | Answer,
+  tell?: (answer: Answer | ChatAnswer) => Promise<void>,
 ): Promise<Answer | ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
   const { tenant, user, roles, administrator, place } = asker;
+  const key = requestKey(asker);
   const admission = await access.admit({
-    key: requestKey(asker),
+    key,
     platform: place.platform,
     tenant,
     place: placeOf(asker),
@@ -46,23 +55,45 @@ export async function withAdmission<Answer extends { kind: string }>(
     ...asked,
   });
   if (admission.verdict === "replayed") return { kind: "replayed" };
-  if (admission.verdict === "denied") return denied(asker, asked, admission);
+  const comesAgain = BRINGS_AGAIN[place.platform] && !admission.again;
   try {
-    const answer = await act(new Set(admission.scopes));
-    await access.conclude(admission.row, "outcome" in answer ? String(answer.outcome) : answer.kind);
+    const answer =
+      admission.verdict === "denied"
+        ? denied(asker, asked, admission)
+        : await answerOf(() => act(new Set(admission.scopes)));
+    await tell?.(answer);
+    await access.conclude(admission.row, outcomeOf(answer), key);
     return answer;
   } catch (error) {
-    if (!(error instanceof FlowError)) {
-      await access.conclude(admission.row, "failed: the edge could not do it");
-      throw error;
-    }
-    await access.conclude(admission.row, `refused: ${error.code}`);
+    if (comesAgain) throw error;
+    await access.conclude(admission.row, FAILED, key);
+    if (!BRINGS_AGAIN[place.platform]) throw error;
+    console.error(JSON.stringify({ message: "an act from a chat failed twice", error: String(error) }));
+    const answer = refused("failed", "The edge failed while it did this", [
+      "Look whether it was done, and ask again if not.",
+    ]);
+    await tell?.(answer).catch(() => undefined);
+    return answer;
+  }
+}
+
+const FAILED = "failed: the edge could not do it";
+
+async function answerOf<Answer>(act: () => Promise<Answer> | Answer): Promise<Answer | ChatAnswer> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof FlowError)) throw error;
     return refused(
       error.code,
       error.message,
       error.details.map(({ path, message }) => `${path} ${message}`),
     );
   }
+}
+
+function outcomeOf(answer: { kind: string }): string {
+  return "outcome" in answer ? String(answer.outcome) : answer.kind;
 }
 
 /** Whether somebody may, for a list of choices; nothing is written down. */

@@ -116,7 +116,7 @@ export class Listener {
     { guild, roles }: { guild: string; roles: string[] },
   ): Promise<Admission> {
     return this.#options.access.admit({
-      key: `message:${id}`,
+      key: keyOf({ id }),
       platform: "discord",
       tenant: guild,
       place: placeKey(place),
@@ -141,7 +141,7 @@ export class Listener {
     const by = userLabel("discord", user);
     const said = await env.EVENTS.getByName(parsed.eventKey).say(parsed.n, { text, by });
     const outcome = said?.kind ?? "unknown_run";
-    await access.conclude(admission.row, outcome);
+    await access.conclude(admission.row, outcome, keyOf(message));
     if (outcome !== "said") this.#refuse(thread, message, NOT_SAID[outcome]);
   }
 
@@ -191,6 +191,10 @@ export class Listener {
     this.#second.reads += 1;
     return this.#options.read({ kind: "read", path, route, major });
   }
+}
+
+function keyOf({ id }: Pick<HeardMessage, "id">): string {
+  return `message:${id}`;
 }
 
 /** Of a member; of somebody who is none (any more), none. */

@@ -1,5 +1,6 @@
 /** Codex runs that people ask for in Telegram, with real event objects and a runner behind them. */
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import type { FlowStep } from "../../../contract/flow-manifest.ts";
 import { encodeAction } from "../../../contract/chat/action.ts";
 import { RunLink } from "./fake-runner.ts";
 import { deployStep } from "./flow-catalog.ts";
@@ -11,9 +12,9 @@ import { endObjects } from "./tidy.ts";
 export const RUN = "run_0123456789abcdef_1";
 
 /** Once in a file: a step that prompts start, and the end of what the tests leave. */
-export function codexOfFile(): void {
+export function codexOfFile(more: Partial<FlowStep> = {}): void {
   beforeAll(() => {
-    deployStep({ runner: "codex", trigger: { type: "codex.ask" } });
+    deployStep({ runner: "codex", trigger: { type: "codex.ask" }, ...more });
   });
   afterEach(closeSockets);
   afterAll(endObjects);
