@@ -8,13 +8,12 @@ import type {
   APIMessageComponentInteraction,
   APIModalSubmitInteraction,
 } from "discord-api-types/v10";
+import { isAdministrator } from "../../contract/chat/discord-permissions.ts";
 import type { ChatPlace } from "../../contract/chat/place.ts";
 import type { Asker } from "../chat/asker.ts";
 
 /** The tenant of those who ask in direct messages: nobody there is ever given anything. */
 export const DIRECT_MESSAGES = "direct";
-/** Permission bit of an administrator. */
-const ADMINISTRATOR = 8n;
 /** Types of channels that are threads: of announcements, public, private. */
 const THREAD_TYPES: readonly number[] = [10, 11, 12];
 
@@ -30,10 +29,6 @@ export function askerOf(interaction: APIInteraction): Asker {
     administrator: inServer && isAdministrator(member.permissions),
     requestId: id,
   };
-}
-
-function isAdministrator(permissions: string): boolean {
-  return /^\d{1,30}$/.test(permissions) && (BigInt(permissions) & ADMINISTRATOR) !== 0n;
 }
 
 function placeOf({ channel }: APIInteraction): ChatPlace {

@@ -5,7 +5,7 @@
  * The access object admits a message once, and its id is stored before it is said: a crash in between loses it rather than
  * saying it twice.
  */
-import { placeKey, userLabel, type ChatUser } from "../../../contract/chat/place.ts";
+import { placeKey, userLabel } from "../../../contract/chat/place.ts";
 import { parseRunId } from "../../../contract/ids.ts";
 import type { Env } from "../../../worker/env.ts";
 import type { Admission } from "../../chat-access/calls.ts";
@@ -13,6 +13,7 @@ import type { Delivery } from "../delivery/delivery.ts";
 import type { PlatformAnswer } from "../delivery/platform.ts";
 import type { ChatAccessCalls, ReadFromChat } from "./board.ts";
 import type { ListenedThread, ListenedThreads } from "./listened-threads.ts";
+import { Members, type Standing } from "./members.ts";
 import {
   compareIds,
   heardIn,
@@ -22,9 +23,8 @@ import {
   type HeardMessage,
 } from "./listening.ts";
 
-/** Roles of a member are asked for again after this long. */
-const ROLES_KEPT_MS = 300_000;
-const ROLES_KEPT_MAX = 500;
+/** After this long without a question, when it was asked is forgotten. */
+const ASKED_KEPT_MS = 300_000;
 const SECOND_MS = 1_000;
 
 export interface ListenerOptions {
@@ -40,12 +40,12 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #askedAt = new Map<string, number>();
-  readonly #roles = new Map<string, { roles: string[]; at: number }>();
-  readonly #guilds = new Map<string, string>();
+  readonly #members: Members;
   #second = { at: 0, reads: 0 };
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#members = new Members((path, route, major) => this.#read(path, route, major));
   }
 
   /** Threads that are asked now and then, those first in which something has happened last. */
@@ -73,7 +73,7 @@ export class Listener {
       this.#askedAt.set(placeKey(thread.place), now);
       await this.#listenTo(thread);
     }
-    for (const [key, at] of this.#askedAt) if (now - at > ROLES_KEPT_MS) this.#askedAt.delete(key);
+    for (const [key, at] of this.#askedAt) if (now - at > ASKED_KEPT_MS) this.#askedAt.delete(key);
   }
 
   #lastAsked({ place }: ListenedThread): number {
@@ -99,21 +99,22 @@ export class Listener {
     let last = thread.after ?? id;
     for (const message of messages) {
       if (compareIds(message.id, last) <= 0) continue;
-      const standing = await this.#standingOf(thread.place, message.user);
+      const standing = await this.#members.standingOf(thread.place.channel, message.user, now());
       // Who it is cannot be known now: it is taken the next time.
       if (standing === undefined) return;
-      const admission = message.text === "" ? undefined : await this.#admit(thread, message, standing);
+      const said = { ...message, user: standing.user };
+      const admission = message.text === "" ? undefined : await this.#admit(thread, message.id, standing);
       threads.read(thread, message.id, now());
       last = message.id;
-      if (admission !== undefined) await this.#say(thread, message, admission);
+      if (admission !== undefined) await this.#say(thread, said, admission);
     }
     if (newest !== undefined && compareIds(newest, last) > 0) threads.read(thread, newest, undefined);
   }
 
   #admit(
     { runId, place }: ListenedThread,
-    { id, user }: HeardMessage,
-    { guild, roles }: { guild: string; roles: string[] },
+    id: string,
+    { guild, user, roles, administrator }: Standing,
   ): Promise<Admission> {
     return this.#options.access.admit({
       key: keyOf({ id }),
@@ -122,7 +123,7 @@ export class Listener {
       place: placeKey(place),
       user,
       roles,
-      administrator: false,
+      administrator,
       scope: "run:reply",
       act: "say",
       subject: runId,
@@ -154,35 +155,6 @@ export class Listener {
     });
   }
 
-  /** What decides what somebody may do; undefined when it cannot be found out now. */
-  async #standingOf(
-    place: ListenedThread["place"],
-    user: ChatUser,
-  ): Promise<{ guild: string; roles: string[] } | undefined> {
-    const guild = await this.#guildOf(place.channel);
-    if (guild === undefined) return undefined;
-    const key = `${guild} ${user.id}`;
-    const known = this.#roles.get(key);
-    const now = this.#options.now();
-    if (known !== undefined && now - known.at < ROLES_KEPT_MS) return { guild, roles: known.roles };
-    const answer = await this.#read(`/guilds/${guild}/members/${user.id}`, "GET member", guild);
-    if (answer === undefined || (answer.status !== 200 && answer.status !== NOT_FOUND)) return undefined;
-    const roles = rolesIn(answer.body);
-    if (this.#roles.size >= ROLES_KEPT_MAX) this.#roles.clear();
-    this.#roles.set(key, { roles, at: now });
-    return { guild, roles };
-  }
-
-  async #guildOf(channel: string): Promise<string | undefined> {
-    const known = this.#guilds.get(channel);
-    if (known !== undefined) return known;
-    const body = (await this.#read(`/channels/${channel}`, "GET channel", channel))?.body;
-    if (typeof body !== "object" || body === null || !("guild_id" in body)) return undefined;
-    if (typeof body.guild_id !== "string") return undefined;
-    this.#guilds.set(channel, body.guild_id);
-    return body.guild_id;
-  }
-
   async #read(path: string, route: string, major: string): Promise<PlatformAnswer | undefined> {
     const now = this.#options.now();
     const left = this.#readsLeft(now);
@@ -197,15 +169,6 @@ function keyOf({ id }: Pick<HeardMessage, "id">): string {
   return `message:${id}`;
 }
 
-/** Of a member; of somebody who is none (any more), none. */
-function rolesIn(member: unknown): string[] {
-  if (typeof member !== "object" || member === null || !("roles" in member)) return [];
-  return Array.isArray(member.roles)
-    ? member.roles.filter((role): role is string => typeof role === "string")
-    : [];
-}
-
-const NOT_FOUND = 404;
 const NOT_SAID = {
   deaf: "A step of this kind listens to nobody",
   full: "Too many messages wait for this run already: say it again later",

@@ -62,6 +62,8 @@ export type AnyOrder =
   | { do: "archive"; channel: string }
   /** A person of the guild writes; `mention`: to the bot. */
   | { do: "say"; channel: string; text: string; mention: boolean }
+  /** Of the person who writes. `permissions`: of a role that is given to him, or to everybody; without a role, he owns the guild. */
+  | { do: "promote"; role?: "own" | "everyone"; permissions?: string }
   | { do: "revoke token" }
   | { do: "set bot"; chat: string; status: "kicked" | "member" | "administrator" }
   | { do: "migrate"; chat: string };
@@ -76,6 +78,8 @@ export interface SeenMessage {
   edits: number;
   /** Every text it had, the present one last. */
   history: string[];
+  /** What its buttons bring: their custom ids, and addresses. */
+  buttons: string[];
   rings: string[];
   topic?: string;
 }
