@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { inChannel, look, tell, type DiscordFake } from "./support/chat-fakes.ts";
 import { discordPlace, says, withDiscord, type TestOutbox } from "./support/outbox.ts";
-import { EDIT, ownDiscord, requestsBy, textsIn } from "./support/own-fakes.ts";
+import { CREATE, EDIT, ownDiscord, requestsBy, textsIn } from "./support/own-fakes.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -45,20 +45,80 @@ describe("a card", () => {
     expect(await requestsBy(fake, "PATCH")).toBe(0);
   });
 
-  test("is made anew before it is an hour old, and the old one goes", async () => {
+  const withButton = (title: string) => ({
+    ...says(title),
+    fields: [{ name: "Run", value: "run_1" }],
+    buttons: [[{ label: "Cancel", style: "danger" as const, action: "v1:cancel:run_1" }]],
+  });
+  const pressable = async (fake: DiscordFake, channel: string) =>
+    inChannel(await look(fake), channel).map(
+      ({ buttons }) => buttons.filter((one) => one.startsWith("v1:")).length,
+    );
+
+  test("is made anew before it is an hour old, and the old one points to it, by one edit", async () => {
     const fake = await ownDiscord();
     await withDiscord(fake, async (outbox) => {
-      const first = await shownCard(outbox, fake);
+      outbox.delivery.thread("run", place(fake), "run", says("started"));
+      outbox.delivery.card("run", { thread: "run" }, withButton("state 0"));
+      await outbox.hurry();
+      const thread = (await look(fake)).threads[0]?.id ?? "";
       outbox.advance(54 * MINUTE_MS);
-      outbox.delivery.card("run", place(fake), says("state 1"));
+      outbox.delivery.card("run", { thread: "run" }, withButton("state 1"));
       await outbox.hurry();
-      expect(inChannel(await look(fake), fake.text).map(({ id }) => id)).toEqual([first]);
+      expect(await textsIn(fake, thread)).toEqual([expect.stringContaining("state 1")]);
+      outbox.restart();
       outbox.advance(2 * MINUTE_MS);
-      outbox.delivery.card("run", place(fake), says("state 2"));
+      outbox.delivery.card("run", { thread: "run" }, withButton("state 2"));
       await outbox.hurry();
-      const seen = inChannel(await look(fake), fake.text);
-      expect(seen.map(({ text }) => text)).toEqual(["### state 2"]);
-      expect(seen[0]?.id).not.toBe(first);
+      const [old, fresh, ...more] = inChannel(await look(fake), thread);
+      expect(more).toEqual([]);
+      expect(old?.text).toMatch(/goes on in a newer message[^]*run\\_1/);
+      expect(old?.edits).toBe(2);
+      expect(old?.buttons).toEqual([
+        expect.stringMatching(new RegExp(`^https://discord.com/channels/\\d+/${thread}/${fresh?.id ?? ""}$`)),
+      ]);
+      expect(fresh?.text).toContain("state 2");
+      expect(await pressable(fake, thread)).toEqual([0, 1]);
+      expect((await look(fake)).faults).toEqual([]);
+    });
+  });
+
+  test.each(["reset", "done_then_reset", 503] as const)(
+    "and its successor never have buttons both, also when the old one cannot be changed for now (%s)",
+    async (trouble) => {
+      const fake = await ownDiscord();
+      await withDiscord(fake, async (outbox) => {
+        outbox.delivery.card("run", place(fake), withButton("state 0"));
+        await outbox.hurry();
+        outbox.advance(56 * MINUTE_MS);
+        outbox.delivery.card("run", place(fake), withButton("state 1"), { urgent: true });
+        await tell(fake, { do: "misbehave", order: { route: CREATE, with: trouble } });
+        await tell(fake, { do: "misbehave", order: { route: EDIT, times: 3, with: trouble } });
+        for (let due = await outbox.sender.drain(); due !== undefined; due = await outbox.sender.drain()) {
+          const counts = await pressable(fake, fake.text);
+          expect(counts.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(1);
+          outbox.restart();
+          outbox.advance(Math.max(0, due - outbox.now()));
+        }
+        expect(await pressable(fake, fake.text)).toEqual([0, 1]);
+        expect((await textsIn(fake, fake.text)).at(-1)).toContain("state 1");
+      });
+    },
+  );
+
+  test("whose old one bears no edit now (30046) is not made anew for that again", async () => {
+    const fake = await ownDiscord();
+    await withDiscord(fake, async (outbox) => {
+      outbox.delivery.card("run", place(fake), withButton("state 0"));
+      await outbox.hurry();
+      outbox.advance(56 * MINUTE_MS);
+      await tell(fake, {
+        do: "misbehave",
+        order: { route: EDIT, with: { status: 429, code: 30046, message: "Maximum number of edits" } },
+      });
+      outbox.delivery.card("run", place(fake), withButton("state 1"));
+      await outbox.hurry();
+      expect(await pressable(fake, fake.text)).toEqual([0, 1]);
     });
   });
 
@@ -84,7 +144,7 @@ describe("a card", () => {
       outbox.delivery.card("run", place(fake), says("state 1"), { urgent: true });
       await outbox.hurry();
     });
-    expect(await textsIn(fake, fake.text)).toEqual(["state 1"]);
+    expect(await textsIn(fake, fake.text)).toEqual([expect.stringContaining("goes on"), "state 1"]);
   });
 
   test("that changes while it is being sent shows the change in the end", async () => {

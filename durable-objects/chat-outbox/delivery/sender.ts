@@ -93,6 +93,7 @@ export class Sender {
       forum: (channel) => whereabouts.forum(channel),
       movedTo: (channel) => whereabouts.movedTo(channel),
       repostAfterMs: platform.repostAfterMs,
+      linkTo: (place, at) => platform.linkTo(whereabouts.guildOf(place.channel), at),
       inDoubt: (row, place, at) => doubts.next(row, place, at),
     };
     this.#settlement = new Settlement({

@@ -52,10 +52,9 @@ export function discordLane(job: Job): Lane {
       return { name: `create ${channel}`, route: job.forum ? "GET channel" : "GET messages", major: channel };
     }
     case "edit":
+    case "retire":
     case "probe":
       return { name: `edit ${job.at.channel}`, route: "PATCH message", major: job.at.channel };
-    case "delete":
-      return { name: `delete ${job.at.channel}`, route: "DELETE message", major: job.at.channel };
     case "answer":
       return { name: `answer ${job.key}`, route: "PATCH @original", major: job.key };
     case "open_thread":
@@ -91,14 +90,13 @@ export function discordRequest(job: Job): PlatformRequest {
       return { method: "GET", path };
     }
     case "edit":
+    case "retire":
     case "probe":
       return {
         method: "PATCH",
         path: `/channels/${job.at.channel}/messages/${job.at.id}`,
         body: editBody(job.message),
       };
-    case "delete":
-      return { method: "DELETE", path: `/channels/${job.at.channel}/messages/${job.at.id}` };
     case "answer":
       return {
         method: "PATCH",
@@ -119,6 +117,14 @@ export function discordRequest(job: Job): PlatformRequest {
     case "read":
       return { method: "GET", path: job.path };
   }
+}
+
+/** Where a client opens a message; it wants to know the guild as well. */
+export function discordLink(
+  guild: string | undefined,
+  { channel, id }: { channel: string; id: string },
+): string | undefined {
+  return guild === undefined ? undefined : `https://discord.com/channels/${guild}/${channel}/${id}`;
 }
 
 /** An edit never rings, and Discord takes no such flag with it. */
