@@ -3,6 +3,7 @@
  * answers are data, so that each platform can be tested as a table; who sends them is sender.ts, when is governor.ts.
  */
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatPlatform, ChatPlace } from "../../../contract/chat/place.ts";
 import type { Posted, ReplyTo, ThreadRow } from "./records.ts";
 
@@ -92,7 +93,7 @@ export type Outcome =
   /** This message is refused for what it is: a bug of ours. */
   | { kind: "refused"; code: string; message: string }
   /** The bot's token is refused. */
-  | { kind: "halt"; code: string; message: string };
+  | { kind: "halt"; code: HaltCode; message: string };
 
 /** How fast a platform may be spoken to, besides what it says itself. Times in ms. */
 export interface Pace {

@@ -1,4 +1,5 @@
 /** How delivery stands, for people: what waits and for how long, why nothing goes, which channels take nothing. */
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatPlatform } from "../../../contract/chat/place.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
 import type { Governor } from "./governor.ts";
@@ -58,6 +59,6 @@ export function deliveryStatus({
   };
 }
 
-function withoutToken(setting: string): { code: string; message: string } {
+function withoutToken(setting: string): { code: HaltCode; message: string } {
   return { code: "no_token", message: `no token is set (${setting}); what waits is sent once there is one` };
 }
