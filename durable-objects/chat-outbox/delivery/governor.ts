@@ -8,6 +8,7 @@
  * 3. Long before the platform bans an address for invalid requests, nothing is sent at all.
  */
 import type { DeliveryClass } from "../../../contract/chat/message.ts";
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
 import { backoffMs, blockMs, learnedPaceMs, Throttle, youngTokenMs } from "./pace.ts";
 import type { Lane, Outcome, Pace, PlatformAnswer } from "./platform.ts";
@@ -57,7 +58,7 @@ interface StoredLane {
 
 /** All of the bot waits. */
 interface StoredHalt {
-  code: string;
+  code: HaltCode;
   message: string;
   until: number;
   /** Of the token that was refused: another one is tried at once. */

@@ -8,7 +8,7 @@
 import { channelOf } from "../../../contract/chat/place.ts";
 import { Errand } from "../../kit/errand.ts";
 import { Doubts } from "./doubts.ts";
-import { Governor } from "./governor.ts";
+import { Governor, PARK_RETRY_MS } from "./governor.ts";
 import {
   anchorOf,
   done,
@@ -55,6 +55,8 @@ export interface SenderOptions {
   platform: Platform;
   /** Of the bot's token. */
   fingerprint: string;
+  /** The setting without which nothing can be sent: nothing is tried. */
+  lacks?: string;
   now: () => number;
 }
 
@@ -63,6 +65,7 @@ export class Sender {
   readonly #platform: Platform;
   readonly #governor: Governor;
   readonly #now: () => number;
+  readonly #lacks: string | undefined;
   readonly #inFlight = new Set<string>();
   readonly #whereabouts: Whereabouts;
   readonly #settlement: Settlement;
@@ -73,10 +76,11 @@ export class Sender {
   readonly #draining = new Errand(() => this.#run());
   #prunedAt: number;
 
-  constructor({ rows, platform, fingerprint, now }: SenderOptions) {
+  constructor({ rows, platform, fingerprint, lacks, now }: SenderOptions) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
+    this.#lacks = lacks;
     this.#prunedAt = now();
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
@@ -87,6 +91,7 @@ export class Sender {
       forum: (channel) => whereabouts.forum(channel),
       movedTo: (channel) => whereabouts.movedTo(channel),
       repostAfterMs: platform.repostAfterMs,
+      linkTo: (place, at) => platform.linkTo(whereabouts.guildOf(place.channel), at),
       inDoubt: (row, place, at) => doubts.next(row, place, at),
     };
     this.#settlement = new Settlement({
@@ -117,6 +122,7 @@ export class Sender {
       governor: this.#governor,
       whereabouts: this.#whereabouts,
       platform: this.#platform.name,
+      lacks: this.#lacks,
       now: this.#now(),
     });
   }
@@ -126,6 +132,7 @@ export class Sender {
    * back. It counts for all limits.
    */
   async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
+    if (this.#lacks !== undefined) return undefined;
     const now = this.#now();
     const lane = this.#platform.lane(job);
     const readyAt = Math.max(
@@ -145,6 +152,7 @@ export class Sender {
   }
 
   async #run(): Promise<number | undefined> {
+    if (this.#lacks !== undefined) return this.pending ? this.#now() + PARK_RETRY_MS : undefined;
     const underWay = new Set<Promise<void>>();
     for (;;) {
       const now = this.#now();

@@ -1,4 +1,5 @@
 /** How delivery stands, for people: what waits and for how long, why nothing goes, which channels take nothing. */
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatPlatform } from "../../../contract/chat/place.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
 import type { Governor } from "./governor.ts";
@@ -13,6 +14,8 @@ export interface StatusOptions {
   governor: Governor;
   whereabouts: Whereabouts;
   platform: ChatPlatform;
+  /** The setting without which nothing can be sent. */
+  lacks: string | undefined;
   now: number;
 }
 
@@ -21,6 +24,7 @@ export function deliveryStatus({
   governor,
   whereabouts,
   platform,
+  lacks,
   now,
 }: StatusOptions): DeliveryStatus {
   const waiting = { final: 0, event: 0, state: 0 };
@@ -34,7 +38,8 @@ export function deliveryStatus({
     const channel = channelIn(place);
     byChannel.set(channel, (byChannel.get(channel) ?? 0) + 1);
   }
-  const { limited, halted, parked } = governor.status(now);
+  const { limited, halted: haltedByPlatform, parked } = governor.status(now);
+  const halted = lacks === undefined ? haltedByPlatform : withoutToken(lacks);
   return {
     waiting,
     ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
@@ -52,4 +57,8 @@ export function deliveryStatus({
       ...rows.refused().map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
     ],
   };
+}
+
+function withoutToken(setting: string): { code: HaltCode; message: string } {
+  return { code: "no_token", message: `no token is set (${setting}); what waits is sent once there is one` };
 }
