@@ -51,6 +51,8 @@ export const APPROVALS_KEPT_PER_RUN = 64;
 export const MESSAGE_MAX_CHARS = 8 * KIB;
 export const MESSAGES_PENDING_MAX = 32;
 export const MESSAGES_KEPT_PER_RUN = 64;
+/** Requests that raised a run's budget, remembered so that one which comes twice raises it once. */
+export const RAISES_KEPT_PER_RUN = 16;
 
 /** A relay has this long to claim the session that it has begun; then that is over. */
 export const RELAY_CLAIM_MS = 2 * MINUTE_MS;

@@ -25,6 +25,8 @@ export type MessageFate = (typeof MESSAGE_FATES)[number];
 
 export interface MessageRecord {
   id: string;
+  /** The request by which it was said: the same one says it once. */
+  request?: string;
   /** Of one that was delivered, the beginning: the whole of it stands in the run's stream. */
   text: string;
   by: string;
@@ -56,17 +58,31 @@ export function listens({ step }: Pick<RunRecord, "step">): boolean {
 
 export type MessageOutcome =
   | { kind: "stored"; run: RunRecord; message: MessageRecord }
+  /** This very request has said it. */
+  | { kind: "known"; message: MessageRecord }
   | { kind: "over" }
   | { kind: "deaf" }
   | { kind: "full" };
 
-export function addMessage(run: RunRecord, given: { text: string; by: string; now: number }): MessageOutcome {
+/** What somebody says. `request`: a key of what brought it, so that what comes twice is said once. */
+export interface Saying {
+  text: string;
+  by: string;
+  request?: string | undefined;
+}
+
+export function addMessage(run: RunRecord, given: Saying & { now: number }): MessageOutcome {
+  const { request } = given;
+  const before =
+    request === undefined ? undefined : run.messages?.find((message) => message.request === request);
+  if (before !== undefined) return { kind: "known", message: before };
   if (isTerminal(run.status)) return { kind: "over" };
   if (!listens(run)) return { kind: "deaf" };
   if (pendingMessages(run).length >= MESSAGES_PENDING_MAX) return { kind: "full" };
   const said = run.messagesSaid ?? 0;
   const message: MessageRecord = {
     id: `m${said + 1}`,
+    ...(request === undefined ? {} : { request }),
     text: given.text,
     by: given.by,
     at: given.now,

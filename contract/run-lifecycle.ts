@@ -54,6 +54,7 @@ export interface NewRun {
   step: StartableStep;
   origin: RunRecord["origin"];
   replayOf?: string | undefined;
+  request?: string | undefined;
   chat?: ChatOrigin | undefined;
   continues?: Continuation | undefined;
   budgetAdded?: BudgetUse | undefined;
@@ -95,6 +96,7 @@ export function newRun(given: NewRun): RunRecord {
         }),
     origin: given.origin,
     ...(given.replayOf === undefined ? {} : { replayOf: given.replayOf }),
+    ...(given.request === undefined ? {} : { request: given.request }),
     ...(given.chat === undefined ? {} : { chat: given.chat }),
     ...(given.continues === undefined ? {} : { continues: given.continues }),
     ...(given.budgetAdded === undefined ? {} : { budgetAdded: given.budgetAdded }),

@@ -120,6 +120,8 @@ export interface RunRecord {
   concurrency?: { key: string; limit: number };
   origin: "event" | "replay" | "next" | "continuation";
   replayOf?: string;
+  /** The request that made it of an event which was there already: the same one makes no other. */
+  request?: string;
   /** The request from a chat that it came from. */
   chat?: ChatOrigin;
   /** Depth of the event in its chain. */
@@ -149,6 +151,8 @@ export interface RunRecord {
   messagesSaid?: number;
   /** What was added to the step's budget. */
   budgetAdded?: BudgetUse;
+  /** The newest requests that added to it: each of them once. */
+  budgetRaises?: string[];
   continues?: Continuation;
   result?: FlowResult;
   error?: Reason;

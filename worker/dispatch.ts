@@ -3,14 +3,13 @@
  * events that had matched nothing, and for the events that results ask for.
  */
 import { ConflictError } from "../contract/errors.ts";
-import type { ChatOrigin } from "../contract/chat/place.ts";
 import { eventIdentity, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
 import { eventKey } from "../contract/ids.ts";
 import { RUNS_PER_EVENT_MAX } from "../contract/limits.ts";
 import { matchEvent, type StepFilter, type StepMatch } from "../contract/matching.ts";
 import type { RunView } from "../contract/run-view.ts";
 import { dayOf, ledgerName } from "../durable-objects/day-ledger/naming.ts";
-import type { MatchedStep } from "../durable-objects/flow-event/calls.ts";
+import type { AskedBy, MatchedStep } from "../durable-objects/flow-event/calls.ts";
 import { sha256Hex } from "./auth/secrets.ts";
 import { catalog } from "./catalog/catalog.ts";
 import type { Env } from "./env.ts";
@@ -41,11 +40,9 @@ export function deployedStep(flowName: string, stepName: string): MatchedStep | 
 }
 
 /** How an event came here. */
-export interface Dispatch {
+export interface Dispatch extends AskedBy {
   lineage: Lineage;
   origin: "event" | "replay" | "next";
-  /** The request from a chat that it came from. */
-  chat?: ChatOrigin;
   /** Steps to start; absent: all that the event matches. */
   matches?: MatchedStep[];
   /** Receipt of an event that has been here before, epoch ms; absent: now. */
@@ -74,7 +71,7 @@ function isAwaited(event: FlowEvent): boolean {
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
-  { lineage, origin, chat, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
+  { lineage, origin, chat, request, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
 ): Promise<DispatchOutcome> {
   const [key, identity] = await Promise.all([eventKey(event.id), sha256Hex(eventIdentity(event))]);
   const object = env.EVENTS.getByName(key);
@@ -91,7 +88,17 @@ export async function dispatchEvent(
     if (status !== "owned") return { status, conflict, eventId: event.id, matched: 0, runs: [] };
     return (await recognize()) ?? { status: "duplicate", conflict, eventId: event.id, matched: 0, runs: [] };
   }
-  const answer = await object.ingest({ key, event, identity, matches, lineage, origin, chat, createdAt });
+  const answer = await object.ingest({
+    key,
+    event,
+    identity,
+    matches,
+    lineage,
+    origin,
+    chat,
+    request,
+    createdAt,
+  });
   if (answer.status === "full") throw tooManyRuns(event.id);
   return {
     status: answer.status,

@@ -1,11 +1,11 @@
 /** Sending a stored event again: new runs, matched against the flows that are deployed now. */
-import type { ChatOrigin } from "../contract/chat/place.ts";
 import { NotFoundError } from "../contract/errors.ts";
 import { eventKey } from "../contract/ids.ts";
 import type { StepFilter } from "../contract/matching.ts";
 import type { RunView } from "../contract/run-view.ts";
 import { dayOf, ledgerName, previousDay, retentionMs } from "../durable-objects/day-ledger/naming.ts";
 import type { UnmatchedEvent } from "../durable-objects/day-ledger/storage.ts";
+import type { AskedBy } from "../durable-objects/flow-event/calls.ts";
 import { dispatchEvent, matchedSteps, tooManyRuns, type DispatchOutcome } from "./dispatch.ts";
 import type { Env } from "./env.ts";
 
@@ -14,13 +14,13 @@ const LEDGERS_AT_ONCE = 8;
 
 /**
  * Throws NotFoundError for an event that is not stored, ConflictError when it has as many runs as it may have.
- * @param chat the request from a chat that the new runs come from, whatever the event came from
+ * @param asked what the new runs come from, whatever the event came from: the same request makes its runs once
  */
 export async function replayEvent(
   env: Env,
   id: string,
   only: StepFilter,
-  chat?: ChatOrigin,
+  asked: AskedBy = {},
 ): Promise<DispatchOutcome> {
   const key = await eventKey(id);
   const object = env.EVENTS.getByName(key);
@@ -28,10 +28,10 @@ export async function replayEvent(
   if (stored === undefined) {
     const unmatched = await findUnmatched(env, key);
     if (unmatched === undefined) throw unknownEvent(id);
-    return replayUnmatched(env, unmatched, only, chat);
+    return replayUnmatched(env, unmatched, only, asked);
   }
   const matches = matchedSteps(stored, only);
-  const replayed = await object.replay(matches, chat);
+  const replayed = await object.replay(matches, asked);
   if (replayed.kind === "unknown") throw unknownEvent(id);
   if (replayed.kind === "full") throw tooManyRuns(id);
   return accepted(id, replayed.runs);
@@ -45,17 +45,11 @@ async function replayUnmatched(
   env: Env,
   { event, lineage, createdMs }: UnmatchedEvent,
   only: StepFilter,
-  chat: ChatOrigin | undefined,
+  asked: AskedBy,
 ): Promise<DispatchOutcome> {
   const matches = matchedSteps(event, only);
   if (matches.length === 0) return accepted(event.id, []);
-  return dispatchEvent(env, event, {
-    lineage,
-    origin: "replay",
-    matches,
-    createdAt: createdMs,
-    ...(chat === undefined ? {} : { chat }),
-  });
+  return dispatchEvent(env, event, { lineage, origin: "replay", matches, createdAt: createdMs, ...asked });
 }
 
 function accepted(eventId: string, runs: RunView[]): DispatchOutcome {

@@ -67,6 +67,54 @@ export interface SettingsChange {
   session?: SessionPolicy;
   prompts?: boolean;
   listen?: boolean;
+  /** Leave for relays is taken back; what was refused to them stays refused. */
+  unguard?: boolean;
+}
+
+/** Nothing of the channel is used or shown any more: what it had is as if nobody had said it. */
+export const LET_GO: SettingsChange = {
+  bound: false,
+  unfollow: { flows: ["*"], types: ["*"] },
+  unguard: true,
+};
+
+/** The bot is to hear and show things here, one way or another. */
+export function isInUse({ bound, flows, types, guards }: Settings): boolean {
+  return bound || flows.length > 0 || types.length > 0 || guards.some(({ on }) => on);
+}
+
+/**
+ * What has to be set in the channel that a channel has become. Nothing that was set there meanwhile is lost: what is followed
+ * is joined, all else stands as it was said last. Set again, it changes nothing.
+ */
+export function movedSettings(old: Settings, known: Settings): { change: SettingsChange; guards: Guard[] } {
+  const { flows, types, threads, output, safe, session, prompts, listen, project, workdir } = old;
+  const follow = { flows, types };
+  const bound = old.bound || known.bound;
+  const guards = old.guards.filter((guard) => !known.guards.some((one) => outdoes(one, guard)));
+  if (isInUse(known)) return { change: { bound, follow }, guards };
+  return {
+    change: {
+      bound,
+      follow,
+      threads,
+      output,
+      safe,
+      session,
+      prompts,
+      ...(listen === undefined ? {} : { listen }),
+      ...(project === undefined ? {} : { project }),
+      ...(workdir === undefined ? {} : { workdir }),
+    },
+    guards,
+  };
+}
+
+/** What was said in the new channel stands; and there, too, what is said of all takes back what was said of single ones before. */
+function outdoes(known: Guard, { topic, sessionKey, at }: Guard): boolean {
+  if (known.topic !== topic) return false;
+  if (sessionKey === undefined || known.sessionKey === sessionKey) return true;
+  return known.sessionKey === undefined && known.at > at;
 }
 
 export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full"; most: number };
@@ -74,6 +122,7 @@ export type SettingsAnswer = { kind: "set"; settings: Settings } | { kind: "full
 export function changeSettings(settings: Settings, change: SettingsChange): SettingsAnswer {
   const { follow, unfollow, bound, threads, output, safe, project, workdir, session, prompts } = change;
   const listen = change.listen ?? settings.listen;
+  const guards = change.unguard === true ? settings.guards.filter(({ on }) => !on) : settings.guards;
   const without = (known: string[], gone: string[] = []): string[] =>
     gone.includes("*") ? [] : known.filter((one) => !gone.includes(one));
   const flows = [...new Set([...without(settings.flows, unfollow?.flows), ...(follow?.flows ?? [])])];
@@ -87,6 +136,7 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     ...rest,
     bound: bound ?? settings.bound,
     prompts: prompts ?? settings.prompts,
+    guards,
     flows,
     types,
     threads: threads ?? settings.threads,

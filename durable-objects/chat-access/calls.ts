@@ -4,7 +4,7 @@ import type { ChatPlatform, ChatUser } from "../../contract/chat/place.ts";
 
 /** Somebody wants something. */
 export interface Attempt {
-  /** `interaction:<id>`, `update:<id>`: the same one is admitted once within the platform's replay window. */
+  /** `interaction:<id>`, `update:<id>`: the same one is dealt with once within the platform's replay window. */
   key: string;
   platform: ChatPlatform;
   /** Discord: guild; Telegram: the bot's id, since its users have grants by user. */
@@ -25,9 +25,12 @@ export interface Attempt {
 }
 
 export type Admission =
-  /** `row` takes what came of it: `conclude(row, outcome)`. */
-  | { verdict: "allowed"; row: number; scopes: ChatScope[] }
-  | { verdict: "denied"; reason: DenialReason }
+  /**
+   * `row` takes what came of it: `conclude(row, outcome, key)`. `again`: an earlier admission of this very request was not
+   * concluded.
+   */
+  | { verdict: "allowed"; row: number; again: boolean; scopes: ChatScope[] }
+  | { verdict: "denied"; row: number; again: boolean; reason: DenialReason }
   | { verdict: "replayed" };
 
 /**

@@ -47,7 +47,8 @@ export class ChatAccess extends DurableObject<Env> {
     const admission = this.#storage.transaction((): Admission => {
       this.#storage.sweep(now);
       if (!this.#isKnown(attempt)) return this.#refuseStranger(attempt, now);
-      if (isReplay(attempt.platform, this.#storage.seen(attempt.key), now)) {
+      const seen = this.#storage.seen(attempt.key);
+      if (isReplay(attempt.platform, seen, now)) {
         this.#storage.append(attemptRow(attempt, now, "replayed"));
         return { verdict: "replayed" };
       }
@@ -59,15 +60,15 @@ export class ChatAccess extends DurableObject<Env> {
         attemptRow(attempt, now, judged.verdict, judged.verdict === "denied" ? judged.reason : undefined),
       );
       this.#storage.remember(attempt.key, rememberedUntil(attempt.platform, now), row);
-      return judged.verdict === "denied" ? judged : { ...judged, row };
+      return { ...judged, row, again: seen !== undefined };
     });
     await this.#alarm.wakeBy(now + DAY_MS);
     return admission;
   }
 
-  /** What came of an admitted attempt. The first word stays. */
-  conclude(row: number, outcome: string): void {
-    this.#storage.conclude(row, outcome);
+  /** What came of an attempt that was admitted, or denied, and answered. The first word stays. @param key of the attempt */
+  conclude(row: number, outcome: string, key: string): void {
+    this.#storage.conclude(row, outcome, key);
   }
 
   /** What somebody may do, for a list of choices: no act, so it is not in the audit. */
@@ -136,8 +137,8 @@ export class ChatAccess extends DurableObject<Env> {
   /** Anybody can make himself a server: what he does there is counted, and not listed one by one. */
   #refuseStranger({ platform, act, tenant, place, user }: Attempt, now: number): Admission {
     const reason = "unknown_server";
-    this.#storage.refuse({ platform, act, reason, from: { tenant, place, user }, times: 1 }, now);
-    return { verdict: "denied", reason };
+    const row = this.#storage.refuse({ platform, act, reason, from: { tenant, place, user }, times: 1 }, now);
+    return { verdict: "denied", row, again: false, reason };
   }
 
   #isKnown({ platform, tenant }: Pick<Attempt, "platform" | "tenant">): boolean {

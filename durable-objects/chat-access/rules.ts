@@ -6,7 +6,10 @@
  *     A server of Discord is one only once the owner of the deployment has let it in: whoever has a server of his own is
  *     its administrator, and can add the bot to it. In direct messages there is no server, and nobody has anything.
  * A2. A deny wins over everything, an administrator's standing too.
- * A3. The same request is admitted once within its platform's replay window.
+ * A3. What was dealt with is not dealt with again within its platform's replay window. Discord sends nothing twice, so what
+ *     comes twice is a copy, whatever became of the first. Telegram repeats whatever it got no 200 for: until its answer is given
+ *     (`done`), an update is admitted again, at once. What an act does is then idempotent by the update's id, so that one
+ *     that was cut off, or is still under way, is done once all the same.
  */
 import { CHAT_SCOPES, scopesOf, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
 import type { ChatPlatform } from "../../contract/chat/place.ts";
@@ -17,8 +20,6 @@ const DAY_MS = 86_400_000;
 
 /** A Discord signature is good for 5 minutes on either side; Telegram sends an update again for a day. */
 const REPLAY_WINDOW_MS: Record<ChatPlatform, number> = { discord: 15 * MINUTE_MS, telegram: 2 * DAY_MS };
-/** An update whose act was cut off by a crash is done again when Telegram repeats it: nothing was said of it by then. */
-const CUT_OFF_AFTER_MS = MINUTE_MS;
 
 /** What was said of a tenant. */
 export interface TenantState {
@@ -61,13 +62,13 @@ export function judge(
 /** An earlier admission of the same request. */
 export interface Seen {
   at: number;
-  /** What came of it is known. */
-  concluded: boolean;
+  /** It was acted on, and whoever asked was answered. */
+  done: boolean;
 }
 
 export function isReplay(platform: ChatPlatform, seen: Seen | undefined, now: number): boolean {
   if (seen === undefined || now >= seen.at + REPLAY_WINDOW_MS[platform]) return false;
-  return platform === "discord" || seen.concluded || now < seen.at + CUT_OFF_AFTER_MS;
+  return platform === "discord" || seen.done;
 }
 
 /** Until when an admission has to be remembered, epoch ms. */

@@ -24,6 +24,8 @@ const MIGRATIONS = [
   `CREATE TABLE server (id TEXT PRIMARY KEY, set_by TEXT, at INTEGER) WITHOUT ROWID;`,
   `ALTER TABLE audit ADD COLUMN times INTEGER;
    CREATE TABLE refusal (key TEXT PRIMARY KEY, row INTEGER, until INTEGER) WITHOUT ROWID;`,
+  `ALTER TABLE seen ADD COLUMN done INTEGER;
+   UPDATE seen SET done = 1;`,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -84,22 +86,25 @@ export class AccessStorage {
   }
 
   /** The first outcome stays. */
-  conclude(row: number, outcome: string): void {
+  conclude(row: number, outcome: string, key: string): void {
     if (this.empty) return;
-    this.#sql(
-      "UPDATE audit SET outcome = ? WHERE row = ? AND outcome IS NULL",
-      outcome.slice(0, OUTCOME_MAX_CHARS),
-      row,
-    );
+    this.transaction(() => {
+      this.#sql(
+        "UPDATE audit SET outcome = ? WHERE row = ? AND outcome IS NULL",
+        outcome.slice(0, OUTCOME_MAX_CHARS),
+        row,
+      );
+      this.#sql("UPDATE seen SET done = 1 WHERE key = ? AND done IS NULL", key);
+    });
   }
 
   seen(key: string): Seen | undefined {
     if (this.empty) return undefined;
     const found = this.#one(
-      "SELECT audit.at AS at, audit.outcome AS outcome FROM seen JOIN audit ON audit.row = seen.row WHERE key = ?",
+      "SELECT audit.at AS at, seen.done AS done FROM seen JOIN audit ON audit.row = seen.row WHERE key = ?",
       key,
     );
-    return found && { at: Number(found["at"]), concluded: found["outcome"] !== null };
+    return found && { at: Number(found["at"]), done: found["done"] !== null };
   }
 
   remember(key: string, until: number, row: number): void {
@@ -195,8 +200,8 @@ export class AccessStorage {
     this.#sql("DELETE FROM granted WHERE tenant = ? AND subject = ?", tenant, subject);
   }
 
-  /** One row for those of one kind, of one sender, within a while; those of too many senders are one row, too. */
-  refuse({ platform, act, reason, from, times }: Refusal, now: number): void {
+  /** One row for those of one kind, of one sender, within a while; those of too many senders are one row, too. Returns the row. */
+  refuse({ platform, act, reason, from, times }: Refusal, now: number): number {
     this.#sql("DELETE FROM refusal WHERE until <= ?", now);
     const own = [platform, act, reason, from?.tenant, from?.place, from?.user.id].join("|");
     const rowOf = (key: string): SqlStorageValue | undefined =>
@@ -208,7 +213,7 @@ export class AccessStorage {
     const row = rowOf(key);
     if (row !== undefined) {
       this.#sql("UPDATE audit SET times = times + ? WHERE row = ?", times, row);
-      return;
+      return Number(row);
     }
     const { tenant = "", place = "", user = NOBODY } = (many ? undefined : from) ?? {};
     const what = many ? { act: "many", outcome: "of many senders" } : { act, outcome: reason };
@@ -229,6 +234,7 @@ export class AccessStorage {
       appended,
       now + REFUSALS_MERGED_MS,
     );
+    return appended;
   }
 
   refusedLately(now: number): RefusedLately[] {

@@ -6,12 +6,22 @@ import { discordPlatform } from "./discord/platform.ts";
 import { fingerprint } from "./hash.ts";
 import { telegramPlatform } from "./telegram/platform.ts";
 
-/** The platform with its token in it, and a fingerprint by which another token is told from this one. */
-export function botPlatform(env: Env, name: ChatPlatform): { platform: Platform; fingerprint: string } {
-  const token = (name === "discord" ? env.DISCORD_BOT_TOKEN : env.TELEGRAM_BOT_TOKEN) ?? "";
+export interface Bot {
+  /** With the token in it. */
+  platform: Platform;
+  /** By which another token is told from this one. */
+  fingerprint: string;
+  /** The setting without which it cannot speak: it is sent nothing, and tries nothing. */
+  lacks?: string;
+}
+
+const TOKENS = { discord: "DISCORD_BOT_TOKEN", telegram: "TELEGRAM_BOT_TOKEN" } as const;
+
+export function botPlatform(env: Env, name: ChatPlatform): Bot {
+  const token = env[TOKENS[name]]?.trim() ?? "";
   const platform =
     name === "discord"
-      ? discordPlatform({ token, url: env.DISCORD_API_URL })
+      ? discordPlatform({ token, url: env.DISCORD_API_URL, edgeUrl: env.CODEX_FLOW_PUBLIC_URL })
       : telegramPlatform({ token, url: env.TELEGRAM_API_URL });
-  return { platform, fingerprint: fingerprint(token) };
+  return { platform, fingerprint: fingerprint(token), ...(token === "" ? { lacks: TOKENS[name] } : {}) };
 }

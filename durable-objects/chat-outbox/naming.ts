@@ -18,6 +18,16 @@ export function outboxName(env: Env, platform: ChatPlatform): string | undefined
   return id === undefined ? undefined : `${platform}:${id}`;
 }
 
+/**
+ * Name of the outbox that can be asked how it stands. A bot whose token was taken away has an outbox all the same, with what is not
+ * sent; only of Telegram's no name is known then.
+ */
+export function outboxNameToAsk(env: Env, platform: ChatPlatform): string | undefined {
+  const application = env.DISCORD_APPLICATION_ID;
+  if (platform === "discord" && application !== undefined) return `discord:${application}`;
+  return outboxName(env, platform);
+}
+
 /** Names of all outboxes of this deployment. */
 export function outboxNames(env: Env): string[] {
   return CHAT_PLATFORMS.flatMap((platform) => outboxName(env, platform) ?? []);

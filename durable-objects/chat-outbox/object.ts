@@ -6,6 +6,7 @@
  * sent without anybody calling.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { ApprovalView } from "../../contract/approvals.ts";
 import type { ChatOrigin, ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
 import { CHAT_WAITING_MAX } from "../../contract/limits.ts";
 import type { Env } from "../../worker/env.ts";
@@ -13,7 +14,8 @@ import { AlarmSchedule } from "../kit/alarm.ts";
 import { CHAT_ACCESS } from "../chat-access/naming.ts";
 import { Errand } from "../kit/errand.ts";
 import type { Board } from "./board/board.ts";
-import { runOfKey } from "./board/effects.ts";
+import { confirmationsOf, runOfKey } from "./board/effects.ts";
+import { confirmedMessage } from "./board/posts.ts";
 import { RunBoard } from "./board/run-board.ts";
 import type {
   ChannelFollows,
@@ -48,14 +50,13 @@ export class ChatOutbox extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const name: ChatPlatform = ctx.id.name?.startsWith("telegram:") === true ? "telegram" : "discord";
-    const { platform, fingerprint } = botPlatform(env, name);
+    const bot = botPlatform(env, name);
     const rows = new DeliveryRows(ctx.storage);
     this.#alarm = new AlarmSchedule(ctx.storage);
-    this.#delivery = new Delivery(rows, platform);
+    this.#delivery = new Delivery(rows, bot.platform);
     this.#sender = new Sender({
       rows,
-      platform,
-      fingerprint,
+      ...bot,
       now: Date.now,
       isNeeded: (key) => this.#board.needs(key),
     });
@@ -128,6 +129,13 @@ export class ChatOutbox extends DurableObject<Env> {
 
   async reply(reply: LateReply): Promise<void> {
     this.#delivery.reply(reply);
+    await this.#go();
+  }
+
+  /** It was answered, or nobody waits for an answer any more: nobody has to confirm one. */
+  async approvalOver(approval: ApprovalView): Promise<void> {
+    const { runId, id } = approval;
+    this.#delivery.rewriteAll(confirmationsOf(runId, id), confirmedMessage(runId, approval));
     await this.#go();
   }
 

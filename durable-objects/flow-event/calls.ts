@@ -10,7 +10,15 @@ export interface MatchedStep {
   step: StartableStep;
 }
 
-export interface IngestRequest {
+/** The request that runs come from, beside their event. */
+export interface AskedBy {
+  /** Where in a chat it was made, and by whom. */
+  chat?: ChatOrigin | undefined;
+  /** Its key, when it is for what is stored already: the same request makes its runs once. */
+  request?: string | undefined;
+}
+
+export interface IngestRequest extends AskedBy {
   key: string;
   event: FlowEvent;
   /** sha256 of the event's identity. */
@@ -18,8 +26,6 @@ export interface IngestRequest {
   matches: MatchedStep[];
   lineage: Lineage;
   origin: "event" | "replay" | "next";
-  /** The request from a chat that it came from. */
-  chat?: ChatOrigin | undefined;
   /** Receipt at the edge, epoch ms. */
   createdAt: number;
 }

@@ -9,9 +9,9 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
-import type { ChatOrigin } from "../../contract/chat/place.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
+import type { Saying } from "../../contract/messages.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
 
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
@@ -30,6 +30,7 @@ import { EventClock, type RunChange } from "./event-clock.ts";
 import { ChangeWaiters } from "./change-waiters.ts";
 import { effectsOfChange, endOptions, positionOf } from "./rules.ts";
 import type {
+  AskedBy,
   MatchedStep,
   IngestRequest,
   IngestAnswer,
@@ -103,7 +104,10 @@ export class FlowEventObject extends DurableObject<Env> {
       runCount: 0,
       lineage: request.lineage,
     };
-    const runs = await this.#startRuns(event, request.matches, request.origin, now, { chat: request.chat });
+    const runs = await this.#startRuns(event, request.matches, request.origin, now, {
+      chat: request.chat,
+      request: request.request,
+    });
     return { status: "accepted", conflict: false, runs: runs.map(runView) };
   }
 
@@ -124,13 +128,23 @@ export class FlowEventObject extends DurableObject<Env> {
     return { status: "duplicate", conflict, runs: runs.map(runView) };
   }
 
-  /** New runs of the stored event (invariant 5: a replay never touches the run that it repeats). */
-  async replay(matches: MatchedStep[], chat?: ChatOrigin): Promise<ReplayAnswer> {
+  /** New runs of the stored event (invariant 5: a replay never touches the run that it repeats). The same request makes them once. */
+  async replay(matches: MatchedStep[], asked: AskedBy = {}): Promise<ReplayAnswer> {
     const stored = this.#storage.readEvent();
     if (stored === undefined) return { kind: "unknown" };
+    const made = this.#madeBy(asked.request);
+    if (made.length > 0) return { kind: "runs", runs: made };
     if (stored.runCount + matches.length > RUNS_PER_EVENT_MAX) return { kind: "full" };
-    const runs = await this.#startRuns(stored, matches, "replay", Date.now(), { chat });
+    const runs = await this.#startRuns(stored, matches, "replay", Date.now(), asked);
     return { kind: "runs", runs: runs.map(runView) };
+  }
+
+  #madeBy(request: string | undefined): RunView[] {
+    if (request === undefined) return [];
+    return this.#storage
+      .readRuns()
+      .filter((run) => run.request === request)
+      .map((run) => this.#progressOf(run));
   }
 
   async #startRuns(
@@ -138,7 +152,7 @@ export class FlowEventObject extends DurableObject<Env> {
     matches: MatchedStep[],
     origin: RunRecord["origin"],
     now: number,
-    more: Pick<NewRun, "continues" | "budgetAdded" | "chat"> = {},
+    more: Pick<NewRun, "continues" | "budgetAdded" | "chat" | "request"> = {},
   ): Promise<RunRecord[]> {
     const earlier = origin === "replay" ? this.#storage.readRuns() : [];
     const runs = matches.map(({ flow, step }, index) =>
@@ -211,12 +225,12 @@ export class FlowEventObject extends DurableObject<Env> {
     return this.#steer(n, (run, now) => decide(run, given, now));
   }
 
-  say(n: number, given: { text: string; by: string }): Promise<SayAnswer | undefined> {
+  say(n: number, given: Saying): Promise<SayAnswer | undefined> {
     return this.#steer(n, (run, now) => say(run, given, now));
   }
 
-  raiseBudget(n: number, addition: BudgetUse): Promise<RaiseAnswer | undefined> {
-    return this.#steer(n, (run, now) => raiseBudget(run, addition, now));
+  raiseBudget(n: number, addition: BudgetUse, request?: string): Promise<RaiseAnswer | undefined> {
+    return this.#steer(n, (run, now) => raiseBudget(run, addition, now, request));
   }
 
   async #steer<Answer>(
@@ -230,13 +244,15 @@ export class FlowEventObject extends DurableObject<Env> {
     return answer((shown) => this.#progressOf(shown));
   }
 
-  /** A new run that goes on in the thread of one that its budget has stopped. */
+  /** A new run that goes on in the thread of one that its budget has stopped. The same request makes it once. */
   async continueRun(
     n: number,
     match: MatchedStep,
     addition: BudgetUse,
-    chat?: ChatOrigin,
+    asked: AskedBy = {},
   ): Promise<ReplayAnswer> {
+    const made = this.#madeBy(asked.request);
+    if (made.length > 0) return { kind: "runs", runs: made };
     const stored = this.#storage.readEvent();
     const run = this.#storage.readRun(n);
     const continues = run && continuationOf(run);
@@ -245,7 +261,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = await this.#startRuns(stored, [match], "continuation", Date.now(), {
       continues,
       budgetAdded: sum(run?.budgetAdded, addition),
-      chat,
+      ...asked,
     });
     return { kind: "runs", runs: runs.map(runView) };
   }

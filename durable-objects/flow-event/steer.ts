@@ -4,7 +4,8 @@
  */
 import { approvalView, decideApproval, type ApprovalView, type Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, unlimitedUnits, type BudgetUse } from "../../contract/budget.ts";
-import { addMessage, messageView, type MessageView } from "../../contract/messages.ts";
+import { addMessage, messageView, type MessageView, type Saying } from "../../contract/messages.ts";
+import { RAISES_KEPT_PER_RUN } from "../../contract/limits.ts";
 import { requestCancel } from "../../contract/run-lifecycle.ts";
 import { changed, isTerminal, type RunRecord } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
@@ -49,11 +50,13 @@ export type SayAnswer =
   | { kind: "full" }
   | { kind: "over"; run: RunView };
 
-export function say(run: RunRecord, given: { text: string; by: string }, now: number): Steered<SayAnswer> {
+export function say(run: RunRecord, given: Saying, now: number): Steered<SayAnswer> {
   const outcome = addMessage(run, { ...given, now });
   switch (outcome.kind) {
     case "stored":
       return { answer: () => ({ kind: "said", message: messageView(outcome.message) }), run: outcome.run };
+    case "known":
+      return { answer: () => ({ kind: "said", message: messageView(outcome.message) }) };
     case "full":
       return { answer: () => ({ kind: "full" }) };
     case "over":
@@ -70,11 +73,23 @@ export type RaiseAnswer =
   | { kind: "stopped"; flow: string; step: string }
   | { kind: "over"; run: RunView };
 
-export function raiseBudget(run: RunRecord, addition: BudgetUse, now: number): Steered<RaiseAnswer> {
+/** @param request key of what asks for it: the same one raises it once */
+export function raiseBudget(
+  run: RunRecord,
+  addition: BudgetUse,
+  now: number,
+  request?: string,
+): Steered<RaiseAnswer> {
+  const raises = run.budgetRaises ?? [];
+  if (request !== undefined && raises.includes(request))
+    return { answer: (show) => ({ kind: "raised", run: show(run) }) };
   const units = unlimitedUnits(run.policy.budget, addition);
   if (units.length > 0) return { answer: () => ({ kind: "unlimited", units }) };
   if (!isTerminal(run.status)) {
-    const richer = changed(run, now, { budgetAdded: sum(run.budgetAdded, addition) });
+    const richer = changed(run, now, {
+      budgetAdded: sum(run.budgetAdded, addition),
+      ...(request === undefined ? {} : { budgetRaises: [...raises, request].slice(-RAISES_KEPT_PER_RUN) }),
+    });
     return { answer: (show) => ({ kind: "raised", run: show(richer) }), run: richer };
   }
   return continuationOf(run) === undefined

@@ -99,7 +99,11 @@ async function register(invocation: Invocation, { guild, yes = false }: Register
       `Discord sends interactions to https URLs only, not to ${edgeUrl}`,
       "pass --url https://…",
     );
-  const rest = createDiscordRest(botToken(environment["DISCORD_BOT_TOKEN"]), apiUrl ?? DISCORD_API_URL);
+  const rest = createDiscordRest(
+    botToken(environment["DISCORD_BOT_TOKEN"]),
+    apiUrl ?? DISCORD_API_URL,
+    edgeUrl,
+  );
 
   const application = await rest.request<Application>("GET", "/applications/@me");
   if (application.id !== applicationId)

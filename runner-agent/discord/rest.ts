@@ -2,11 +2,10 @@
  * Discord's REST interface, as far as setting up an application needs it. The token goes into a header, to this address alone,
  * and into no message.
  */
+import { discordUserAgent } from "../../contract/chat/discord-agent.ts";
 import { connectionReason } from "../../client/transport.ts";
 
 export const DISCORD_API_URL = "https://discord.com/api/v10";
-/** Discord blocks who does not say what he is. */
-const USER_AGENT = "DiscordBot (https://github.com/codex-flow-edge/codex-flow-edge, 0.1.0)";
 const REQUEST_TIMEOUT_MS = 15_000;
 
 /** Discord refused a request, or did not answer: then there is no status. */
@@ -25,8 +24,10 @@ export interface DiscordRest {
   request<Answer>(method: "GET" | "PUT" | "PATCH", path: string, body?: unknown): Promise<Answer>;
 }
 
-export function createDiscordRest(token: string, url: string): DiscordRest {
+/** @param edgeUrl where the edge is reached for which this speaks */
+export function createDiscordRest(token: string, url: string, edgeUrl: string): DiscordRest {
   const base = url.replace(/\/+$/, "");
+  const userAgent = discordUserAgent(edgeUrl);
   return {
     async request<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
       let response: Response;
@@ -36,7 +37,7 @@ export function createDiscordRest(token: string, url: string): DiscordRest {
           method,
           headers: {
             authorization: `Bot ${token}`,
-            "user-agent": USER_AGENT,
+            "user-agent": userAgent,
             ...(body === undefined ? {} : { "content-type": "application/json" }),
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),

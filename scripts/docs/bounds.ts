@@ -27,6 +27,7 @@ const MEANINGS: Record<BoundName, string> = {
   MESSAGE_MAX_CHARS: "One message to a running step",
   MESSAGES_PENDING_MAX: "Messages of one run that no runner has taken yet; more answer 409",
   MESSAGES_KEPT_PER_RUN: "Messages that a run's record keeps",
+  RAISES_KEPT_PER_RUN: "Requests that raised a run's budget, which its record keeps",
   RELAY_CLAIM_MS: "A relay has this long to claim the session that it has begun",
   CHAT_KEY_MAX_CHARS: "`key` of a chat message that a script sends",
   CHAT_TITLE_MAX_CHARS: "Title of such a message",

@@ -7,6 +7,7 @@ import { format, resolveConfig } from "prettier";
 import { openApiDocument } from "../../contract/openapi.ts";
 import { projectPath } from "../project.ts";
 import { boundsTable } from "./bounds.ts";
+import { haltsTable, parksTable } from "./outbox-codes.ts";
 import { httpReference, type HttpExamples } from "./http-reference.ts";
 
 /** A page below the project's root, as it should be. */
@@ -15,7 +16,11 @@ export interface GeneratedPage {
   content: string;
 }
 
-const PARTS: Record<string, () => string> = { bounds: boundsTable };
+const PARTS: Record<string, () => string> = {
+  bounds: boundsTable,
+  halts: haltsTable,
+  parks: parksTable,
+};
 const PART = /(<!-- generated: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g;
 
 export async function generatedPages(): Promise<GeneratedPage[]> {

@@ -47,8 +47,8 @@ function buttonOf(message: Message, label: string): string | undefined {
   return rows.flat().find(({ text }) => text === label)?.callback_data;
 }
 
-test("ask, a topic with a card, an approval that is pressed, the answer; then a word in the topic goes on", async () => {
-  const telegram = await FakeTelegram.start({ limits: NO_LIMITS });
+test("ask, a topic with a card, an approval that is pressed, the answer; then a word in the topic goes on; and a killed edge", async () => {
+  const telegram = await FakeTelegram.start({ limits: NO_LIMITS, redeliverMs: 500 });
   onTestFinished(() => telegram.stop());
   const { group, alice } = telegram;
   const model = await FakeModel.start(RULES);
@@ -98,6 +98,16 @@ test("ask, a topic with a card, an approval that is pressed, the answer; then a 
   await telegram.say(group, alice, "and now rest", { topic });
   await telegram.waitFor(inTopic("resting"));
   expect(group.topics.size).toBe(1);
+
+  // Wherever the update is cut off, Telegram brings it again, and it is done once.
+  const cutOff = telegram.say(group, alice, "/ask and now rest");
+  await edge.kill();
+  await edge.restart();
+  await cutOff;
+  await telegram.waitFor(() =>
+    telegram.messages(group).find((one) => one.topic !== topic && one.plain.includes("resting")),
+  );
+  expect(group.topics.size).toBe(2);
   expect(telegram.faults.filter(({ tolerated }) => !tolerated)).toEqual([]);
   expect(edge.output).not.toContain(telegram.token);
 });

@@ -61,7 +61,7 @@ test("a look at what nobody has used writes nothing", async () => {
   expect(await access.grants("t")).toEqual([]);
   expect(await access.servers()).toEqual([]);
   expect(await access.scopesOf(attempt())).toEqual([]);
-  await access.conclude(1, "x");
+  await access.conclude(1, "x", "k");
   const tables = await sql(stub, "SELECT name FROM sqlite_master WHERE name IN ('audit', 'seen', 'granted')");
   expect(tables).toEqual([]);
 });
@@ -71,8 +71,8 @@ test("an admission, its outcome and the replay window survive a crash", async ()
   const first = attempt({ subject: "run_1" });
   const admitted = await access.admit(first);
   if (admitted.verdict !== "allowed") throw new Error(admitted.verdict);
-  await access.conclude(admitted.row, "done");
-  await access.conclude(admitted.row, "done otherwise");
+  await access.conclude(admitted.row, "done", first.key);
+  await access.conclude(admitted.row, "done otherwise", first.key);
   await crash(stub);
   expect(await again().admit(first)).toEqual({ verdict: "replayed" });
   expect(await again().audit({}, undefined, 10)).toMatchObject([
@@ -81,7 +81,7 @@ test("an admission, its outcome and the replay window survive a crash", async ()
   ]);
 });
 
-test("the window ends, and an update of Telegram that was cut off is done again", async () => {
+test("the window ends, and an update of Telegram that was cut off is admitted again at once", async () => {
   const { access, stub } = await ownAccess();
   const [discord, cutOff, done] = [
     attempt(),
@@ -90,12 +90,38 @@ test("the window ends, and an update of Telegram that was cut off is done again"
   ];
   for (const one of [discord, cutOff]) await access.admit(one);
   const admitted = await access.admit(done);
-  if (admitted.verdict === "allowed") await access.conclude(admitted.row, "done");
-  expect(await access.admit(cutOff)).toEqual({ verdict: "replayed" });
+  if (admitted.verdict === "allowed") await access.conclude(admitted.row, "done", done.key);
+  expect(await access.admit(cutOff)).toMatchObject({ verdict: "allowed", again: true });
   await sql(stub, "UPDATE audit SET at = at - 1000000");
   expect(await access.admit(cutOff)).toMatchObject({ verdict: "allowed" });
   expect(await access.admit(done)).toEqual({ verdict: "replayed" });
   expect(await access.admit(discord)).toMatchObject({ verdict: "allowed" });
+});
+
+test("A3: a denied update is denied once, and is no repetition until who asked was answered", async () => {
+  const { access } = await ownAccess();
+  const eve = attempt({ platform: "telegram", key: "update:3", administrator: false });
+  const first = await access.admit(eve);
+  expect(await access.admit(eve)).toMatchObject({ verdict: "denied", again: true });
+  if (first.verdict === "denied") await access.conclude(first.row, "denied", eve.key);
+  expect(await access.admit(eve)).toEqual({ verdict: "replayed" });
+  expect((await access.audit({}, undefined, 9)).map(({ outcome }) => outcome)).toEqual([
+    undefined,
+    "unconfigured",
+    "unconfigured",
+  ]);
+});
+
+test("what an older version has seen counts as done", async () => {
+  const { access, again, stub } = await ownAccess();
+  const update = attempt({ platform: "telegram", key: "update:4" });
+  await access.admit(update);
+  await runInDurableObject(stub, (_instance, { storage }) => {
+    storage.sql.exec("ALTER TABLE seen DROP COLUMN done");
+    storage.kv.put("schemaVersion", 3);
+  });
+  await crash(stub);
+  expect(await again().admit(update)).toEqual({ verdict: "replayed" });
 });
 
 test("the audit is bounded in rows", async () => {
@@ -209,7 +235,7 @@ test("grants are bounded for each tenant, and a change of one that is there alwa
 test("the audit of a user, of a run that something was done to, and of one that was started", async () => {
   const { access } = await ownAccess();
   const start = await access.admit(attempt({ act: "ask", user: { id: "1", name: "ada" } }));
-  if (start.verdict === "allowed") await access.conclude(start.row, "started run_a_1 run_b_1");
+  if (start.verdict === "allowed") await access.conclude(start.row, "started run_a_1 run_b_1", "k");
   await access.admit(attempt({ act: "cancel", subject: "run_b_1", user: { id: "2", name: "ben" } }));
   await access.admit(attempt({ act: "cancel", subject: "run_c_1", user: { id: "2", name: "ben" } }));
   const acts = async (filter: { user?: string; run?: string }): Promise<string[]> =>

@@ -19,14 +19,14 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** It admits everybody; `fails` times it cannot write down what came of it. */
-function access(fails: number): { env: Env; concluded: string[]; logged: string[] } {
+/** It admits everybody, `again` as repetitions; `fails` times it cannot write down what came of it. */
+function access(fails: number, again = false): { env: Env; concluded: string[]; logged: string[] } {
   const concluded: string[] = [];
   const logged: string[] = [];
   vi.spyOn(console, "error").mockImplementation((line: string) => void logged.push(line));
   let left = fails;
   const object = {
-    admit: async () => Promise.resolve({ verdict: "allowed", row: 7, scopes: ["admin"] }),
+    admit: async () => Promise.resolve({ verdict: "allowed", row: 7, again, scopes: ["admin"] }),
     conclude: async (_row: number, outcome: string) => {
       left -= 1;
       if (left >= 0) return Promise.reject(new Error("the object was reset"));
@@ -37,8 +37,8 @@ function access(fails: number): { env: Env; concluded: string[]; logged: string[
   return { env: { CHAT_ACCESS: { getByName: () => object } } as unknown as Env, concluded, logged };
 }
 
-const act = (env: Env, does: () => ChatAnswer): Promise<ChatAnswer> =>
-  withAdmission<ChatAnswer>(env, ADA, { scope: "run:start", act: "start" }, does);
+const act = (env: Env, does: () => ChatAnswer, asker = ADA): Promise<ChatAnswer> =>
+  withAdmission<ChatAnswer>(env, asker, { scope: "run:start", act: "start" }, does);
 
 test("what was done is answered as done, also when that cannot be written down; then it is logged", async () => {
   const { env, concluded, logged } = access(2);
@@ -46,6 +46,15 @@ test("what was done is answered as done, also when that cannot be written down; 
     message: { title: "Started" },
   });
   expect(concluded).toEqual([]);
+  expect(logged).toEqual([expect.stringContaining("started run_1")]);
+});
+
+test("what could not be written down comes again where the platform repeats it, and is over then", async () => {
+  const ben: Asker = { ...ADA, place: { platform: "telegram", channel: "2" } };
+  const start = (env: Env): Promise<ChatAnswer> => act(env, () => said("started run_1", "Started"), ben);
+  await expect(start(access(2).env)).rejects.toThrow("the object was reset");
+  const { env, logged } = access(2, true);
+  expect(await start(env)).toMatchObject({ message: { title: "Started" } });
   expect(logged).toEqual([expect.stringContaining("started run_1")]);
 });
 

@@ -29,8 +29,8 @@ class Access {
     if (this.attempts.some(({ key }) => key === attempt.key)) return { verdict: "replayed" };
     this.attempts.push(attempt);
     return this.allows
-      ? { verdict: "allowed", row: this.attempts.length, scopes: ["run:reply"] }
-      : { verdict: "denied", reason: "missing_scope" };
+      ? { verdict: "allowed", row: this.attempts.length, again: false, scopes: ["run:reply"] }
+      : { verdict: "denied", row: this.attempts.length, again: false, reason: "missing_scope" };
   }
 
   async conclude(row: number, outcome: string): Promise<void> {
@@ -80,6 +80,33 @@ describe("a message in a run's thread", () => {
     expect(access.attempts[0]?.tenant).toMatch(/^\d+$/);
     expect(access.concluded).toEqual(["1 said"]);
     expect((await look(fake)).faults).toEqual([]);
+  });
+
+  test.each([
+    ["the owner of the server", {}, true],
+    ["whoever has a role that is one", { role: "own", permissions: "8" }, true],
+    ["everybody, where everybody is one", { role: "everyone", permissions: "4294967304" }, true],
+    ["nobody else", { role: "own", permissions: "4294967287" }, false],
+  ] as const)("is an administrator's as an interaction of his would be: %s", async (_who, standing, is) => {
+    fake = await startDiscord({ limits: NO_LIMITS });
+    await tell(fake, { do: "promote", ...standing });
+    const { board, access, write, runId } = await scene("on");
+    await write("look at the tests");
+    await board.after(5_000);
+    expect(access.attempts.map(({ administrator }) => administrator)).toEqual([is]);
+    expect(access.attempts[0]?.roles).toHaveLength("role" in standing && standing.role === "own" ? 1 : 0);
+    expect(await said(runId)).toEqual(["look at the tests"]);
+    expect((await look(fake)).faults).toEqual([]);
+  });
+
+  test("waits while it cannot be known who wrote it", async () => {
+    const { board, access, write, runId } = await scene("on");
+    await write("look at the tests");
+    await tell(fake, { do: "misbehave", order: { route: "GET /guilds/{guild_id}", with: 503 } });
+    await board.after(5_000);
+    expect(access.attempts).toEqual([]);
+    await board.after(60_000);
+    expect(await said(runId)).toEqual(["look at the tests"]);
   });
 
   test("of somebody who may not is not said, and he is told so", async () => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
 import { DISCORD_COMMANDS } from "../../contract/chat/discord-commands.ts";
 import { shortRunId } from "../../contract/chat/short-id.ts";
+import type { RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { COMMANDS } from "../../worker/discord/commands/index.ts";
 import {
@@ -11,6 +12,7 @@ import {
   expectJson,
   runOf,
   startRun,
+  TOKENS,
   until,
   untilStatus,
   untilWaiting,
@@ -284,6 +286,26 @@ describe("steering and watching", () => {
     expect(budget.text).toContain("no budget of tokens");
     const none = await answered(form(`v1:budget:${runId}`, { tokens: "many", usd: "-3" }, where));
     expect(none.text).toContain("how much");
+  });
+
+  test("a relayed session is not replayed from a chat, and who tries is told where it is begun", async () => {
+    const { server, where } = await owned();
+    await answered(command("codeflow on", {}, where));
+    const body: RelaySessionRequest = {
+      id: crypto.randomUUID(),
+      place: { platform: "discord", channel: server.channel },
+      mode: "run",
+      agent: "Codex",
+      title: "fix it",
+      workdir: "/src/app",
+      timeoutMs: 60_000,
+      silenceMs: 60_000,
+    };
+    const begun = call("POST", "/relay/sessions", { body, token: TOKENS.runner });
+    const { runId } = await expectJson<RelaySessionAnswer>(begun, 202);
+    expect((await answered(button(`v1:replay:${runId}`, where))).text).toContain("codex-flow relay");
+    expect((await answered(command("flow replay", { run: runId }, where))).text).toContain("where its agent");
+    expect((await eventOf(`relay:${body.id}`)).runs).toHaveLength(1);
   });
 
   test("choices: types and runs for those who may, nothing for others, nothing written down", async () => {

@@ -4,6 +4,7 @@ import { FOLLOWS_PER_CHANNEL_MAX, GUARDS_PER_CHANNEL_MAX } from "../../contract/
 import {
   changeSettings,
   guardVerdict,
+  movedSettings,
   NO_SETTINGS,
   setGuard,
   type Guard,
@@ -124,5 +125,33 @@ describe("the guard", () => {
     });
     const needed = { ...NO_SETTINGS, guards: [guard(), ...guards.slice(1)] };
     expect(setGuard(needed, guard({ sessionKey: "x" })).kind).toBe("full");
+  });
+});
+
+describe("a channel that has become another one", () => {
+  const said = (on: boolean, at: number, sessionKey?: string): Guard => ({
+    on,
+    by: "ada",
+    at,
+    ...(sessionKey === undefined ? {} : { sessionKey }),
+  });
+  const moved = (old: Guard[], known: Guard[]): Guard[] =>
+    movedSettings({ ...NO_SETTINGS, guards: old }, { ...NO_SETTINGS, guards: known }).guards;
+
+  test("takes along what was said of all relays and of single ones, also when that was cut off", () => {
+    const guards = [said(true, 1), said(false, 2, "a"), said(true, 3, "b")];
+    for (let done = 0; done <= guards.length; done += 1)
+      expect(moved(guards, guards.slice(0, done))).toEqual(guards.slice(done));
+  });
+
+  test("opens nothing that was refused there meanwhile", () => {
+    expect(moved([said(true, 1, "a")], [said(false, 2, "a")])).toEqual([]);
+    expect(moved([said(true, 1, "a")], [said(false, 2)])).toEqual([]);
+    expect(moved([said(true, 1)], [said(false, 2, "a")])).toEqual([]);
+  });
+
+  test("is listened to as before", () => {
+    expect(movedSettings({ ...NO_SETTINGS, listen: true }, NO_SETTINGS).change.listen).toBe(true);
+    expect(movedSettings(NO_SETTINGS, NO_SETTINGS).change).not.toHaveProperty("listen");
   });
 });

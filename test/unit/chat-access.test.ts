@@ -105,13 +105,13 @@ describe("the verdict", () => {
 describe("A3: a repetition", () => {
   const now = 1_000_000_000;
   test.each([
-    ["discord", { at: now, concluded: false }, 0, true],
-    ["discord", { at: now, concluded: true }, 14 * 60_000, true],
-    ["discord", { at: now, concluded: true }, 15 * 60_000, false],
-    ["telegram", { at: now, concluded: true }, 86_400_000, true],
-    ["telegram", { at: now, concluded: false }, 59_999, true],
-    // Its act was cut off: nobody has said anything about it yet.
-    ["telegram", { at: now, concluded: false }, 60_000, false],
+    ["discord", { at: now, done: false }, 0, true],
+    ["discord", { at: now, done: true }, 14 * 60_000, true],
+    ["discord", { at: now, done: true }, 15 * 60_000, false],
+    ["telegram", { at: now, done: true }, 86_400_000, true],
+    // Cut off, or still under way: what it does is idempotent by its id.
+    ["telegram", { at: now, done: false }, 0, false],
+    ["telegram", { at: now, done: false }, 60_000, false],
     ["telegram", undefined, 0, false],
   ] as const)("%s, %j, %i ms later: %s", (platform, seen, laterMs, replay) => {
     expect(isReplay(platform, seen, now + laterMs)).toBe(replay);
@@ -120,8 +120,8 @@ describe("A3: a repetition", () => {
   test("is remembered as long as it is one", () => {
     for (const platform of ["discord", "telegram"] as const) {
       const until = rememberedUntil(platform, now);
-      expect(isReplay(platform, { at: now, concluded: true }, until - 1)).toBe(true);
-      expect(isReplay(platform, { at: now, concluded: true }, until)).toBe(false);
+      expect(isReplay(platform, { at: now, done: true }, until - 1)).toBe(true);
+      expect(isReplay(platform, { at: now, done: true }, until)).toBe(false);
     }
   });
 });

@@ -106,6 +106,12 @@ describe("a card", () => {
     expect(field(card(run), "Budget")).toBe("1,234 of 1,000 tokens");
   });
 
+  test("of a relayed session that is over offers no replay, which could start nothing", () => {
+    const run: RunView = { ...endedRun("changed"), flowName: "relay", runner: "relay" };
+    expect(labels(card(run))).toEqual(["Logs"]);
+    expect(labels(finalMessage(run, VIEW, []))).toEqual(["Logs"]);
+  });
+
   test("of a run that waits says why, and that is gone when it has started", () => {
     const waits = { ...queuedRun(), waiting: { code: "no_runner", message: "no runner is connected" } };
     expect(card(waits).lines).toEqual(["no runner is connected"]);

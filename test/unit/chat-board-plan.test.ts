@@ -71,7 +71,7 @@ function look(
 /** What a plan says, in short: `card discord:100`. */
 function said({ effects }: Plan): string[] {
   return effects.map((effect) => {
-    const name = "key" in effect ? effect.key : effect.anchor;
+    const name = "key" in effect ? effect.key : "prefix" in effect ? effect.prefix : effect.anchor;
     const [kind, , place = "", ...more] = name.split("|");
     return [effect.kind, ...(effect.kind === "post" ? [kind] : []), place, ...more].join(" ");
   });
@@ -138,6 +138,11 @@ describe("what was said", () => {
     const rewrites = decided.effects.filter((effect) => effect.kind === "rewrite");
     expect(rewrites).toHaveLength(3);
     for (const { message } of rewrites) expect(message.lines).toContain("Approved by ada");
+    // Whoever was asked to confirm his own answer has nothing to press any more.
+    const confirmations = decided.effects.filter((effect) => effect.kind === "rewrite_all");
+    expect(confirmations.map(({ message }) => [message.title, message.buttons])).toEqual(
+      PLACES.map(() => ["Approved by ada", undefined]),
+    );
     expect(said(look(changed(decided), asking({ state: "decided", decision: "accept" })))).toEqual(
       PLACES.map(({ place }) => `card ${place}`),
     );
@@ -146,7 +151,11 @@ describe("what was said", () => {
   test("is rewritten too when the run no longer keeps that approval, or is itself gone", () => {
     const asked = look(rows({}), asking());
     expect(said(look(changed(asked), glanceOf(runningRun())))).toContain("rewrite discord:100 a1-1");
-    expect(said(look(changed(asked), undefined))).toEqual(["rewrite discord:100 a1-1", "card discord:100"]);
+    expect(said(look(changed(asked), undefined))).toEqual([
+      "rewrite discord:100 a1-1",
+      "rewrite_all a1-1 ",
+      "card discord:100",
+    ]);
   });
 
   test("of an approval that was answered before anybody looked, is nothing", () => {

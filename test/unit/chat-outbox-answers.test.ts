@@ -23,7 +23,7 @@ const JOBS = {
   create: { kind: "create", place, message, nonce: "n" },
   forum: { kind: "create", place, message, nonce: "n", forum: { name: "f" } },
   edit: { kind: "edit", at, message },
-  delete: { kind: "delete", at },
+  retire: { kind: "retire", at, message },
   probe: { kind: "probe", at, message },
   open: { kind: "open_thread", thread, parent: place, starter: "2" },
   topic: { kind: "open_thread", thread, parent: chat },
@@ -53,7 +53,7 @@ describe("Discord", () => {
     ["create", 200, { id: "7" }, {}, { kind: "done", id: "7" }],
     ["forum", 201, { id: "7" }, {}, { kind: "done", id: "7", channel: "7" }],
     ["edit", 200, { id: "2" }, {}, { kind: "done" }],
-    ["delete", 204, "", {}, { kind: "done" }],
+    ["retire", 200, { id: "5" }, {}, { kind: "done" }],
     ["open", 201, { id: "2" }, {}, { kind: "done", id: "2" }],
     ["open", 400, { code: 160004, message: "exists" }, {}, { kind: "done", id: "2" }],
     [
@@ -164,7 +164,7 @@ describe("Telegram", () => {
   const rows: [JobName, number, unknown, Partial<Outcome>][] = [
     ["create", 200, { ok: true, result: { message_id: 7, message_thread_id: 3 } }, { kind: "done", id: "7" }],
     ["topic", 200, { ok: true, result: { message_thread_id: 3, name: "run" } }, { kind: "done", id: "3" }],
-    ["delete", 200, { ok: true, result: true }, { kind: "done" }],
+    ["retire", 200, { ok: true, result: true }, { kind: "done" }],
     [
       "edit",
       400,
@@ -213,21 +213,37 @@ describe("Telegram", () => {
 });
 
 describe("a request", () => {
-  const discord = discordPlatform({ token: "the-token" });
+  const discord = discordPlatform({ token: "the-token", edgeUrl: "https://flows.example.org" });
   const telegram = telegramPlatform({ token: "1:the-token" });
 
-  test.each(["create", "forum", "edit", "delete", "open", "close"] as const)(
+  test.each(["create", "forum", "edit", "retire", "open", "close"] as const)(
     "%s goes to Discord alone, with its token in one header and a User-Agent in Discord's form",
     (name) => {
       const request = discord.request(JOBS[name]);
       expect(discord.url(request)).toMatch(/^https:\/\/discord\.com\/api\/v10\/channels\/\d/);
       expect(discord.headers(request)).toMatchObject({
         authorization: "Bot the-token",
-        "user-agent": expect.stringMatching(/^DiscordBot \(https:\/\/\S+, \d\S*\)$/) as string,
+        "user-agent": expect.stringMatching(
+          /^DiscordBot \(https:\/\/flows\.example\.org, \d\S*\)$/,
+        ) as string,
       });
       expect(JSON.stringify(request)).not.toContain("the-token");
     },
   );
+
+  test.each([
+    undefined,
+    "",
+    "flows.example.org",
+    "https://a b",
+    "https://a)\r\nx: y",
+    `https://${"a".repeat(300)}`,
+  ])("to Discord names the package where the edge's address is %j, and makes none up", (edgeUrl) => {
+    const { headers, request } = discordPlatform({ token: "the-token", edgeUrl });
+    expect(headers(request(JOBS.create))["user-agent"]).toMatch(
+      /^DiscordBot \(codex-flow-edge, \d+\.\d+\.\d+\)$/,
+    );
+  });
 
   test("that creates is idempotent by its nonce; none of them looks for mentions", () => {
     expect(discord.request(JOBS.create).body).toMatchObject({ nonce: "n", enforce_nonce: true });

@@ -123,19 +123,19 @@ describe("whose turn it is in a lane", () => {
   const message = { tone: "good", title: "" } as const;
   const create: Job = { kind: "create", place: { platform: "discord", channel: "1" }, message, nonce: "" };
   const edit: Job = { kind: "edit", at: { channel: "1", id: "1" }, message };
-  const remove: Job = { kind: "delete", at: { channel: "1", id: "1" } };
+  const retire: Job = { kind: "retire", at: { channel: "1", id: "1" }, message };
   const posted = { channel: "1", id: "1", at: 0 };
 
-  test("posts in their order whatever their class, then what they show, then cards, then what is to go", () => {
+  test("posts in their order whatever their class, then what they show, then cards, old ones that are replaced with those that cannot wait", () => {
     const turns = [
       turnOf(row({ seq: 1 }), create),
       turnOf(row({ seq: 2, class: "final" }), create),
       turnOf(row({ seq: 0, posted }), edit),
       turnOf(row({ seq: 0, class: "state", posted, urgent: true }), edit),
+      turnOf(row({ seq: 1, class: "state", posted }), retire),
       turnOf(row({ seq: 0, class: "state" }), create),
       turnOf(row({ seq: 0, class: "state", posted, touchedAt: 5 }), edit),
       turnOf(row({ seq: 0, class: "state", posted, touchedAt: 9 }), edit),
-      turnOf(row({ seq: 0 }), remove),
     ];
     expect([...turns].sort((a, b) => a[0] - b[0] || a[1] - b[1])).toEqual(turns);
   });

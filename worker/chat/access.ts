@@ -4,6 +4,7 @@
  * do now: buttons stay in a chat for ever.
  */
 import { FlowError } from "../../contract/errors.ts";
+import type { ChatPlatform } from "../../contract/chat/place.ts";
 import type { ChatScope } from "../../contract/chat/scopes.ts";
 import type { Admission } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
@@ -26,36 +27,69 @@ const CONCLUDE_TRIES = 2;
 
 type Denial = Extract<Admission, { verdict: "denied" }>;
 
+/** Platforms that bring a request again when they are answered with an error. */
+const BRINGS_AGAIN: Record<ChatPlatform, boolean> = { discord: false, telegram: true };
+
 /**
- * Admits the request, acts, and notes what came of it. What the act throws as a FlowError is an answer, anything else is
- * noted and thrown on.
+ * Admits the request, acts, tells what came of it, and only then notes it as done: until then a platform that repeats its
+ * requests gets it done by repeating it (chat-access/rules, A3). What the act throws as a FlowError is an answer. Anything else is
+ * thrown on, so that the request comes again; one that has come again, or cannot, is over with that.
+ *
+ * @param tell gets the answer to where it is read, where that is not the caller's own response
  */
 export async function withAdmission<Answer extends { kind: string }>(
   env: Env,
   asker: Asker,
   asked: Asked,
   act: (scopes: ReadonlySet<ChatScope>) => Promise<Answer> | Answer,
+  tell?: (answer: Answer | ChatAnswer) => Promise<void>,
 ): Promise<Answer | ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
+  const key = requestKey(asker);
+  const { platform } = asker.place;
   const admission = await access.admit({
-    key: requestKey(asker),
+    key,
     place: placeOf(asker),
     ...standingOf(asker),
     ...asked,
   });
   if (admission.verdict === "replayed") return { kind: "replayed" };
-  if (admission.verdict === "denied") return denied(asker, asked, admission);
-  const conclude = (outcome: string): Promise<void> => noteOutcome(access, admission.row, outcome);
+  const comesAgain = BRINGS_AGAIN[platform] && !admission.again;
+  const conclude = (outcome: string): Promise<void> =>
+    noteOutcome(
+      ({ row, outcome: known }) => access.conclude(row, known, key),
+      { row: admission.row, outcome },
+      comesAgain,
+    );
+  let answer: Answer | ChatAnswer;
   try {
-    const answer = await act(new Set(admission.scopes));
-    await conclude("outcome" in answer ? String(answer.outcome) : answer.kind);
-    return answer;
+    answer =
+      admission.verdict === "denied"
+        ? denied(asker, asked, admission)
+        : await answerOf(() => act(new Set(admission.scopes)));
+    await tell?.(answer);
   } catch (error) {
-    if (!(error instanceof FlowError)) {
-      await conclude("failed: the edge could not do it");
-      throw error;
-    }
-    await conclude(`refused: ${error.code}`);
+    if (comesAgain) throw error;
+    await conclude(FAILED);
+    if (!BRINGS_AGAIN[platform]) throw error;
+    console.error(JSON.stringify({ message: "an act from a chat failed twice", error: String(error) }));
+    const failed = refused("failed", "The edge failed while it did this", [
+      "Look whether it was done, and ask again if not.",
+    ]);
+    await tell?.(failed).catch(() => undefined);
+    return failed;
+  }
+  await conclude(outcomeOf(answer));
+  return answer;
+}
+
+const FAILED = "failed: the edge could not do it";
+
+async function answerOf<Answer>(act: () => Promise<Answer> | Answer): Promise<Answer | ChatAnswer> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof FlowError)) throw error;
     return refused(
       error.code,
       error.message,
@@ -64,22 +98,36 @@ export async function withAdmission<Answer extends { kind: string }>(
   }
 }
 
-/** Never throws: what was done is done, and who asked is told so, whether or not it could be written down. */
+/** Of a row of the audit. */
+interface Noted {
+  row: number;
+  outcome: string;
+}
+
+/**
+ * What was done is done, and who asked is told so, whether or not it could be written down. Throws only where the request
+ * comes again: it is noted then.
+ */
 async function noteOutcome(
-  access: { conclude(row: number, outcome: string): Promise<void> },
-  row: number,
-  outcome: string,
+  conclude: (noted: Noted) => Promise<void>,
+  noted: Noted,
+  comesAgain: boolean,
 ): Promise<void> {
   for (let tries = CONCLUDE_TRIES; tries > 0; tries -= 1)
     try {
-      await access.conclude(row, outcome);
+      await conclude(noted);
       return;
     } catch (error) {
       if (tries > 1) continue;
+      if (comesAgain) throw error;
       console.error(
-        JSON.stringify({ message: "an outcome is not in the audit", row, outcome, error: String(error) }),
+        JSON.stringify({ message: "an outcome is not in the audit", ...noted, error: String(error) }),
       );
     }
+}
+
+function outcomeOf(answer: { kind: string }): string {
+  return "outcome" in answer ? String(answer.outcome) : answer.kind;
 }
 
 /** Whether somebody may, for a list of choices; nothing is written down. */

@@ -8,6 +8,7 @@ import {
 } from "../../contract/chat/place.ts";
 import type { Standing } from "../../durable-objects/chat-access/calls.ts";
 import { beginningOf } from "../../contract/chat/short-text.ts";
+import type { AskedBy } from "../../durable-objects/flow-event/calls.ts";
 
 export interface Asker {
   place: ChatPlace;
@@ -46,6 +47,11 @@ export function byOf({ place, user }: Asker): string {
 
 export function originOf({ place, user }: Asker): ChatOrigin {
   return { place, user };
+}
+
+/** As runs that are made of what is stored already bear it. */
+export function askedBy(asker: Asker): AskedBy {
+  return { chat: originOf(asker), request: requestKey(asker) };
 }
 
 /** As ChatAccess looks at somebody. */

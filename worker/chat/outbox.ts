@@ -3,7 +3,8 @@
  * is logged, and takes no act back.
  */
 import type { ChatPlace, ChatPlatform } from "../../contract/chat/place.ts";
-import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
+import { outboxName, outboxNameToAsk } from "../../durable-objects/chat-outbox/naming.ts";
+import type { ChatOutboxStatus } from "../../durable-objects/chat-outbox/calls.ts";
 import type { ChatOutbox } from "../../durable-objects/chat-outbox/object.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
 import type { Env } from "../env.ts";
@@ -21,13 +22,23 @@ export async function askOutbox<T>(
   ask: (outbox: Remote<ChatOutbox>) => Promise<T>,
 ): Promise<T | undefined> {
   const outbox = outboxOf(env, platform);
-  if (outbox === undefined) return undefined;
+  return outbox && answerOf(platform, () => ask(outbox));
+}
+
+async function answerOf<T>(platform: ChatPlatform, ask: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await ask(outbox);
+    return await ask();
   } catch (error) {
     console.warn(JSON.stringify({ message: "a chat outbox did not answer", platform, error: String(error) }));
     return undefined;
   }
+}
+
+/** How the platform's outbox stands; undefined when it does not answer. */
+export async function outboxStatus(env: Env, platform: ChatPlatform): Promise<ChatOutboxStatus | undefined> {
+  const name = outboxNameToAsk(env, platform);
+  if (name === undefined) return undefined;
+  return answerOf(platform, () => env.CHAT_OUTBOXES.getByName(name).status());
 }
 
 /** The run that one of the bot's messages is about: by what it has sent, never by what stands in it. */

@@ -3,10 +3,16 @@ import type { ChatPlace } from "../../contract/chat/place.ts";
 import { CHAT_SCOPES, type ChatGrant, type ChatScope } from "../../contract/chat/scopes.ts";
 import type { GrantRow } from "../../durable-objects/chat-access/calls.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
-import { changeChannel, guardChannel, readSettings } from "../../durable-objects/channel-settings/client.ts";
+import {
+  changeChannel,
+  glanceAtSettings,
+  guardChannel,
+  readSettings,
+} from "../../durable-objects/channel-settings/client.ts";
 import {
   guardsAt,
   guardVerdict,
+  LET_GO,
   type Guard,
   type Settings,
   type SettingsAnswer,
@@ -43,6 +49,23 @@ export async function setChannel(env: Env, asker: Asker, change: SettingsChange)
   if (!isText(workdir, PATH_MAX_CHARS)) return refused("invalid_workdir", "A folder is one line, a path");
   const answer = await changeChannel(env, asker.place, change);
   return answered(answer, (settings) => settingsAnswer("changed", "This channel from now on", settings));
+}
+
+/** The bot leaves a chat alone, whatever made it hear that chat before. */
+export async function letGo(env: Env, asker: Asker): Promise<ChatAnswer> {
+  const { guards } = await glanceAtSettings(env, asker.place);
+  const answer = await changeChannel(env, asker.place, LET_GO);
+  return answered(answer, () =>
+    said("let go", "Let go: nothing is followed here any more", {
+      tone: "stopped",
+      lines: [
+        ...(guards.some(({ on }) => on)
+          ? ["/codeflow was on: relays may not post here any more, until somebody turns it on again."]
+          : []),
+        "A group hears only /bind, /codeflow and /help of an administrator of the bot from now on.",
+      ],
+    }),
+  );
 }
 
 function unknownNames({ follow }: SettingsChange): string[] {

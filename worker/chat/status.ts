@@ -6,7 +6,7 @@ import type { ChatOutboxStatus } from "../../durable-objects/chat-outbox/calls.t
 import type { Env } from "../env.ts";
 import { said, type ChatAnswer } from "./answer.ts";
 import type { Asker } from "./asker.ts";
-import { askOutbox } from "./outbox.ts";
+import { outboxStatus } from "./outbox.ts";
 
 const AUDIT_ROWS = 8;
 const PARKED_MAX = 8;
@@ -16,7 +16,7 @@ const KINDS_MAX = 12;
 export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatScope>): Promise<ChatAnswer> {
   const access = env.CHAT_ACCESS.getByName(CHAT_ACCESS);
   const [outbox, rows, refusals] = await Promise.all([
-    askOutbox(env, asker.place.platform, (one) => one.status()),
+    outboxStatus(env, asker.place.platform),
     scopes.has("admin") ? access.audit({}, undefined, AUDIT_ROWS) : [],
     scopes.has("admin") ? access.refusedLately() : [],
   ]);
@@ -24,9 +24,7 @@ export async function status(env: Env, asker: Asker, scopes: ReadonlySet<ChatSco
   return said("shown", well ? "All is well" : "Something is wrong", {
     tone: well ? "good" : "attention",
     lines: [
-      ...(outbox === undefined
-        ? ["The bot cannot post: no token is set, or its outbox does not answer."]
-        : outboxLines(outbox)),
+      ...(outbox === undefined ? ["The bot's outbox does not answer."] : outboxLines(outbox)),
       ...(refusals.length === 0 ? [] : [`Refused at the doors within an hour: ${refusedWords(refusals)}`]),
       ...(rows.length === 0 ? [] : ["Last acts:"]),
       ...rows.map(auditLine),

@@ -11,7 +11,7 @@ import { continueRun } from "../continue-run.ts";
 import type { Env } from "../env.ts";
 import { replayEvent } from "../replay.ts";
 import { refused, said, type ChatAnswer } from "./answer.ts";
-import { byOf, originOf, type Asker } from "./asker.ts";
+import { askedBy, byOf, requestKey, type Asker } from "./asker.ts";
 import { locateRun, unknownRun } from "./located.ts";
 import { askOutbox } from "./outbox.ts";
 import { started } from "./start.ts";
@@ -39,7 +39,7 @@ export async function say(env: Env, asker: Asker, runId: string, given: string):
   if (text.length > MESSAGE_MAX_CHARS)
     return refused("text_too_long", `A message has at most ${MESSAGE_MAX_CHARS} characters`);
   const { object, n } = locateRun(env, runId);
-  const answer = await object.say(n, { text, by: byOf(asker) });
+  const answer = await object.say(n, { text, by: byOf(asker), request: requestKey(asker) });
   switch (answer?.kind) {
     case "said":
       return said(`said ${answer.message.id}`, "Passed on to Codex", { lines: [text] });
@@ -76,8 +76,10 @@ export async function decide(env: Env, asker: Asker, given: Decision): Promise<C
   const answer = await object.decide(n, { approval: id, decision, by: byOf(asker), confirm });
   switch (answer?.kind) {
     case "decided":
+      await nobodyConfirms(env, answer.approval);
       return { ...decidedAnswer(answer.approval, decision), replaces: true };
     case "over":
+      await nobodyConfirms(env, answer.approval);
       // Who decided has changed the message already; one that nobody decided is taken away here.
       return { ...alreadyOver(answer.approval), replaces: answer.approval.state !== "decided" };
     case "unconfirmed":
@@ -95,6 +97,12 @@ export async function decide(env: Env, asker: Asker, given: Decision): Promise<C
     case undefined:
       throw unknownRun(runId);
   }
+}
+
+/** Telegram has no forms: what asks for the second step is a message, whose buttons have to go. */
+async function nobodyConfirms(env: Env, approval: ApprovalView): Promise<void> {
+  if (approval.dangerous === true)
+    await askOutbox(env, "telegram", (outbox) => outbox.approvalOver(approval));
 }
 
 type Said = Extract<ChatAnswer, { kind: "message" }>;
@@ -145,12 +153,12 @@ export async function raiseBudget(
   const words = Object.entries(addition).map(([unit, amount]) => `${amount} ${unit}`);
   if (words.length === 0) return refused("nothing_to_add", "Say how much to add: tokens, seconds or usd");
   const located = locateRun(env, runId);
-  const answer = await located.object.raiseBudget(located.n, addition);
+  const answer = await located.object.raiseBudget(located.n, addition, requestKey(asker));
   switch (answer?.kind) {
     case "raised":
       return said(`added ${words.join(", ")}`, `Added ${words.join(", ")}`, { lines: [runId] });
     case "stopped": {
-      return started([await continueRun(located, answer, addition, originOf(asker))]);
+      return started([await continueRun(located, answer, addition, askedBy(asker))]);
     }
     case "unlimited":
       return refused("not_limited", `Its step has no budget of ${answer.units.join(" and ")}`);
@@ -167,11 +175,16 @@ export async function replay(
   asker: Asker,
   given: { runId: string } | { eventId: string; flow?: string; step?: string },
 ): Promise<ChatAnswer> {
-  const { id, only } =
+  const repeated =
     "runId" in given
       ? await stepOfRun(env, given.runId)
       : { id: given.eventId, only: { flow: given.flow, step: given.step } };
-  const { runs } = await replayEvent(env, id, only, originOf(asker));
+  if (repeated === "relayed")
+    return refused("relayed", "A relayed session is begun where its agent is, not from here", [
+      "On that box: codex-flow relay … -- <agent command>. --reuse-session goes on in the same session.",
+    ]);
+  const { id, only } = repeated;
+  const { runs } = await replayEvent(env, id, only, askedBy(asker));
   if (runs.length === 0)
     return refused("nothing_matched", "Nothing that is deployed now matches this event any more");
   return started(runs);
@@ -180,10 +193,11 @@ export async function replay(
 async function stepOfRun(
   env: Env,
   runId: string,
-): Promise<{ id: string; only: { flow: string; step: string } }> {
+): Promise<{ id: string; only: { flow: string; step: string } } | "relayed"> {
   const { object, n } = locateRun(env, runId);
   const run = await object.runView(n);
   if (run === undefined) throw unknownRun(runId);
+  if (run.runner === "relay") return "relayed";
   return { id: run.eventId, only: { flow: run.flowName, step: run.stepName } };
 }
 

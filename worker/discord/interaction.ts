@@ -8,11 +8,10 @@ import type {
   APIMessageComponentInteraction,
   APIModalSubmitInteraction,
 } from "discord-api-types/v10";
+import { isAdministrator } from "../../contract/chat/discord-permissions.ts";
 import type { ChatPlace } from "../../contract/chat/place.ts";
 import { DIRECT_MESSAGES, type Asker } from "../chat/asker.ts";
 
-/** Permission bit of an administrator. */
-const ADMINISTRATOR = 8n;
 /** Key of the server that has installed the application, among those who have. */
 const SERVER_INSTALL = "0";
 /** Types of channels that are threads: of announcements, public, private. */
@@ -37,10 +36,6 @@ export function askerOf(interaction: APIInteraction): Asker {
 function isInstalledThere(interaction: APIInteraction): boolean {
   const owners = interaction.authorizing_integration_owners as Partial<Record<string, string>> | undefined;
   return owners === undefined || owners[SERVER_INSTALL] === interaction.guild_id;
-}
-
-function isAdministrator(permissions: string): boolean {
-  return /^\d{1,30}$/.test(permissions) && (BigInt(permissions) & ADMINISTRATOR) !== 0n;
 }
 
 function placeOf({ channel }: APIInteraction): ChatPlace {

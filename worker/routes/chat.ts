@@ -4,7 +4,7 @@ import { CHAT_PLATFORMS, type ChatPlatform } from "../../contract/chat/place.ts"
 import { ConflictError, OverloadedError } from "../../contract/errors.ts";
 import { REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { checkChatPostRequest } from "../../contract/validate.ts";
-import { outboxName } from "../../durable-objects/chat-outbox/naming.ts";
+import { outboxName, outboxNameToAsk } from "../../durable-objects/chat-outbox/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
@@ -32,7 +32,7 @@ export const chatRoutes = new Hono<AppContext>()
     await authorize(context.req.raw.headers, context.env, ["runs:read"]);
     const outboxes = await Promise.all(
       CHAT_PLATFORMS.map(async (platform) => {
-        const name = outboxName(context.env, platform);
+        const name = outboxNameToAsk(context.env, platform);
         if (name === undefined) return [];
         return [{ platform, ...(await context.env.CHAT_OUTBOXES.getByName(name).status()) }];
       }),

@@ -6,7 +6,7 @@ import {
   glanceAtSettings,
   guardChannel,
 } from "../../durable-objects/channel-settings/client.ts";
-import type { Settings } from "../../durable-objects/channel-settings/settings.ts";
+import { isInUse, LET_GO, movedSettings } from "../../durable-objects/channel-settings/settings.ts";
 import type { Env } from "../env.ts";
 import { standingOf, type Asker } from "../chat/asker.ts";
 
@@ -17,34 +17,20 @@ export async function isBound(env: Env, asker: Asker, isPrivate: boolean): Promi
   return scopes.length > 0;
 }
 
-function isInUse({ bound, flows, types, guards }: Settings): boolean {
-  return bound || flows.length > 0 || types.length > 0 || guards.some(({ on }) => on);
-}
-
 /**
- * A group has become a supergroup: its settings move along. Both groups tell of it, perhaps again; what was moved is gone
- * from the old one, so that nothing is moved twice, and nothing that was set in the new one meanwhile is lost.
+ * A group has become a supergroup: its settings move along. Both groups tell of it, perhaps again, perhaps at once, and any
+ * call may be the last one. So the new group has everything before the old one loses anything, which it does in one write: until
+ * then it is all done again, which changes nothing (movedSettings); from then on there is nothing to move.
  */
 export async function moveChat(env: Env, from: ChatPlace, to: ChatPlace): Promise<void> {
   const settings = await glanceAtSettings(env, from);
   if (!isInUse(settings)) return;
-  const { flows, types, threads, output, safe, session, project, workdir, prompts, guards } = settings;
-  const known = await glanceAtSettings(env, to);
-  if (!isInUse(known))
-    await changeChannel(env, to, {
-      bound: true,
-      follow: { flows, types },
-      threads,
-      output,
-      safe,
-      session,
-      prompts,
-      ...(project === undefined ? {} : { project }),
-      ...(workdir === undefined ? {} : { workdir }),
-    });
-  for (const guard of guards)
-    if (!known.guards.some((one) => one.topic === guard.topic && one.sessionKey === guard.sessionKey))
-      await guardChannel(env, to, guard);
-  await changeChannel(env, from, { bound: false, unfollow: { flows: ["*"], types: ["*"] } });
-  for (const guard of guards) if (guard.on) await guardChannel(env, from, { ...guard, on: false });
+  const { change, guards } = movedSettings(settings, await glanceAtSettings(env, to));
+  const answers = [await changeChannel(env, to, change)];
+  for (const guard of guards) answers.push(await guardChannel(env, to, guard));
+  if (answers.some(({ kind }) => kind === "full"))
+    console.warn(
+      JSON.stringify({ message: "a group has more settings than its new one takes", to: to.channel }),
+    );
+  await changeChannel(env, from, LET_GO);
 }

@@ -16,7 +16,15 @@ import { openApprovals } from "../chat/approvals.ts";
 import type { Asker } from "../chat/asker.ts";
 import { faultsOfAll } from "../chat/faults.ts";
 import { runMeant } from "../chat/located.ts";
-import { listGrants, setChannel, setGrant, setGuard, showGuard, showSettings } from "../chat/settings.ts";
+import {
+  letGo,
+  listGrants,
+  setChannel,
+  setGrant,
+  setGuard,
+  showGuard,
+  showSettings,
+} from "../chat/settings.ts";
 import { ask, dispatch } from "../chat/start.ts";
 import { status } from "../chat/status.ts";
 import { cancel, decide, raiseBudget, replay, say } from "../chat/steer.ts";
@@ -202,8 +210,7 @@ function codeflow({ env, asker, rest }: Call): Promise<ChatAnswer> | ChatAnswer 
 }
 
 function bind({ env, asker, rest }: Call): Promise<ChatAnswer> | ChatAnswer {
-  if (switchWord(rest) === false)
-    return setChannel(env, asker, { bound: false, unfollow: { flows: ["*"], types: ["*"] } });
+  if (switchWord(rest) === false) return letGo(env, asker);
   return withRead("bind", namedLists(rest, ["flows", "types"] as const), (follow) =>
     setChannel(env, asker, { bound: true, follow }),
   );

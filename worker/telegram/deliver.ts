@@ -6,10 +6,11 @@
 import { encodeAction, type ChatAction } from "../../contract/chat/action.ts";
 import { shortened } from "../../contract/chat/short-text.ts";
 import type { ChatButton, ChatMessage } from "../../contract/chat/message.ts";
+import { confirmationsOf } from "../../durable-objects/chat-outbox/board/effects.ts";
 import type { Env } from "../env.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
 import { requestKey, type Asker } from "../chat/asker.ts";
-import { askOutbox } from "../chat/outbox.ts";
+import { outboxOf } from "../chat/outbox.ts";
 import { confirmation } from "./confirmation.ts";
 
 /** A call of the Bot API as the body of a response: the method, and its parameters beside it. */
@@ -21,6 +22,11 @@ export interface WebhookReply {
 /** Bot API, answerCallbackQuery. */
 const TOAST_MAX_CHARS = 200;
 const HEARD = "👍";
+
+/** It was done. */
+export function isGood(answer: ChatAnswer): boolean {
+  return answer.kind === "message" && answer.message.tone !== "bad";
+}
 
 /** What was sent is taken: a mark on the message itself. */
 export function acknowledge({ place }: Asker, messageId: number): WebhookReply {
@@ -60,18 +66,24 @@ function wordsOf({ title, lines = [] }: ChatMessage): string {
   return [title, ...lines.slice(0, 2)].join("\n");
 }
 
-/** Posts what there is to read, once, where it was asked for. */
+/** Posts what there is to read, once, where it was asked for. Rejects when that is not stored: then the update has to come again. */
 export async function postAnswer(env: Env, asker: Asker, answer: ChatAnswer): Promise<void> {
   const message = messageOf(asker, answer);
   if (message === undefined) return;
-  await askOutbox(env, "telegram", (outbox) =>
-    outbox.post({
-      key: `answer:${requestKey(asker)}`,
-      place: asker.place,
-      class: "event",
-      message: { ...message, silent: true },
-    }),
-  );
+  await outboxOf(env, "telegram")?.post({
+    key: keyOf(asker, answer),
+    place: asker.place,
+    class: "event",
+    message: { ...message, silent: true },
+  });
+}
+
+/** What asks for a second step is found again when the approval is over, to be rewritten. */
+function keyOf(asker: Asker, answer: ChatAnswer): string {
+  const request = requestKey(asker);
+  return answer.kind === "confirm"
+    ? confirmationsOf(answer.runId, answer.approval) + request
+    : `answer:${request}`;
 }
 
 function messageOf(asker: Asker, answer: ChatAnswer): ChatMessage | undefined {

@@ -18,12 +18,11 @@ import { runOfPlace } from "../chat/outbox.ts";
 import { noteStranger } from "../chat/refusals.ts";
 import { isBound, moveChat } from "./chats.ts";
 import { COMMANDS, scopeFor, unknownCommand } from "./commands.ts";
-import { acknowledge, postAnswer, toast, type WebhookReply } from "./deliver.ts";
+import { acknowledge, isGood, postAnswer, toast, type WebhookReply } from "./deliver.ts";
 import { press } from "./presses.ts";
 import { runRepliedTo } from "./replied.ts";
 import { hearText } from "./texts.ts";
 import type { Asked, CommandRequest, PressRequest, TelegramRequest } from "./update.ts";
-import { safely } from "./safely.ts";
 import { chooseCommand, leadingRun } from "./words.ts";
 
 /** What an administrator may ask for in a chat that is not bound. */
@@ -77,10 +76,13 @@ async function obeyCommand(
       await strangerAsks(env, asker, "unknown command");
       return undefined;
     }
-    const answer = await withAdmission(env, asker, { act: `/${request.name}` }, () =>
-      unknownCommand(request.name),
+    await withAdmission(
+      env,
+      asker,
+      { act: `/${request.name}` },
+      () => unknownCommand(request.name),
+      (answer) => postAnswer(env, asker, answer),
     );
-    await postAnswer(env, asker, answer);
     return undefined;
   }
   const { name, rest } = chosen;
@@ -101,13 +103,18 @@ async function obeyCommand(
     ...(scope === undefined ? {} : { scope }),
     ...(runId === undefined ? {} : { subject: runId }),
   };
-  const answer = await withAdmission(env, asker, asked, (scopes) =>
-    safely(() => command.run({ env, asker, rest, runId, repliedTo: request.repliedTo, scopes })),
+  const isMark = (answer: ChatAnswer): boolean => command.acknowledged === true && isGood(answer);
+  const answer = await withAdmission(
+    env,
+    asker,
+    asked,
+    (scopes) => command.run({ env, asker, rest, runId, repliedTo: request.repliedTo, scopes }),
+    async (given) => {
+      const isSilent = isMark(given) || (!bound && given.kind === "denied");
+      if (!isSilent) await postAnswer(env, asker, given);
+    },
   );
-  if (!bound && answer.kind === "denied") return undefined;
-  if (command.acknowledged === true && isGood(answer)) return acknowledge(asker, request.messageId);
-  await postAnswer(env, asker, answer);
-  return undefined;
+  return isMark(answer) ? acknowledge(asker, request.messageId) : undefined;
 }
 
 async function obeyPress(
@@ -140,10 +147,6 @@ async function strangerAsks(env: Env, asker: Asker, act: string): Promise<void> 
 function anonymous(bot: string, { place }: Asked): Asker {
   const user = { id: NOBODY_ID, name: "anonymous" };
   return { place, tenant: bot, user, roles: [], administrator: false, requestId: "0" };
-}
-
-function isGood(answer: ChatAnswer): boolean {
-  return answer.kind === "message" && answer.message.tone !== "bad";
 }
 
 function askerOf(env: Env, bot: string, updateId: number, { place, user }: Asked): Asker | undefined {

@@ -17,8 +17,7 @@ import type { Asker } from "../chat/asker.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
 import { readConfirmation } from "./confirmation.ts";
-import { postAnswer, toast, toastOf, type WebhookReply } from "./deliver.ts";
-import { safely } from "./safely.ts";
+import { isGood, postAnswer, toast, toastOf, type WebhookReply } from "./deliver.ts";
 import type { PressRequest } from "./update.ts";
 
 interface Act {
@@ -68,14 +67,17 @@ export async function press(
   }
   const { act, runId } = action;
   const { posts = false, run } = ACTS[act];
-  const answer = await withAdmission(env, asker, { scope: ACTION_SCOPES[act], act, subject: runId }, () =>
-    safely(() => run(env, asker, action)),
+  const isPosted = (answer: ChatAnswer): boolean => answer.kind === "confirm" || (posts && isGood(answer));
+  const answer = await withAdmission(
+    env,
+    asker,
+    { scope: ACTION_SCOPES[act], act, subject: runId },
+    () => run(env, asker, action),
+    async (given) => {
+      if (isPosted(given)) await postAnswer(env, asker, given);
+    },
   );
-  const isPosted =
-    answer.kind === "confirm" || (posts && answer.kind === "message" && answer.message.tone !== "bad");
-  if (!isPosted) return toastOf(callbackId, answer);
-  await postAnswer(env, asker, answer);
-  return answer.kind === "confirm" ? toastOf(callbackId, answer) : toast(callbackId, "");
+  return isPosted(answer) && answer.kind !== "confirm" ? toast(callbackId, "") : toastOf(callbackId, answer);
 }
 
 function decided(

@@ -16,9 +16,8 @@ import { runOfPlace } from "../chat/outbox.ts";
 import { noteStranger } from "../chat/refusals.ts";
 import { ask, ASK_TYPE } from "../chat/start.ts";
 import { say } from "../chat/steer.ts";
-import { acknowledge, postAnswer, type WebhookReply } from "./deliver.ts";
+import { acknowledge, isGood, postAnswer, type WebhookReply } from "./deliver.ts";
 import { runRepliedTo } from "./replied.ts";
-import { safely } from "./safely.ts";
 import type { TextRequest } from "./update.ts";
 
 export async function hearText(
@@ -37,22 +36,21 @@ export async function hearText(
     return undefined;
   }
   const asked = { scope, act: runId === undefined ? "prompt" : "reply" } as const;
+  const isUnheard = (answer: ChatAnswer): boolean =>
+    answer.kind === "message" && answer.outcome === NOT_LISTENING && replied === undefined;
   const answer = await withAdmission(
     env,
     asker,
     runId === undefined ? asked : { ...asked, subject: runId },
     (scopes) =>
-      safely(() =>
-        runId === undefined
-          ? ask(env, asker, { prompt: text })
-          : sayOrAsk(env, asker, runId, text, scopes.has("run:start")),
-      ),
+      runId === undefined
+        ? ask(env, asker, { prompt: text })
+        : sayOrAsk(env, asker, runId, text, scopes.has("run:start")),
+    async (given) => {
+      if (!isUnheard(given) && !isGood(given)) await postAnswer(env, asker, given);
+    },
   );
-  if (answer.kind === "message" && answer.outcome === NOT_LISTENING && replied === undefined)
-    return undefined;
-  if (answer.kind === "message" && answer.message.tone !== "bad") return acknowledge(asker, messageId);
-  await postAnswer(env, asker, answer);
-  return undefined;
+  return isGood(answer) ? acknowledge(asker, messageId) : undefined;
 }
 
 /** What `say` concludes of a step whose kind takes no messages. */

@@ -4,9 +4,10 @@
  *
  * 1. Closed by default: without a bot and a secret everything is 401. The header is all that proves who speaks: there is
  *    no signature and no time.
- * 2. What an update does is stored, and its admission with it, before it is answered with 200; the same update again does
+ * 2. 200 says that an update was dealt with: admitted, done, its answer stored, and then noted as done. The same update again does
  *    nothing.
- * 3. 503 only when nothing was stored, so that it may come again.
+ * 3. Cut off anywhere before, by a crash or a failure (503), it comes again and is done then: what was done of it already is not
+ *    done twice, since everything that it makes has an id of the update's (chat-access/rules, A3).
  */
 import { Hono, type Context } from "hono";
 import { FlowError, OverloadedError, UnauthorizedError } from "../../contract/errors.ts";
@@ -59,7 +60,7 @@ async function receive(context: Context<AppContext>): Promise<Response> {
         error: String(error),
       }),
     );
-    throw new OverloadedError("the update could not be taken now; nothing was done, send it again");
+    throw new OverloadedError("the update was not dealt with; send it again");
   }
 }
 

@@ -15,7 +15,7 @@ export type ReadFromChat = (job: Extract<Job, { kind: "read" }>) => Promise<Plat
 /** What the board asks of the chat access object. */
 export interface ChatAccessCalls {
   admit(attempt: Attempt): Promise<Admission>;
-  conclude(row: number, outcome: string): Promise<void>;
+  conclude(row: number, outcome: string, key: string): Promise<void>;
 }
 
 export interface BoardOptions {

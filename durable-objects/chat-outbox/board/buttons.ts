@@ -28,7 +28,7 @@ export function overButtons(run: RunView): ChatButton[] {
   const { id } = run;
   return [
     ...(stoppedByBudget(run) ? button("+ budget", "primary", { act: "budget", runId: id }) : []),
-    ...button("Replay", "secondary", { act: "replay", runId: id }),
+    ...(isRepeatable(run) ? button("Replay", "secondary", { act: "replay", runId: id }) : []),
     ...button("Logs", "secondary", { act: "logs", runId: id }),
     ...(changesOf(run) === undefined ? [] : button("Diff", "secondary", { act: "diff", runId: id })),
   ];
@@ -47,6 +47,11 @@ export function approvalButtons({ id, runId, decisions, dangerous }: ApprovalVie
       : []),
     ...button("Details", "secondary", { act: "details", runId, more: id }),
   ];
+}
+
+/** Only the relay that began a session has its agent: here, nothing could start it again. */
+function isRepeatable({ runner }: RunView): boolean {
+  return runner !== "relay";
 }
 
 /** It ended because its budget was used up, and may go on with a larger one. */

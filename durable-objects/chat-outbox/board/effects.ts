@@ -14,6 +14,7 @@ export type BoardEffect =
   | { kind: "card"; anchor: string; target: Target; message: ChatMessage; urgent: boolean }
   | { kind: "post"; key: string; target: Target; class: DeliveryClass; message: ChatMessage }
   | { kind: "rewrite"; key: string; message: ChatMessage }
+  | { kind: "rewrite_all"; prefix: string; message: ChatMessage }
   | { kind: "close_thread"; anchor: string };
 
 /** What a run is called towards the delivery: `card|run_…|discord:1`. No part of it has the separator. */
@@ -38,6 +39,8 @@ export function runRewritten(rowKey: string): string | undefined {
   const [kind = "", runId] = rowKey.split("|");
   return /:(card|approval)$/.test(kind) ? runId : undefined;
 }
+/** What the keys of all posts begin with that ask somebody to confirm his answer to an approval: rewritten once it is over. */
+export const confirmationsOf = (runId: string, approval: string): string => `confirm|${runId}|${approval}|`;
 
 /** The run whose thread an anchor names. */
 export function runOfAnchor(anchor: string): string | undefined {

@@ -5,7 +5,7 @@
  * The access object admits a message once, and its id is stored before it is said: a crash in between loses it rather than
  * saying it twice.
  */
-import { placeKey, userLabel, type ChatUser } from "../../../contract/chat/place.ts";
+import { placeKey, userLabel } from "../../../contract/chat/place.ts";
 import { parseRunId } from "../../../contract/ids.ts";
 import type { Env } from "../../../worker/env.ts";
 import type { Admission } from "../../chat-access/calls.ts";
@@ -13,6 +13,7 @@ import type { Delivery } from "../delivery/delivery.ts";
 import type { PlatformAnswer } from "../delivery/platform.ts";
 import type { ChatAccessCalls, ReadFromChat } from "./board.ts";
 import type { ListenedThread, ListenedThreads } from "./listened-threads.ts";
+import { Members, type Standing } from "./members.ts";
 import {
   compareIds,
   heardIn,
@@ -22,12 +23,9 @@ import {
   type HeardMessage,
 } from "./listening.ts";
 
-/** When a thread was asked last is forgotten after this long. */
+/** After this long without a question, when it was asked is forgotten. */
 const ASKED_KEPT_MS = 300_000;
 const SECOND_MS = 1_000;
-
-/** By id of a user, within one answer. */
-type Standings = Map<string, { guild: string; roles: string[] }>;
 
 export interface ListenerOptions {
   env: Env;
@@ -42,11 +40,12 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #askedAt = new Map<string, number>();
-  readonly #guilds = new Map<string, string>();
+  readonly #members: Members;
   #second = { at: 0, reads: 0 };
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#members = new Members((path, route, major) => this.#read(path, route, major));
   }
 
   /** Threads that are asked now and then, those first in which something has happened last. */
@@ -98,34 +97,35 @@ export class Listener {
     const answer = await this.#read(path, "GET messages", id);
     const { messages, newest } = heardIn(answer?.body, botId);
     let last = thread.after ?? id;
-    // Asked for anew in each answer: roles may be taken from somebody at any moment.
-    const standings: Standings = new Map();
+    // By id of a user. Asked for anew in each answer: roles may be taken from somebody at any moment.
+    const standings = new Map<string, Standing>();
     for (const message of messages) {
       if (compareIds(message.id, last) <= 0) continue;
-      const standing = await this.#standingOf(thread.place, message.user, standings);
+      const standing = await this.#standingOf(thread, message, standings);
       // Who it is cannot be known now: it is taken the next time.
       if (standing === undefined) return;
-      const admission = message.text === "" ? undefined : await this.#admit(thread, message, standing);
+      const said = { ...message, user: standing.user };
+      const admission = message.text === "" ? undefined : await this.#admit(thread, message.id, standing);
       threads.read(thread, message.id, now());
       last = message.id;
-      if (admission !== undefined) await this.#say(thread, message, admission);
+      if (admission !== undefined) await this.#say(thread, said, admission);
     }
     if (newest !== undefined && compareIds(newest, last) > 0) threads.read(thread, newest, undefined);
   }
 
   #admit(
     { runId, place }: ListenedThread,
-    { id, user }: HeardMessage,
-    { guild, roles }: { guild: string; roles: string[] },
+    id: string,
+    { guild, user, roles, administrator }: Standing,
   ): Promise<Admission> {
     return this.#options.access.admit({
-      key: `message:${id}`,
+      key: keyOf({ id }),
       platform: "discord",
       tenant: guild,
       place: placeKey(place),
       user,
       roles,
-      administrator: false,
+      administrator,
       scope: "run:reply",
       act: "say",
       subject: runId,
@@ -144,7 +144,7 @@ export class Listener {
     const by = userLabel("discord", user);
     const said = await env.EVENTS.getByName(parsed.eventKey).say(parsed.n, { text, by });
     const outcome = said?.kind ?? "unknown_run";
-    await access.conclude(admission.row, outcome);
+    await access.conclude(admission.row, outcome, keyOf(message));
     if (outcome !== "said") this.#refuse(thread, message, NOT_SAID[outcome]);
   }
 
@@ -157,31 +157,15 @@ export class Listener {
     });
   }
 
-  /** What decides what somebody may do; undefined when it cannot be found out now. */
   async #standingOf(
-    place: ListenedThread["place"],
-    user: ChatUser,
-    known: Standings,
-  ): Promise<{ guild: string; roles: string[] } | undefined> {
-    const before = known.get(user.id);
-    if (before !== undefined) return before;
-    const guild = await this.#guildOf(place.channel);
-    if (guild === undefined) return undefined;
-    const answer = await this.#read(`/guilds/${guild}/members/${user.id}`, "GET member", guild);
-    if (answer === undefined || (answer.status !== 200 && answer.status !== NOT_FOUND)) return undefined;
-    const standing = { guild, roles: rolesIn(answer.body) };
-    known.set(user.id, standing);
+    { place }: ListenedThread,
+    { user }: HeardMessage,
+    known: Map<string, Standing>,
+  ): Promise<Standing | undefined> {
+    const standing =
+      known.get(user.id) ?? (await this.#members.standingOf(place.channel, user, this.#options.now()));
+    if (standing !== undefined) known.set(user.id, standing);
     return standing;
-  }
-
-  async #guildOf(channel: string): Promise<string | undefined> {
-    const known = this.#guilds.get(channel);
-    if (known !== undefined) return known;
-    const body = (await this.#read(`/channels/${channel}`, "GET channel", channel))?.body;
-    if (typeof body !== "object" || body === null || !("guild_id" in body)) return undefined;
-    if (typeof body.guild_id !== "string") return undefined;
-    this.#guilds.set(channel, body.guild_id);
-    return body.guild_id;
   }
 
   async #read(path: string, route: string, major: string): Promise<PlatformAnswer | undefined> {
@@ -194,15 +178,10 @@ export class Listener {
   }
 }
 
-/** Of a member; of somebody who is none (any more), none. */
-function rolesIn(member: unknown): string[] {
-  if (typeof member !== "object" || member === null || !("roles" in member)) return [];
-  return Array.isArray(member.roles)
-    ? member.roles.filter((role): role is string => typeof role === "string")
-    : [];
+function keyOf({ id }: Pick<HeardMessage, "id">): string {
+  return `message:${id}`;
 }
 
-const NOT_FOUND = 404;
 const NOT_SAID = {
   deaf: "A step of this kind listens to nobody",
   full: "Too many messages wait for this run already: say it again later",

@@ -16,6 +16,9 @@ export function perform(delivery: Delivery, effect: BoardEffect): void {
     case "rewrite":
       delivery.rewrite(effect.key, effect.message);
       break;
+    case "rewrite_all":
+      delivery.rewriteAll(effect.prefix, effect.message);
+      break;
     case "close_thread":
       delivery.closeThread(effect.anchor);
       break;

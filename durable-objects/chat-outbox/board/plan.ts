@@ -18,6 +18,7 @@ import { aboutLines, goneCard, nameOf, runCard, shortened, type CardView } from 
 import {
   anchorOfCard,
   anchorOfThread,
+  confirmationsOf,
   keyOfApproval,
   keyOfFinal,
   keyOfItems,
@@ -25,7 +26,7 @@ import {
   type Target,
 } from "./effects.ts";
 import { itemMessages } from "./items.ts";
-import { answeredApproval, approvalMessage, finalMessage, threadOpening } from "./posts.ts";
+import { answeredApproval, approvalMessage, confirmedMessage, finalMessage, threadOpening } from "./posts.ts";
 import type { Showing, ShownRun } from "./rows.ts";
 
 /** Output behind a cursor, read with the look. */
@@ -275,11 +276,10 @@ function withApprovals(showing: Showing, run: RunView, view: CardView, place: Ch
         message: approvalMessage(run, approval, view, showing.user === undefined ? [] : [showing.user.id]),
       });
     else if (known === "pending" && approval.state !== "pending")
-      effects.push({
-        kind: "rewrite",
-        key,
-        message: answeredApproval(run.flowName, run.id, approval, view.safe),
-      });
+      effects.push(
+        { kind: "rewrite", key, message: answeredApproval(run.flowName, run.id, approval, view.safe) },
+        confirmed(run.id, id, approval),
+      );
   }
   effects.push(...forgotten(showing, now, run.flowName, view.safe));
   return { showing: { ...showing, approvals }, effects };
@@ -294,11 +294,22 @@ function forgotten(
 ): BoardEffect[] {
   return Object.entries(approvals)
     .filter(([id, state]) => state === "pending" && !now.has(id))
-    .map(([id]) => ({
-      kind: "rewrite",
-      key: keyOfApproval(runId, place, id),
-      message: answeredApproval(flow, runId, undefined, safe),
-    }));
+    .flatMap(([id]) => [
+      {
+        kind: "rewrite",
+        key: keyOfApproval(runId, place, id),
+        message: answeredApproval(flow, runId, undefined, safe),
+      },
+      confirmed(runId, id, undefined),
+    ]);
+}
+
+function confirmed(runId: string, id: string, approval: ApprovalView | undefined): BoardEffect {
+  return {
+    kind: "rewrite_all",
+    prefix: confirmationsOf(runId, id),
+    message: confirmedMessage(runId, approval),
+  };
 }
 
 /** How it ended, to a place that was there when it did (B3). */

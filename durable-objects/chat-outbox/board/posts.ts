@@ -92,6 +92,17 @@ export function answeredApproval(
   };
 }
 
+/** What asked somebody to confirm his answer, once the approval is over. */
+export function confirmedMessage(runId: string, approval: ApprovalView | undefined): ChatMessage {
+  return {
+    tone: toneOf(approval),
+    title: answerOf(approval),
+    lines: approval === undefined ? [] : [shortened(approval.title)],
+    fields: [{ name: "Run", value: runId }],
+    silent: true,
+  };
+}
+
 function answerOf(approval: ApprovalView | undefined): string {
   if (approval === undefined || approval.state === "withdrawn")
     return "Withdrawn: the step no longer waits for an answer";

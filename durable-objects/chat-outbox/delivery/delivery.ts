@@ -12,6 +12,7 @@
  *   card(anchor, target, message, { urgent? })     a snapshot (class state), made, edited or made anew as needed
  *   post(key, target, class, message)              a new message; long lines become several messages
  *   rewrite(key, message)                          what a post shows from now on, whether or not it is out yet
+ *   rewriteAll(prefix, message)                    the same for all posts whose keys begin so
  *   thread(anchor, place, name, firstMessage?)     a thread, forum post or topic; `{ thread: anchor }` is a target from then on
  *   closeThread(anchor)                            archived when all that waits for it is out; a later post opens it again
  *   reply(lateReply)                               an answer to an interaction
@@ -96,6 +97,12 @@ export class Delivery {
         this.#rows.putMessage({ ...rest, wanted: page, pending: true });
       }
     }
+  }
+
+  /** All posts whose keys begin with this. */
+  rewriteAll(prefix: string, message: ChatMessage): void {
+    const start = postKey("");
+    for (const key of this.#rows.keysUnder(start + prefix)) this.rewrite(key.slice(start.length), message);
   }
 
   thread(anchor: string, place: ChatPlace, name: string, firstMessage?: ChatMessage): void {

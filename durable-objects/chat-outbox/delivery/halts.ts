@@ -3,6 +3,7 @@
  * the one that lasts longest counts. They survive a restart; those that are over are forgotten when something went well
  * again, so that whoever is blocked anew knows how often it was in a row.
  */
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
 import { blockMs } from "./pace.ts";
 import type { DeliveryRows } from "./rows.ts";
@@ -11,7 +12,7 @@ import type { DeliveryRows } from "./rows.ts";
 const TOKEN_RETRY_MS = 15 * 60_000;
 
 interface Halt {
-  code: string;
+  code: HaltCode;
   message: string;
   until: number;
   /** Of the token that was refused: another one is tried at once. */
@@ -23,7 +24,7 @@ interface Halt {
 export class Halts {
   readonly #rows: DeliveryRows;
   readonly #token: string;
-  readonly #byCode = new Map<string, Halt>();
+  readonly #byCode = new Map<HaltCode, Halt>();
 
   /** @param token a fingerprint of the bot's token */
   constructor(rows: DeliveryRows, token: string) {
@@ -56,11 +57,11 @@ export class Halts {
   }
 
   /** Of two ends for the same reason, the later one. */
-  add(code: string, message: string, until: number): void {
+  add(code: HaltCode, message: string, until: number): void {
     if ((this.#byCode.get(code)?.until ?? 0) < until) this.#put({ code, message, until });
   }
 
-  refusedToken({ code, message }: { code: string; message: string }, now: number): void {
+  refusedToken({ code, message }: { code: HaltCode; message: string }, now: number): void {
     this.#put({ code, message, until: now + TOKEN_RETRY_MS, token: this.#token });
   }
 
@@ -94,7 +95,7 @@ export class Halts {
     this.#rows.putBarrier(`${HALT_SCOPE}:${halt.code}`, halt);
   }
 
-  #drop(code: string): void {
+  #drop(code: HaltCode): void {
     this.#byCode.delete(code);
     this.#rows.deleteBarrier(`${HALT_SCOPE}:${code}`);
   }

@@ -5,10 +5,11 @@
  * 2. What changed while a request was under way is still to be done: the row that an outcome meets is read anew, and
  *    compared with what was sent.
  */
+import type { ChatMessage } from "../../../contract/chat/message.ts";
 import { channelOf, parsePlaceKey, placeKey, type ChatPlace } from "../../../contract/chat/place.ts";
 import { cardPaceMs } from "./pace.ts";
 import type { Job, Outcome } from "./platform.ts";
-import type { MessageRow, ThreadRow } from "./records.ts";
+import type { MessageRow, Posted, ThreadRow } from "./records.ts";
 
 /** What a row's job depends on besides itself. */
 export interface Known {
@@ -18,6 +19,8 @@ export interface Known {
   movedTo(channel: string): string;
   /** Cards are made anew at this age. */
   repostAfterMs: number | undefined;
+  /** Where people open a message of a place, if that is known. */
+  linkTo(place: ChatPlace, at: Pick<Posted, "channel" | "id">): string | undefined;
   /** How to look for a creation that may have come through; undefined: it has not, or there is no way (any more). */
   inDoubt(row: MessageRow, place: ChatPlace, now: number): Job | undefined;
 }
@@ -59,23 +62,40 @@ export function nextFor(row: MessageRow, known: Known, now: number): Next {
   const { wanted, posted, reply, stale } = row;
   if (wanted !== undefined && reply !== undefined)
     return { kind: "answer", key: row.key, reply, message: wanted };
-  if (wanted === undefined) return stale === undefined ? "nothing" : { kind: "delete", at: stale };
+  if (wanted === undefined) return "nothing";
   const place = placeOf(row, known);
   if (place === "waits" || place === "lost") return place;
-  // What it replaced goes first: two of the same card are worse than a late one.
-  if (posted !== undefined && stale !== undefined) return { kind: "delete", at: stale };
+  // What it replaced goes first, and it has no buttons until then: only one of them is ever pressed.
+  if (posted !== undefined && stale !== undefined)
+    return { kind: "retire", at: stale, message: pointerTo(wanted, known.linkTo(place, posted)) };
   if (posted !== undefined && !mustRepost(row, known, now))
     return { kind: "edit", at: posted, message: wanted };
-  const doubt = known.inDoubt(row, place, now);
+  const message = posted === undefined ? wanted : withoutButtons(wanted);
+  const doubt = known.inDoubt({ ...row, wanted: message }, place, now);
   if (doubt !== undefined) return doubt;
   return {
     kind: "create",
     place,
-    message: wanted,
+    message,
     nonce: row.nonce,
     ...(place.thread === undefined && known.forum(place.channel)
       ? { forum: { name: forumName(row, known) } }
       : {}),
+  };
+}
+
+function withoutButtons({ buttons: _buttons, ...message }: ChatMessage): ChatMessage {
+  return message;
+}
+
+/** What a card is once there is a newer one: people may have linked to it, or replied. */
+function pointerTo({ fields = [] }: ChatMessage, url: string | undefined): ChatMessage {
+  return {
+    tone: "neutral",
+    title: "This card goes on in a newer message",
+    ...(url === undefined ? { lines: ["It is further down."] } : { links: [{ label: "The card", url }] }),
+    fields: fields.filter(({ name }) => name === "Run"),
+    silent: true,
   };
 }
 
@@ -97,11 +117,10 @@ export function dueAt(row: MessageRow, job: Job): number {
   return touched + cardPaceMs(touched - row.posted.at);
 }
 
-/** Whose turn it is in a lane, lowest first: posts in their order, then what they show, then cards, then tidying up. */
+/** Whose turn it is in a lane, lowest first: posts in their order, then what they show, then cards. */
 export function turnOf(row: MessageRow, job: Job): [rank: number, order: number] {
-  if (job.kind === "delete") return [5, row.seq];
   if (row.class === "state") {
-    if (row.urgent) return [2, row.seq];
+    if (row.urgent || job.kind === "retire") return [2, row.seq];
     // The one that was shown longest ago.
     return job.kind === "create" && row.posted === undefined ? [3, row.seq] : [4, row.touchedAt ?? 0];
   }
@@ -111,8 +130,7 @@ export function turnOf(row: MessageRow, job: Job): [rank: number, order: number]
 /** Which lane goes first when not all can: above all somebody who looks at a message that says nothing yet. */
 export function priorityOf(row: MessageRow, job: Job): number {
   if (job.kind === "answer") return -1;
-  if (job.kind === "delete") return 4;
-  if (row.class === "state") return row.urgent ? 2 : 3;
+  if (row.class === "state") return row.urgent || job.kind === "retire" ? 2 : 3;
   return row.class === "final" ? 0 : 1;
 }
 
@@ -158,7 +176,7 @@ export function afterDone(
       const { reply: _reply, wanted: _wanted, ...rest } = row;
       return { ...rest, pending: false, touchedAt: now };
     }
-    case "delete":
+    case "retire":
       return withoutStale(row, wanted);
     case "open_thread":
     case "close_thread":
@@ -168,9 +186,9 @@ export function afterDone(
   }
 }
 
-/** The row without its predecessor, which is deleted or was not there. */
+/** The row without its predecessor, which points to it or is not there. It gets its buttons at once. */
 export function withoutStale({ stale: _stale, ...row }: MessageRow, wanted: string | undefined): MessageRow {
-  return settled(row, wanted);
+  return settled({ ...row, urgent: true }, wanted);
 }
 
 /** What is left to do: what it shows is not what it wants, or an old one still stands. */

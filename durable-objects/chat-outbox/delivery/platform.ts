@@ -3,6 +3,7 @@
  * answers are data, so that each platform can be tested as a table; who sends them is sender.ts, when is governor.ts.
  */
 import type { ChatMessage, DeliveryClass } from "../../../contract/chat/message.ts";
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatPlatform, ChatPlace } from "../../../contract/chat/place.ts";
 import type { Posted, ReplyTo, ThreadRow } from "./records.ts";
 
@@ -10,7 +11,8 @@ import type { Posted, ReplyTo, ThreadRow } from "./records.ts";
 export type Job =
   | { kind: "create"; place: ChatPlace; message: ChatMessage; nonce: string; forum?: { name: string } }
   | { kind: "edit"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
-  | { kind: "delete"; at: Pick<Posted, "channel" | "id"> }
+  /** A card that another one has replaced says where that is, and has nothing to press. */
+  | { kind: "retire"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
   | { kind: "answer"; key: string; reply: ReplyTo; message: ChatMessage }
   /** Looks whether a creation of unknown outcome is there: an edit of what would be its id that changes nothing. */
   | { kind: "probe"; at: Pick<Posted, "channel" | "id">; message: ChatMessage }
@@ -62,7 +64,7 @@ export interface PlatformAnswer {
 
 /** What an answer means. `code` and `message` are for people; neither holds a secret. */
 export type Outcome =
-  | { kind: "done"; id?: string; channel?: string }
+  | { kind: "done"; id?: string; channel?: string; guild?: string }
   /** Not now. `shared`: not our fault; `hidden`: no header has told of this limit. */
   | { kind: "limited"; ms: number; scope: "bot" | "lane"; shared: boolean; hidden: boolean }
   /** Cloudflare refuses the address. */
@@ -93,7 +95,7 @@ export type Outcome =
   /** This message is refused for what it is: a bug of ours. */
   | { kind: "refused"; code: string; message: string }
   /** The bot's token is refused. */
-  | { kind: "halt"; code: string; message: string };
+  | { kind: "halt"; code: HaltCode; message: string };
 
 /** How fast a platform may be spoken to, besides what it says itself. Times in ms. */
 export interface Pace {
@@ -123,6 +125,8 @@ export interface Platform {
   lane(job: Job): Lane;
   request(job: Job): PlatformRequest;
   outcome(job: Job, answer: PlatformAnswer, now: number): Outcome;
+  /** Where people open a message; undefined where that needs what is not known. @param guild of its channel */
+  linkTo(guild: string | undefined, at: Pick<Posted, "channel" | "id">): string | undefined;
   /** Of the body that a message is drawn as. */
   hashOf(message: ChatMessage): string;
   pages(message: ChatMessage): ChatMessage[];

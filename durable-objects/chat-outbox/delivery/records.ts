@@ -25,7 +25,7 @@ export interface MessageRow {
   class: DeliveryClass;
   /** `placeKey`, or `@` and the anchor of a thread. */
   target: string;
-  /** Something is to be done: made, edited, an old one deleted. */
+  /** Something is to be done: made, edited, an old one retired. */
   pending: boolean;
   /** What is to be seen; undefined when it is out and will not be asked for again. */
   wanted?: ChatMessage;
@@ -38,7 +38,7 @@ export interface MessageRow {
   touchedAt?: number;
   /** Hash of the body that is out. */
   shown?: string;
-  /** Its predecessor, to be deleted once this one is out. */
+  /** Its predecessor, which is to point here once this one is out. */
   stale?: Pick<Posted, "channel" | "id">;
   reply?: ReplyTo;
   /** A creation began then and its outcome is not known: where no nonce helps, look before it is tried again. */

@@ -101,6 +101,16 @@ export class DeliveryRows {
     return row && String(row["key"]);
   }
 
+  /** Keys that begin with this. */
+  keysUnder(prefix: string): string[] {
+    if (!this.#schema.exists) return [];
+    const query = "SELECT key FROM message WHERE key >= ? AND key < ?";
+    return this.#sql
+      .exec<{ key: string }>(query, prefix, `${prefix}\uffff`)
+      .toArray()
+      .map(({ key }) => key);
+  }
+
   putMessage(row: MessageRow): void {
     this.#schema.ensure();
     this.#touched.add(row.key);

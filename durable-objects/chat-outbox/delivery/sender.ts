@@ -8,7 +8,7 @@
 import { channelOf } from "../../../contract/chat/place.ts";
 import { Errand } from "../../kit/errand.ts";
 import { Doubts } from "./doubts.ts";
-import { Governor } from "./governor.ts";
+import { Governor, PARK_RETRY_MS } from "./governor.ts";
 import {
   anchorOf,
   done,
@@ -56,6 +56,8 @@ export interface SenderOptions {
   platform: Platform;
   /** Of the bot's token. */
   fingerprint: string;
+  /** The setting without which nothing can be sent: nothing is tried. */
+  lacks?: string;
   now: () => number;
   /** Whether somebody will come back to what this key was posted or drawn by. Absent: nobody. */
   isNeeded?: (key: string) => boolean;
@@ -66,6 +68,7 @@ export class Sender {
   readonly #platform: Platform;
   readonly #governor: Governor;
   readonly #now: () => number;
+  readonly #lacks: string | undefined;
   readonly #inFlight = new Set<string>();
   readonly #whereabouts: Whereabouts;
   readonly #settlement: Settlement;
@@ -77,10 +80,11 @@ export class Sender {
   readonly #draining = new Errand(() => this.#run());
   readonly #isNeeded: (key: string) => boolean;
 
-  constructor({ rows, platform, fingerprint, now, isNeeded = () => false }: SenderOptions) {
+  constructor({ rows, platform, fingerprint, lacks, now, isNeeded = () => false }: SenderOptions) {
     this.#rows = rows;
     this.#platform = platform;
     this.#now = now;
+    this.#lacks = lacks;
     this.#isNeeded = isNeeded;
     this.#governor = new Governor(platform.pace, rows, fingerprint, now());
     this.#whereabouts = new Whereabouts(rows);
@@ -92,6 +96,7 @@ export class Sender {
       forum: (channel) => whereabouts.forum(channel),
       movedTo: (channel) => whereabouts.movedTo(channel),
       repostAfterMs: platform.repostAfterMs,
+      linkTo: (place, at) => platform.linkTo(whereabouts.guildOf(place.channel), at),
       inDoubt: (row, place, at) => doubts.next(row, place, at),
     };
     this.#settlement = new Settlement({
@@ -128,6 +133,7 @@ export class Sender {
       whereabouts: this.#whereabouts,
       tally: this.#tally,
       platform: this.#platform.name,
+      lacks: this.#lacks,
       now: this.#now(),
     });
   }
@@ -137,6 +143,7 @@ export class Sender {
    * back. It counts for all limits.
    */
   async read(job: Extract<Job, { kind: "read" }>): Promise<PlatformAnswer | undefined> {
+    if (this.#lacks !== undefined) return undefined;
     const now = this.#now();
     const lane = this.#platform.lane(job);
     const readyAt = Math.max(
@@ -156,6 +163,7 @@ export class Sender {
   }
 
   async #run(): Promise<number | undefined> {
+    if (this.#lacks !== undefined) return this.pending ? this.#now() + PARK_RETRY_MS : undefined;
     const underWay = new Set<Promise<void>>();
     for (;;) {
       const now = this.#now();

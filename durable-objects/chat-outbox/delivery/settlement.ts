@@ -52,6 +52,7 @@ export class Settlement {
         const sent = "message" in job ? platform.hashOf(job.message) : "";
         const after = afterDone(row, job, outcome, { sent, wanted, now, nonce: newNonce() });
         rows.putMessage(after);
+        if (outcome.guild !== undefined) whereabouts.noteGuild(lane.major, outcome.guild);
         if (isCreation(job)) doubts.settle(key, lane.major);
         this.#noteStarter(after, job, now);
         return;
@@ -71,7 +72,8 @@ export class Settlement {
         doubts.candidate(key, outcome.id);
         return;
       case "too_old":
-        if (row.class === "state") rows.putMessage(aged(row));
+        // Of the one that it replaced, that says nothing of this one.
+        if (row.class === "state" && job.kind !== "retire") rows.putMessage(aged(row));
         else hold(key, now + outcome.ms);
         return;
       case "thread_closed":
@@ -94,8 +96,8 @@ export class Settlement {
         return;
       case "park":
         this.#notTried(row, job);
-        // An old card that may not be deleted stands where it stands.
-        if (job.kind === "delete") rows.putMessage(withoutStale(row, wanted));
+        // An old card that may not be changed stands as it stands.
+        if (job.kind === "retire") rows.putMessage(withoutStale(row, wanted));
         else governor.park(lane.major, outcome, false, now);
         logAbout("a channel takes nothing", row, outcome.code);
         return;
@@ -111,6 +113,8 @@ export class Settlement {
     const thread = rows.thread(anchor);
     if (thread === undefined) return;
     if (outcome.kind === "moved") whereabouts.noteMoved(lane.major, outcome.channel);
+    if (outcome.kind === "done" && outcome.guild !== undefined)
+      whereabouts.noteGuild(lane.major, outcome.guild);
     const after = threadAfter(thread, job, outcome, now);
     if (after === undefined) return;
     rows.putThread(after);
@@ -126,7 +130,7 @@ export class Settlement {
 
   #goneAt(row: MessageRow, job: Job, wanted: string | undefined): void {
     const { rows, doubts } = this.#given;
-    if (job.kind === "delete") rows.putMessage(withoutStale(row, wanted));
+    if (job.kind === "retire") rows.putMessage(withoutStale(row, wanted));
     else if (job.kind !== "probe" && job.kind !== "find") rows.putMessage(afterGone(row, newNonce()));
     else if (doubts.notFound(row.key)) {
       const { triedAt: _tried, ...rest } = row;
@@ -142,8 +146,8 @@ export class Settlement {
   ): void {
     const { rows } = this.#given;
     logAbout("a message was refused: that is a bug", row, code);
-    // What cannot be deleted stays; all else is kept with its body, for whoever mends the bug.
-    if (job.kind === "delete") rows.putMessage(withoutStale(row, wanted));
+    // What cannot point to its successor stays; all else is kept with its body, for whoever mends the bug.
+    if (job.kind === "retire") rows.putMessage(withoutStale(row, wanted));
     else rows.putMessage({ ...row, pending: false, problem: { code, message, at } });
   }
 

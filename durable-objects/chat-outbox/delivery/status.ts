@@ -1,4 +1,5 @@
 /** How delivery stands, for people: what waits and for how long, why nothing goes, which channels take nothing. */
+import type { HaltCode } from "../../../contract/chat/outbox-codes.ts";
 import type { ChatPlatform } from "../../../contract/chat/place.ts";
 import type { ChatOutboxStatus } from "../calls.ts";
 import type { Governor } from "./governor.ts";
@@ -15,6 +16,8 @@ export interface StatusOptions {
   whereabouts: Whereabouts;
   tally: Tally;
   platform: ChatPlatform;
+  /** The setting without which nothing can be sent. */
+  lacks: string | undefined;
   now: number;
 }
 
@@ -24,6 +27,7 @@ export function deliveryStatus({
   whereabouts,
   tally,
   platform,
+  lacks,
   now,
 }: StatusOptions): DeliveryStatus {
   const waiting = { final: 0, event: 0, state: 0 };
@@ -37,7 +41,8 @@ export function deliveryStatus({
     const channel = channelIn(place);
     byChannel.set(channel, (byChannel.get(channel) ?? 0) + 1);
   }
-  const { limited, halted, parked } = governor.status(now);
+  const { limited, halted: haltedByPlatform, parked } = governor.status(now);
+  const halted = lacks === undefined ? haltedByPlatform : withoutToken(lacks);
   return {
     waiting,
     ...(oldest === undefined ? {} : { oldestMs: Math.max(0, now - oldest) }),
@@ -56,4 +61,8 @@ export function deliveryStatus({
       ...rows.refused(now).map(({ target, problem }) => ({ place: target, ...problem, waiting: 1 })),
     ],
   };
+}
+
+function withoutToken(setting: string): { code: HaltCode; message: string } {
+  return { code: "no_token", message: `no token is set (${setting}); what waits is sent once there is one` };
 }

@@ -115,18 +115,20 @@ function textOf(components: unknown): string {
 
 interface Said {
   id?: string;
+  guild_id?: string;
   code?: number;
   message?: string;
   retry_after?: number;
   global?: boolean;
 }
 
-function done(job: Job, { id }: Said): Outcome {
+function done(job: Job, { id, guild_id: guild }: Said): Outcome {
   // A thread that hangs on a message has its id; so has a forum post, whose first message has the same once more.
   const known = job.kind === "open_thread" ? job.starter : id;
   return {
     kind: "done",
     ...(known === undefined ? {} : { id: known }),
+    ...(guild === undefined ? {} : { guild }),
     ...(job.kind === "create" && job.forum !== undefined && known !== undefined ? { channel: known } : {}),
   };
 }
@@ -152,9 +154,10 @@ function limited(headers: PlatformAnswer["headers"], body: unknown, said: Said):
 
 function fields(body: unknown): Said {
   if (typeof body !== "object" || body === null) return {};
-  const { id, code, message, retry_after, global } = body as Record<string, unknown>;
+  const { id, guild_id, code, message, retry_after, global } = body as Record<string, unknown>;
   return {
     ...(typeof id === "string" ? { id } : {}),
+    ...(typeof guild_id === "string" ? { guild_id } : {}),
     ...(typeof code === "number" ? { code } : {}),
     ...(typeof message === "string" ? { message: message.slice(0, MESSAGE_MAX_CHARS) } : {}),
     ...(typeof retry_after === "number" ? { retry_after } : {}),

@@ -1,4 +1,5 @@
 /** Discord as the delivery sees it. */
+import { discordUserAgent } from "../../../contract/chat/discord-agent.ts";
 import { fingerprint } from "../hash.ts";
 import type { Platform } from "../delivery/platform.ts";
 import { discordOutcome } from "./answers.ts";
@@ -6,8 +7,8 @@ import { discordPages } from "./message.ts";
 import {
   DISCORD_DEFAULT_URL,
   DISCORD_PACE,
-  DISCORD_USER_AGENT,
   discordLane,
+  discordLink,
   discordRequest,
   discordShown,
   discordThreadName,
@@ -16,8 +17,17 @@ import {
 /** Edits of messages older than an hour are refused; five minutes are for the queue. */
 const REPOST_AFTER_MS = 55 * 60_000;
 
-export function discordPlatform({ token, url }: { token: string; url?: string | undefined }): Platform {
+export interface DiscordOptions {
+  token: string;
+  /** Of Discord's REST interface; the real one when absent. */
+  url?: string | undefined;
+  /** Where people reach this edge. */
+  edgeUrl?: string | undefined;
+}
+
+export function discordPlatform({ token, url, edgeUrl }: DiscordOptions): Platform {
   const base = (url ?? DISCORD_DEFAULT_URL).replace(/\/+$/, "");
+  const userAgent = discordUserAgent(edgeUrl);
   return {
     name: "discord",
     pace: DISCORD_PACE,
@@ -27,13 +37,14 @@ export function discordPlatform({ token, url }: { token: string; url?: string | 
     repostAfterMs: REPOST_AFTER_MS,
     url: ({ path }) => `${base}${path}`,
     headers: ({ body, anonymous }) => ({
-      "user-agent": DISCORD_USER_AGENT,
+      "user-agent": userAgent,
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...(anonymous === true ? {} : { authorization: `Bot ${token}` }),
     }),
     lane: discordLane,
     request: discordRequest,
     outcome: discordOutcome,
+    linkTo: discordLink,
     hashOf: (message) => fingerprint(discordShown(message)),
     pages: discordPages,
     threadName: discordThreadName,

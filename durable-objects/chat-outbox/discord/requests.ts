@@ -12,8 +12,6 @@ import { cut, flat } from "../drawing.ts";
 import { drawDiscord, DISCORD_SUPPRESS_NOTIFICATIONS, type DiscordBody } from "./message.ts";
 
 export const DISCORD_DEFAULT_URL = "https://discord.com/api/v10";
-/** Required form; without it Discord may block (40333). */
-export const DISCORD_USER_AGENT = "DiscordBot (https://github.com/codex-flow-edge/codex-flow-edge, 0.1.0)";
 
 /** A Worker waits for the headers of six connections at most; the bot's global limit is 50 a second. */
 export const DISCORD_PACE: Pace = {
@@ -54,10 +52,9 @@ export function discordLane(job: Job): Lane {
       return { name: `create ${channel}`, route: job.forum ? "GET channel" : "GET messages", major: channel };
     }
     case "edit":
+    case "retire":
     case "probe":
       return { name: `edit ${job.at.channel}`, route: "PATCH message", major: job.at.channel };
-    case "delete":
-      return { name: `delete ${job.at.channel}`, route: "DELETE message", major: job.at.channel };
     case "answer":
       return { name: `answer ${job.key}`, route: "PATCH @original", major: job.key, ownToken: true };
     case "open_thread":
@@ -97,14 +94,13 @@ export function discordRequest(job: Job): PlatformRequest {
       return { method: "GET", path };
     }
     case "edit":
+    case "retire":
     case "probe":
       return {
         method: "PATCH",
         path: `/channels/${job.at.channel}/messages/${job.at.id}`,
         body: editBody(job.message),
       };
-    case "delete":
-      return { method: "DELETE", path: `/channels/${job.at.channel}/messages/${job.at.id}` };
     case "answer":
       return {
         method: "PATCH",
@@ -125,6 +121,14 @@ export function discordRequest(job: Job): PlatformRequest {
     case "read":
       return { method: "GET", path: job.path };
   }
+}
+
+/** Where a client opens a message; it wants to know the guild as well. */
+export function discordLink(
+  guild: string | undefined,
+  { channel, id }: { channel: string; id: string },
+): string | undefined {
+  return guild === undefined ? undefined : `https://discord.com/channels/${guild}/${channel}/${id}`;
 }
 
 /** An edit never rings, and Discord takes no such flag with it. */

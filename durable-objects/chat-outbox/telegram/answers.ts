@@ -46,7 +46,7 @@ export function telegramOutcome(job: Job, { status, body }: PlatformAnswer): Out
   if (code >= 500 || code < 400 || code === 408 || code === 409) return { kind: "retry", code: String(code) };
   // An unknown token is no resource of Telegram's: 404.
   if (code === 401 || code === 404)
-    return { kind: "halt", code: String(code), message: "Telegram refuses the bot's token" };
+    return { kind: "halt", code: `${code}`, message: "Telegram refuses the bot's token" };
   const found = TEXTS.find(([text]) => text.test(why.message));
   if (found !== undefined) return found[1](why, job);
   if (code === 403) return { kind: "park", ...why };

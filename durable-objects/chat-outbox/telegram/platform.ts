@@ -26,6 +26,7 @@ export function telegramPlatform({ token, url }: { token: string; url?: string |
     lane: telegramLane,
     request: telegramRequest,
     outcome: telegramOutcome,
+    linkTo: () => undefined,
     hashOf: (message) => fingerprint(telegramShown(message)),
     pages: telegramPages,
     threadName: telegramTopicName,

@@ -41,8 +41,8 @@ function chatOf(job: Job): string {
     case "find":
       return job.place.channel;
     case "edit":
+    case "retire":
     case "probe":
-    case "delete":
       return job.at.channel;
     case "answer":
       return job.key;
@@ -68,10 +68,9 @@ export function telegramRequest(job: Job): PlatformRequest {
       return call("sendMessage", { chat_id, ...thread, ...drawTelegram(job.message).body });
     }
     case "edit":
+    case "retire":
     case "probe":
       return call("editMessageText", { chat_id, message_id: Number(job.at.id), ...editBody(job.message) });
-    case "delete":
-      return call("deleteMessage", { chat_id, message_id: Number(job.at.id) });
     case "open_thread":
       return call("createForumTopic", { chat_id, name: job.thread.name });
     case "close_thread":

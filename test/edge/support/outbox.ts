@@ -19,6 +19,7 @@ export class TestOutbox {
   readonly #platform: Platform;
   #aheadMs = 0;
   #token = "fingerprint";
+  #lacks: string | undefined;
   rows: DeliveryRows;
   delivery: Delivery;
   sender: Sender;
@@ -37,16 +38,23 @@ export class TestOutbox {
     this.#aheadMs += ms;
   }
 
-  /** Another life of the object; `token`: with another token of the bot. */
-  restart(token = this.#token): void {
+  /** Another life of the object; `token`: with another token of the bot; `lacks`: without any. */
+  restart(token = this.#token, lacks?: string): void {
     this.#token = token;
+    this.#lacks = lacks;
     this.rows = new DeliveryRows(this.storage);
     this.delivery = new Delivery(this.rows, this.#platform, this.now);
     this.sender = this.#newSender();
   }
 
   #newSender(): Sender {
-    return new Sender({ rows: this.rows, platform: this.#platform, fingerprint: this.#token, now: this.now });
+    return new Sender({
+      rows: this.rows,
+      platform: this.#platform,
+      fingerprint: this.#token,
+      now: this.now,
+      ...(this.#lacks === undefined ? {} : { lacks: this.#lacks }),
+    });
   }
 
   /** Until nothing waits; waits as the alarm would. */

@@ -56,6 +56,9 @@ export async function discordOrder(fake: FakeDiscord, order: AnyOrder): Promise<
     case "set roles":
       fake.alice.roles = order.roles;
       return;
+    case "promote":
+      promote(fake, order);
+      return;
     case "revoke token":
       fake.revokeToken();
       return;
@@ -114,6 +117,7 @@ export async function telegramOrder(fake: FakeTelegram, order: AnyOrder): Promis
     case "archive":
     case "delete channel":
     case "deny":
+    case "promote":
     case "revoke token":
       throw new Error(`Telegram knows no ${order.do}`);
   }
@@ -132,6 +136,27 @@ function textsOf(components: unknown): string {
     .join("\n");
 }
 
+function buttonsOf(components: unknown): string[] {
+  if (!Array.isArray(components)) return [];
+  return (components as { custom_id?: string; url?: string; components?: unknown }[]).flatMap(
+    ({ custom_id: id, url, components: inner }) => [id ?? url ?? [], buttonsOf(inner)].flat(),
+  );
+}
+
+function keysOf(keyboard: unknown): string[] {
+  const { inline_keyboard: rows = [] } = (keyboard ?? {}) as {
+    inline_keyboard?: { callback_data?: string; url?: string }[][];
+  };
+  return rows.flat().flatMap(({ callback_data: data, url }) => data ?? url ?? []);
+}
+
+function promote(fake: FakeDiscord, { role, permissions = "0" }: Extract<AnyOrder, { do: "promote" }>): void {
+  const { alice, guild } = fake;
+  if (role === undefined) guild.ownerId = alice.id;
+  else if (role === "own") alice.roles.push(fake.addRole("own", permissions).id);
+  else for (const one of guild.roles) if (one.id === guild.id) one.permissions = permissions;
+}
+
 function seenDiscord(fake: FakeDiscord): SeenChats {
   const text = (shown: { content: string; components: unknown }): string =>
     [shown.content, textsOf(shown.components)].filter((part) => part !== "").join("\n");
@@ -147,6 +172,7 @@ function seenDiscord(fake: FakeDiscord): SeenChats {
         text: text(message),
         edits: message.history.length - 1,
         history: message.history.map(text),
+        buttons: buttonsOf(message.components),
         rings: message.rings,
       })),
     threads: threads.map(({ id, parentId, name, archived }) => ({
@@ -179,6 +205,7 @@ function seenTelegram(fake: FakeTelegram): SeenChats {
         text: message.text,
         edits: message.history.length - 1,
         history: message.history.map(({ text }) => text),
+        buttons: keysOf(message.keyboard),
         rings: [],
         ...(message.topic === undefined ? {} : { topic: String(message.topic) }),
       })),

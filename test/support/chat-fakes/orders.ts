@@ -64,6 +64,8 @@ export type AnyOrder =
   | { do: "say"; channel: string; text: string; mention: boolean }
   /** Of the person who says things. */
   | { do: "set roles"; roles: string[] }
+  /** Of the person who writes. `permissions`: of a role that is given to him, or to everybody; without a role, he owns the guild. */
+  | { do: "promote"; role?: "own" | "everyone"; permissions?: string }
   | { do: "revoke token" }
   | { do: "set bot"; chat: string; status: "kicked" | "member" | "administrator" }
   | { do: "migrate"; chat: string };
@@ -78,6 +80,8 @@ export interface SeenMessage {
   edits: number;
   /** Every text it had, the present one last. */
   history: string[];
+  /** What its buttons bring: their custom ids, and addresses. */
+  buttons: string[];
   rings: string[];
   topic?: string;
 }

@@ -73,6 +73,15 @@ export const channelRoutes: Route[] = [
     },
   },
   {
+    on: "GET /guilds/{guild_id}",
+    auth: "bot",
+    handle: ({ world, params }) => {
+      inGuild(world, params);
+      const { id, name, ownerId, roles } = world.guild;
+      return { status: 200, body: { id, name, owner_id: ownerId, roles } };
+    },
+  },
+  {
     on: "GET /guilds/{guild_id}/roles",
     auth: "bot",
     handle: ({ world, params }) => {

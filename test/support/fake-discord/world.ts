@@ -54,6 +54,8 @@ export interface Role {
 export interface Guild {
   id: Snowflake;
   name: string;
+  /** Who made it; none of the people at first. */
+  ownerId: Snowflake;
   roles: Role[];
 }
 
@@ -141,7 +143,7 @@ export class World {
     this.options = options;
     this.publicKey = publicKey;
     this.app = this.addUser({ username: "codex", bot: true });
-    this.guild = { id: this.newId(), name: "workshop", roles: [] };
+    this.guild = { id: this.newId(), name: "workshop", ownerId: this.newId(), roles: [] };
     this.guild.roles.push({ id: this.guild.id, name: "@everyone", permissions: "0" });
   }
 
