@@ -116,7 +116,12 @@ describe("a budget of seconds", () => {
     ]);
     // Without a thread, nothing can continue it.
     expect(life.results[0]?.artifacts).not.toHaveProperty("threadId");
-    expect(life.items.filter(({ type }) => type === "warning")).toMatchObject([]);
+    expect(life.items.filter(({ type }) => type === "warning")).toMatchObject([
+      {
+        id: "budget seconds",
+        text: expect.stringMatching(/^[89]\d % of the budget of seconds is used$/) as string,
+      },
+    ]);
   });
 
   test("counts as it stands now, not as it stood when the script began", async () => {

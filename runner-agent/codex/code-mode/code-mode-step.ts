@@ -74,8 +74,8 @@ class ScriptWork implements StepWork {
     });
     this.#meter = new BudgetMeter({ limits: secondsOf(life.request.budget), before: undefined });
     this.#budget = new BudgetWatch(this.#meter, {
-      warn: (text) => {
-        life.items.add({ type: "warning", id: "budget", state: "completed", text, code: "budget" });
+      warn: (unit, text) => {
+        life.items.add({ type: "warning", id: `budget ${unit}`, state: "completed", text, code: "budget" });
       },
       spent: () => {
         void life.session?.interrupt();
