@@ -45,7 +45,7 @@ export class EventOutbox {
     this.#storage = storage;
     this.#work = new OwedLane({
       owner,
-      gatherMs: 0,
+      gatherMs: () => 0,
       effects: (round) => this.#workEffects(round),
       told: () => {
         this.#noteTold();
@@ -53,7 +53,9 @@ export class EventOutbox {
     });
     this.#shows = new OwedLane({
       owner,
-      gatherMs: SHOW_AFTER_MS,
+      // That there is such an event at all is told at once: by the ledger alone it is known to senders of its id whose type
+      // nobody waits for.
+      gatherMs: () => (this.#listed === true ? SHOW_AFTER_MS : 0),
       effects: (round) => this.#showEffects(round),
       told: () => {
         for (const [n, rev] of this.#showing) this.#shown.set(n, rev);

@@ -9,7 +9,7 @@ export interface OwedLaneOptions {
   /** Names the object in the log. */
   owner: string;
   /** A round begins this long (ms) after its first effect was owed; what follows within that goes with it. */
-  gatherMs: number;
+  gatherMs(): number;
   effects(round: OwedEffect[]): Effect[];
   /** A round was told as a whole. */
   told(): void;
@@ -73,7 +73,7 @@ export class OwedLane {
   }
 
   async #gather(): Promise<void> {
-    const { gatherMs } = this.#options;
+    const gatherMs = this.#options.gatherMs();
     if (gatherMs > 0) await scheduler.wait(gatherMs);
   }
 }
