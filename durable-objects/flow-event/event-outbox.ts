@@ -21,7 +21,7 @@ import { storedSummary } from "./view.ts";
 /** Messages in one call to the queue, which takes 100 of them and 256 KB: the route of a run has less than 5 KB. */
 const SEND_MAX_MESSAGES = 50;
 /** How long what only shows how things stand is gathered. Eyes do not notice it. */
-const SHOW_AFTER_MS = 25;
+const SHOW_AFTER_MS = 10;
 
 export class EventOutbox {
   readonly #env: Env;

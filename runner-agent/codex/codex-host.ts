@@ -129,8 +129,8 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       return { variables: { TMPDIR: "/tmp" }, config: { ...owners, projects } };
     },
     leave: (attempt) => {
-      // Without a home nothing was made.
-      if (config.url === undefined) home?.removeTemporaryOf(attempt);
+      // Without a home nothing was made. It may be large, and nobody waits for it.
+      if (config.url === undefined) void home?.removeTemporaryOf(attempt);
     },
     raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),

@@ -28,6 +28,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { parse, stringify, TomlError, type TomlTable } from "smol-toml";
@@ -122,13 +123,12 @@ export class CodexHome {
     return path;
   }
 
-  /** Nobody uses it any more. What cannot be removed now, the next life removes. */
-  removeTemporaryOf(attempt: string): void {
-    try {
-      rmSync(join(this.temporary, attempt), { recursive: true, force: true });
-    } catch {
-      // A disk that takes nothing, or a command that has locked its own folder.
-    }
+  /**
+   * Nobody uses it any more. Never rejects: what cannot be removed (a disk that takes nothing, a folder that a command has
+   * locked), the next life removes.
+   */
+  async removeTemporaryOf(attempt: string): Promise<void> {
+    await rm(join(this.temporary, attempt), { recursive: true, force: true }).catch(() => undefined);
   }
 
   /** Keeps a file beside the configuration. Returns its path. @throws CodexHomeError */

@@ -78,9 +78,11 @@ describe("the routes, through wrangler dev", () => {
     const page = await client.getOutput(id, { stream: "stdout" });
     expect(page.complete).toBe(true);
     expect(page.output.map((chunk) => chunk.text).join("")).toContain(`line ${WORK_LINES} of ${id}`);
-    expect(
-      (await client.listRuns({ status: "completed", flow: "work" })).runs.map((run) => run.id),
-    ).toContain(id);
+    // Lists follow in a moment: they are told how things stand.
+    await until(async () => {
+      const listed = await client.listRuns({ status: "completed", flow: "work" });
+      return listed.runs.some((run) => run.id === id) ? true : undefined;
+    });
     expect((await client.listFlows()).map((flow) => flow.name)).toEqual([
       "blocked",
       "deaf",

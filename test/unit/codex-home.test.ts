@@ -196,7 +196,7 @@ test("what an attempt's commands keep for a time is the attempt's alone, and wha
   const home = new CodexHome({ path, userHome: user });
   const [one, other] = [home.temporaryOf("run_a_1_a1"), home.temporaryOf("run_b_1_a1")];
   for (const place of [one, other]) writeFileSync(join(place, "kept"), "x");
-  home.removeTemporaryOf("run_a_1_a1");
+  await home.removeTemporaryOf("run_a_1_a1");
   expect(readdirSync(home.temporary)).toEqual(["run_b_1_a1"]);
   expect(readdirSync(new CodexHome({ path, userHome: user }).temporary)).toEqual([]);
 });
@@ -288,7 +288,7 @@ describe("a home that the disk refuses is one error, which names the place", () 
     rmSync(home.temporary, { recursive: true });
     writeFileSync(home.temporary, "in the way");
     expect(() => home.temporaryOf("run_a_1_a1")).toThrow(CodexHomeError);
-    home.removeTemporaryOf("run_a_1_a1");
+    await home.removeTemporaryOf("run_a_1_a1");
     rmSync(home.temporary);
     expect(statSync(home.temporaryOf("run_a_1_a1")).isDirectory()).toBe(true);
   });
