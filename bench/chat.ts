@@ -76,6 +76,7 @@ async function burst(
   const states = seconds * STATES_A_SECOND;
   const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.read });
   const runner = await startTalkingRunner(edge, { capacity: runs, states });
+  await place.prepare?.(createEdgeClient({ url: edge.url, token: edge.secrets.tokens.admin }));
   try {
     const [asked, processor] = [Date.now(), processorMs(runtimePids())];
     await place.ask(edge.url, runs);

@@ -30,7 +30,7 @@ export async function discordPlace({ channels: count, threads, hidden }: Discord
     answer: string,
   ): Promise<void> => {
     const payload = fake.command(name, options, { by: boss, in: channel });
-    const { text } = await fake.interact(`${edgeUrl}/discord/interactions`, payload);
+    const { text } = await fake.ask(`${edgeUrl}/discord/interactions`, payload);
     if (!text.includes(answer)) throw new Error(`/${name} was answered: ${text}`);
   };
   return {
@@ -40,6 +40,7 @@ export async function discordPlace({ channels: count, threads, hidden }: Discord
       DISCORD_BOT_TOKEN: fake.botToken,
       DISCORD_API_URL: fake.apiUrl,
     },
+    prepare: (owner) => owner.allowServer({ server: fake.guild.id, allowed: true }),
     ask: async (edgeUrl, runs) => {
       for (const channel of channels)
         if (!threads) await command(edgeUrl, "channel set", { threads }, channel, "threads");

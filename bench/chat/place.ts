@@ -1,11 +1,15 @@
 /** Where the runs of the bench are shown: a fake platform that enforces its limits, and people who ask there. */
 
+import type { EdgeClient } from "../../client/http.ts";
+
 /** Of the events that people send. */
 export const TALK_TYPE = "bench.talk";
 
 export interface Place {
   /** The bot, by names of the Worker's environment. */
   env: Record<string, string>;
+  /** What the owner of the edge does before anybody may ask. */
+  prepare?(owner: EdgeClient): Promise<unknown>;
   /** Asks for so many runs by commands in the chat; resolves when all are taken. */
   ask(edgeUrl: string, runs: number): Promise<void>;
   look(): Seen;
