@@ -3,9 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { execa } from "execa";
-import { projectPath } from "../scripts/project.ts";
 import { atMost, type Figure } from "./figures.ts";
+import { wrangler } from "./wrangler.ts";
 
 const GZIPPED_MAX_KB = 300;
 /** Cloudflare refuses a Worker that takes a second to start; a tenth of that is "well under". */
@@ -33,10 +32,6 @@ export async function bundle(): Promise<Figure[]> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function wrangler(...words: string[]): Promise<void> {
-  await execa("wrangler", words, { cwd: projectPath(), preferLocal: true, localDir: projectPath() });
 }
 
 /** Time in which the isolate had something to do before it could answer, in workerd on this machine. */
