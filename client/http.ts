@@ -22,7 +22,7 @@ import type {
   RunnerAction,
   RunnerView as RunnerViewSchema,
   WaitingRunView as WaitingRunViewSchema,
-} from "../contract/http.ts";
+} from "../contract/http-bodies.ts";
 import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
 import type { MessageRequest, MessageView } from "../contract/messages.ts";
 import type {

@@ -7,8 +7,20 @@ import { ApprovalView, DecideRequest } from "./approvals.ts";
 import { BudgetRequest } from "./budget.ts";
 import { AuditPage, GrantRequest, GrantView, ServerRequest, ServerView } from "./chat/audit.ts";
 import { ChatOutboxView, ChatPostAnswer, ChatPostRequest } from "./chat/requests.ts";
-import { ErrorBody, ErrorDetail } from "./errors.ts";
+import { ErrorBody } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
+import {
+  CancelRequest,
+  DispatchAnswer,
+  DryRunAnswer,
+  EventPage,
+  FlowView,
+  ReplayRequest,
+  RunPage,
+  type RunnerAction,
+  RunnerView,
+  WaitingRunView,
+} from "./http-bodies.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
 import {
   ControlAnswer,
@@ -19,108 +31,11 @@ import {
   RelaySessionRequest,
 } from "./relay.ts";
 import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP, TAIL_DOWN } from "./runner-link.ts";
-import { EventView, OutputChunkView, RunSummaryView, RunView } from "./run-view.ts";
+import { EventView, OutputChunkView, RunView } from "./run-view.ts";
 
 /** What a token may do. `admin` holds them all. */
 export const SCOPES = ["events:write", "runs:read", "runs:write", "runner", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
-
-export const ReplayRequest = Type.Object(
-  {
-    flow: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-    step: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-    wait: Type.Optional(
-      Type.Union([Type.Boolean(), Type.Integer({ minimum: 0 })], {
-        description: "Seconds (at most 25), or true for 25: answer when the runs are over",
-      }),
-    ),
-  },
-  { additionalProperties: false, $id: "ReplayRequest" },
-);
-
-/** The ancestor's client sends `{}`; a reason is recorded with the cancel. */
-export const CancelRequest = Type.Object(
-  { by: Type.Optional(Type.String({ maxLength: 128, description: "Who cancels, for the record" })) },
-  { additionalProperties: true, $id: "CancelRequest" },
-);
-
-export const DispatchAnswer = Type.Object(
-  {
-    status: Type.Enum(["accepted", "duplicate"]),
-    eventId: Type.String(),
-    runIds: Type.Array(Type.String()),
-    matched: Type.Integer({ description: "Steps matched by this request; 0 for a duplicate" }),
-    runs: Type.Array(RunView),
-    idempotent: Type.Boolean({ description: "True for a duplicate" }),
-    conflict: Type.Optional(
-      Type.Boolean({
-        description: "An event with this id and another type, source or payload is already stored",
-      }),
-    ),
-  },
-  { $id: "DispatchAnswer" },
-);
-
-export const DryRunAnswer = Type.Object(
-  {
-    eventId: Type.String(),
-    matches: Type.Array(Type.Object({ flow: Type.String(), step: Type.String(), pool: Type.String() })),
-    misses: Type.Array(
-      Type.Object({ flow: Type.String(), step: Type.String(), errors: Type.Array(ErrorDetail) }),
-    ),
-  },
-  { $id: "DryRunAnswer" },
-);
-
-export const RunnerView = Type.Object(
-  {
-    id: Type.String(),
-    name: Type.String(),
-    pool: Type.String(),
-    version: Type.String(),
-    labels: Type.Array(Type.String()),
-    capacity: Type.Integer(),
-    trouble: Type.Optional(
-      Type.String({ description: "Why the runner can take nothing; then its capacity is 0" }),
-    ),
-    active: Type.Array(Type.String(), { description: "Runs that the edge counts as live on this runner" }),
-    state: Type.Enum(["connected", "paused", "draining", "disconnected"], {
-      description: "Of several that apply, the last one",
-    }),
-    paused: Type.Boolean({
-      description: "It is offered nothing until somebody resumes it, also when it is away",
-    }),
-    connectedAt: Type.Optional(Type.String({ format: "date-time" })),
-    lastSeenAt: Type.Optional(Type.String({ format: "date-time", description: "Last useful round trip" })),
-    flows: Type.Array(Type.Object({ name: Type.String(), version: Type.Number(), digest: Type.String() })),
-  },
-  { $id: "Runner" },
-);
-
-/** What may be asked of a runner. */
-export const RUNNER_ACTIONS = ["pause", "resume", "drain"] as const;
-export type RunnerAction = (typeof RUNNER_ACTIONS)[number];
-
-export const WaitingRunView = Type.Object(
-  {
-    runId: Type.String(),
-    pool: Type.String(),
-    flow: Type.String(),
-    step: Type.String(),
-    attempt: Type.Integer(),
-    queuedAt: Type.String({ format: "date-time" }),
-    reason: Type.Object({ code: Type.String(), message: Type.String() }),
-  },
-  { $id: "WaitingRun" },
-);
-
-const FlowView = Type.Object({
-  name: Type.String(),
-  version: Type.Number(),
-  description: Type.Optional(Type.String()),
-  digest: Type.String(),
-  steps: Type.Array(Type.Unknown()),
-});
 
 const limitParameter = Type.Integer({ description: "50 when absent, 0 or no number; clamped to 1–500" });
 const cursorParameter = Type.String({ description: "nextCursor of the page before" });
@@ -146,15 +61,6 @@ export interface HttpRoute {
   /** Another success, and when it comes. */
   alternative?: { status: number; schema: TSchema; description: string };
 }
-
-const eventPage = Type.Object({ events: Type.Array(EventView), nextCursor: Type.Optional(Type.String()) });
-const runPage = Type.Object({
-  runs: Type.Array(Type.Union([RunView, RunSummaryView]), {
-    description: "Summaries; with eventId, the runs of that event with their attempts",
-  }),
-  eventId: Type.Optional(Type.String()),
-  nextCursor: Type.Optional(Type.String()),
-});
 
 /** `admin` alone: it holds up everybody's runs, and a runner that was drained cannot be started from here. */
 function runnerRoute(action: RunnerAction, summary: string): HttpRoute {
@@ -191,7 +97,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     summary: "Events, newest first",
     scopes: ["runs:read"],
     query: { type: Type.String(), source: Type.String(), limit: limitParameter, cursor: cursorParameter },
-    success: { status: 200, schema: eventPage },
+    success: { status: 200, schema: EventPage },
   },
   {
     method: "get",
@@ -220,7 +126,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
       limit: limitParameter,
       cursor: cursorParameter,
     },
-    success: { status: 200, schema: runPage },
+    success: { status: 200, schema: RunPage },
   },
   {
     method: "get",

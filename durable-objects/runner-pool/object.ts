@@ -8,7 +8,7 @@
  * away: a lost socket is no sign that the work has stopped (invariant 7).
  */
 import { DurableObject } from "cloudflare:workers";
-import type { RunnerAction } from "../../contract/http.ts";
+import type { RunnerAction } from "../../contract/http-bodies.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import {
   BACKLOG_MAX_RUNS,

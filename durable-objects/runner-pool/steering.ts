@@ -5,7 +5,7 @@
  * T2. A drain is asked for until the runner says that it drains; from then on it is the runner's own affair, and its
  *     next start is a new beginning.
  */
-import type { RunnerAction } from "../../contract/http.ts";
+import type { RunnerAction } from "../../contract/http-bodies.ts";
 
 /** What of a runner an operator's wishes are about. */
 export interface Steerable {

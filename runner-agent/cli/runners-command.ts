@@ -1,6 +1,6 @@
 /** `codex-flow runners`: who is connected and why each waiting run waits; pause, resume and drain one of them. */
 import type { Command } from "commander";
-import { RUNNER_ACTIONS, type RunnerAction } from "../../contract/http.ts";
+import { RUNNER_ACTIONS, type RunnerAction } from "../../contract/http-bodies.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act } from "./invocation.ts";
 import { examples } from "./option-values.ts";

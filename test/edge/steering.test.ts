@@ -1,7 +1,7 @@
 /** Pause, resume and drain from the edge: what the pool does with them, and what it keeps of them. */
 import { evictDurableObject } from "cloudflare:test";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import type { RunnerAction } from "../../contract/http.ts";
+import type { RunnerAction } from "../../contract/http-bodies.ts";
 import type { PoolRunner } from "../../durable-objects/runner-pool/view.ts";
 import {
   call,

@@ -1,6 +1,6 @@
 /** What a pause, a resume and a drain change of a runner, and above all what they leave alone: it costs no row. */
 import { expect, test } from "vitest";
-import { RUNNER_ACTIONS } from "../../contract/http.ts";
+import { RUNNER_ACTIONS } from "../../contract/http-bodies.ts";
 import { steered, type Steerable } from "../../durable-objects/runner-pool/steering.ts";
 
 const plain: Steerable = { draining: false };

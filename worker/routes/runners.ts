@@ -1,7 +1,7 @@
 /** Runners: what is connected, why each waiting run waits, what is asked of one, and the control socket. */
 import { Hono, type Context } from "hono";
 import { BadRequestError, ConflictError } from "../../contract/errors.ts";
-import type { RunnerAction } from "../../contract/http.ts";
+import type { RunnerAction } from "../../contract/http-bodies.ts";
 import type { PoolView } from "../../durable-objects/runner-pool/view.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
