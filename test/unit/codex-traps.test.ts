@@ -232,7 +232,7 @@ test("trap 6: commands inherit Codex's whole environment, the key of its provide
 
 test("trap 6, of the user's profile: what a login shell would export is no command's", async () => {
   const user = folder("user-with-a-profile");
-  for (const name of [".bash_profile", ".profile", ".bashrc"])
+  for (const name of [".bash_profile", ".profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"])
     await writeFile(join(user, name), "export OF_THE_PROFILE=s3cr3t-of-the-profile\n");
   const script = `text(await tools.exec_command({ cmd: "env; echo $OF_THE_PROFILE" }))`;
   for (const [model, answer] of [
@@ -243,6 +243,8 @@ test("trap 6, of the user's profile: what a login shell would export is no comma
     const life = await runCodexStep(at, { template: AUTO, variables: { HOME: user } });
     const told = JSON.stringify([life.told, at.model.requests.map(({ input }) => input)]);
     expect(told).toContain(`HOME=${user}`);
+    // Of a user whose shell is zsh, which this machine's need not be.
+    expect(told).toContain("ZDOTDIR=/dev/null");
     expect(told).not.toContain("s3cr3t-of-the-profile");
   }
 });

@@ -42,10 +42,10 @@ export interface OpenedThread {
 }
 
 /**
- * Codex gives a command a socket to read from, which bash takes for a connection from another machine: the first shell of
- * one reads the user's profile, login shell or not.
+ * What keeps shells from the user's own files, login shell or not. Codex gives a command a socket to read from, which bash
+ * takes for a connection from another machine: the first shell of one reads ~/.bashrc. Each zsh reads .zshenv, from here.
  */
-const NO_FIRST_SHELL = { SHLVL: "1" };
+const NO_FILES_OF_THE_USER = { SHLVL: "1", ZDOTDIR: "/dev/null" };
 
 /**
  * Opens a thread. Sandbox and configuration go with every way in: a resume restores neither. Where
@@ -64,7 +64,7 @@ export async function openThread(
     ...(settings.model === undefined ? {} : { model: settings.model }),
     config: {
       ...config,
-      shell_environment_policy: { inherit: "none", set: { ...NO_FIRST_SHELL, ...variables } },
+      shell_environment_policy: { inherit: "none", set: { ...NO_FILES_OF_THE_USER, ...variables } },
       sandbox_workspace_write: { network_access: settings.network },
     },
   };
