@@ -88,6 +88,19 @@ export default defineConfig([
     rules: { "@typescript-eslint/require-await": "off" },
   },
   {
+    // Once vitest has begun with the tests of a file it takes no hook of the file any more, and does not say so.
+    files: ["test/**/*.ts"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "CallExpression[callee.name=/^(before(All|Each)|test)$/] Identifier[name='afterAll']",
+          message: "never runs from here: use atEndOfFile (test/support/flow-workspace.ts)",
+        },
+      ],
+    },
+  },
+  {
     // discord-api-types gives types alone, since its enums would cost the Worker 89 KB: they are met with their numbers.
     files: ["worker/discord/**/*.ts", "contract/chat/discord-commands.ts"],
     rules: {

@@ -3,24 +3,26 @@
  * how theirs reads an answer, which knows nothing of this project. What a step said must show in both.
  */
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createFlowBackendHttpClient, createFlowClient, type FlowClient } from "../../client/index.ts";
-import { temporaryFolder } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, startRunner } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
 import { storyWorkspace } from "../support/story-workspace.ts";
 import { until } from "../support/until.ts";
 
+const atEnd = atEndOfFile();
+
 let edge: Edge;
 let client: FlowClient;
 
 beforeAll(async () => {
-  const state = await temporaryFolder(afterAll);
-  const { root: workspace } = await storyWorkspace(afterAll);
+  const state = await temporaryFolder(atEnd);
+  const { root: workspace } = await storyWorkspace(atEnd);
   edge = await Edge.start({ state, workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   const runner = await startRunner(edge, { name: "box", workspace, journal: join(state, "box") });
-  afterAll(() => runner.kill());
+  atEnd(() => runner.kill());
   client = createFlowClient({
     mode: "http",
     baseUrl: edge.info.url,

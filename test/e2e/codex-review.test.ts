@@ -5,16 +5,18 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeAll, beforeEach, expect, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { command, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
-import { temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
 import { cloneAt, commit, git, type Repositories } from "../support/git-repositories.ts";
 import { Edge, startRunner } from "../support/program.ts";
 import { until } from "../support/until.ts";
+
+const atEnd = atEndOfFile();
 
 const REPOSITORY = "ada/app";
 const BEFORE = "export const last = (list) => list[list.length - 1];\n";
@@ -40,14 +42,14 @@ let clone: string;
 let repositories: Repositories;
 
 beforeAll(async () => {
-  workspace = await temporaryFolder(afterAll);
-  clone = join(await temporaryFolder(afterAll), "app");
-  repositories = await cloneAt(clone, { "last.mjs": BEFORE }, afterAll);
+  workspace = await temporaryFolder(atEnd);
+  clone = join(await temporaryFolder(atEnd), "app");
+  repositories = await cloneAt(clone, { "last.mjs": BEFORE }, atEnd);
   // Codex's own home may not lie where commands in a sandbox may write.
   const home = await mkdtemp("/var/tmp/codex-review-");
-  afterAll(() => rm(home, { recursive: true, force: true }));
+  atEnd(() => rm(home, { recursive: true, force: true }));
   model = await FakeModel.start([]);
-  afterAll(() => model.stop());
+  atEnd(() => model.stop());
   const config = fakeModelConfig(model.url, writeModelCatalog(home));
   await cp(join(import.meta.dirname, "../../flows/codex-review"), join(workspace, "flows/codex-review"), {
     recursive: true,
@@ -58,11 +60,11 @@ beforeAll(async () => {
       codex: { home: join(home, "home"), config },
     }),
   });
-  const state = await temporaryFolder(afterAll);
+  const state = await temporaryFolder(atEnd);
   edge = await Edge.start({ state: join(state, "edge"), workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   const agent = await startRunner(edge, { name: "box", workspace, journal: join(state, "journal") });
-  afterAll(() => agent.kill());
+  atEnd(() => agent.kill());
 });
 
 beforeEach(() => {

@@ -2,19 +2,21 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { command, patch, structured, withUsage } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
-import { writeFiles, type AtEnd } from "../support/flow-workspace.ts";
+import { type AtEnd, atEndOfFile, writeFiles } from "../support/flow-workspace.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun, processesWith } from "../support/run-processes.ts";
 import { storedTexts } from "../support/stored-texts.ts";
 import { until } from "../support/until.ts";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { projectPath } from "../../scripts/project.ts";
+
+const atEnd = atEndOfFile();
 
 const MANIFEST = `name = "codex"
 version = 1
@@ -116,10 +118,10 @@ async function persistentFolder(name: string, atEnd: AtEnd): Promise<string> {
 }
 
 beforeAll(async () => {
-  state = await persistentFolder("codex-story-state", afterAll);
-  workspace = await persistentFolder("codex-story", afterAll);
+  state = await persistentFolder("codex-story-state", atEnd);
+  workspace = await persistentFolder("codex-story", atEnd);
   model = await FakeModel.start(RULES);
-  afterAll(() => model.stop());
+  atEnd(() => model.stop());
   const config = fakeModelConfig(model.url, writeModelCatalog(state));
   await writeFiles(workspace, {
     "flows/codex/flow.toml": MANIFEST,
@@ -139,7 +141,7 @@ beforeAll(async () => {
   process.env["TOKEN"] = SECRET;
   process.env["CODEX_FLOWS_MODE"] = "code-mode";
   edge = await Edge.start({ state: join(state, "edge"), workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
 });
 
 async function runner(): Promise<Daemon> {

@@ -1,8 +1,8 @@
 /** Nobody is there for a while: the runner, then the edge. What was acknowledged waits; what was printed arrives. */
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { RunView } from "../../contract/run-view.ts";
-import { temporaryFolder } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, startRunner, type Daemon } from "../support/program.ts";
 import {
   storyWorkspace,
@@ -13,15 +13,17 @@ import {
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
+const atEnd = atEndOfFile();
+
 let state: string;
 let edge: Edge;
 let workspace: StoryWorkspace;
 
 beforeAll(async () => {
-  state = await temporaryFolder(afterAll);
-  workspace = await storyWorkspace(afterAll);
+  state = await temporaryFolder(atEnd);
+  workspace = await storyWorkspace(atEnd);
   edge = await Edge.start({ state, workspace: workspace.root });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
 });
 
 // A pool keeps what a runner that is gone has of it; each story has its own runner, and leaves nothing that waits.

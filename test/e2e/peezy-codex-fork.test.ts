@@ -5,13 +5,15 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "smol-toml";
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
+import { beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
-import { temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
 import { cloneAt, commit, git } from "../support/git-repositories.ts";
 import { Edge, startRunner } from "../support/program.ts";
 import { until } from "../support/until.ts";
+
+const atEnd = atEndOfFile();
 
 const PACKAGE = join(import.meta.dirname, "../../flows/peezy-codex-fork");
 const BRANCH = "code-mode-exec-hooks";
@@ -29,13 +31,13 @@ let fork: string;
 let patched: string;
 
 beforeAll(async () => {
-  workspace = await temporaryFolder(afterAll);
-  state = await temporaryFolder(afterAll);
+  workspace = await temporaryFolder(atEnd);
+  state = await temporaryFolder(atEnd);
   const home = await mkdtemp("/var/tmp/peezy-codex-fork-");
-  afterAll(() => rm(home, { recursive: true, force: true }));
-  const repositories = await temporaryFolder(afterAll);
+  atEnd(() => rm(home, { recursive: true, force: true }));
+  const repositories = await temporaryFolder(atEnd);
   clone = join(repositories, "codex");
-  ({ remote: fork } = await cloneAt(clone, { "core.rs": original, "other.rs": "other\n" }, afterAll));
+  ({ remote: fork } = await cloneAt(clone, { "core.rs": original, "other.rs": "other\n" }, atEnd));
   const bare = join(repositories, "upstream.git");
   upstream = join(repositories, "upstream");
   await git(repositories, "clone", "--quiet", "--bare", fork, bare);
@@ -63,7 +65,7 @@ beforeAll(async () => {
   });
   process.env["PEEZY_CODEX_REPO"] = clone;
   edge = await Edge.start({ state: join(state, "edge"), workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
 });
 
 /** Every test finds the checkout as the first one did. */

@@ -2,12 +2,15 @@
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { codexFlow, Daemon, Edge } from "../support/program.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
+import { atEndOfFile } from "../support/flow-workspace.ts";
+
+const atEnd = atEndOfFile();
 
 const CHANNEL = "4001";
 /** Says its first word, and the last one when it is told to go. */
@@ -33,12 +36,12 @@ let killed: Box;
 
 beforeAll(async () => {
   root = await mkdtemp(join("/var/tmp", "relay-untold-story-"));
-  afterAll(() => rm(root, { recursive: true, force: true }));
+  atEnd(() => rm(root, { recursive: true, force: true }));
   await mkdir(join(root, "workspace"));
   edge = await Edge.start({ state: join(root, "edge"), workspace: join(root, "workspace") });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   network = await TcpProxy.start(Number(new URL(edge.info.url).port));
-  afterAll(() => network.close());
+  atEnd(() => network.close());
   expect((await codexFlow(edge, "guard", "activate", "--channel", CHANNEL)).code).toBe(0);
   const boxes = await Promise.all(["told", "resumed", "carried", "killed"].map(box));
   [told, resumed, carried, killed] = boxes as [Box, Box, Box, Box];
@@ -62,7 +65,7 @@ function launch(home: string, ...args: string[]): Daemon {
     TMPDIR: join(home, "tmp"),
   };
   const daemon = new Daemon(args, env, home);
-  afterAll(() => daemon.kill());
+  atEnd(() => daemon.kill());
   return daemon;
 }
 

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { LOST_AFTER_MS } from "../../contract/limits.ts";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
@@ -14,6 +14,9 @@ import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { codexFlow, Daemon, Edge } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
+import { atEndOfFile } from "../support/flow-workspace.ts";
+
+const atEnd = atEndOfFile();
 
 const OPEN = "4001";
 const CLOSED = "4002";
@@ -29,7 +32,7 @@ let orphan: { relay: Daemon; runId: string };
 
 beforeAll(async () => {
   root = await mkdtemp(join("/var/tmp", "relay-story-"));
-  afterAll(() => rm(root, { recursive: true, force: true }));
+  atEnd(() => rm(root, { recursive: true, force: true }));
   temporary = join(root, "tmp");
   for (const folder of ["tmp", "app", "workspace", "home"]) await mkdir(join(root, folder));
   execFileSync("git", ["init", "-q"], { cwd: join(root, "app") });
@@ -50,11 +53,11 @@ beforeAll(async () => {
       ],
     },
   ]);
-  afterAll(() => model.stop());
+  atEnd(() => model.stop());
   codexHome = writeCodexHome(model.url);
-  afterAll(() => rm(codexHome, { recursive: true, force: true }));
+  atEnd(() => rm(codexHome, { recursive: true, force: true }));
   edge = await Edge.start({ state: join(root, "edge"), workspace: join(root, "workspace") });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   expect((await codexFlow(edge, "guard", "activate", "--channel", OPEN)).code).toBe(0);
   // It dies at once, and is looked at last: its lease has the time of all other stories to run out.
   orphan = await relayed([], ["sh", "-c", "setsid sleep 600 & sleep 600"]);
@@ -83,7 +86,7 @@ function start(flags: string[], agent: string[], more: { tmp?: string } = {}): D
 /** A relay whose session has begun. */
 async function relayed(flags: string[], agent: string[]): Promise<{ relay: Daemon; runId: string }> {
   const relay = start(flags, agent);
-  afterAll(() => relay.kill());
+  atEnd(() => relay.kill());
   const line = await relay.line(/running relay\/session/);
   return { relay, runId: /run_[0-9a-z]+_1/.exec(line)?.[0] ?? "" };
 }
@@ -300,11 +303,7 @@ test("several tasks run each in a worktree of its own; one that fails stops no o
 
 test("a pull request is reviewed in a clone of its own, the result is posted where that was asked, and nothing is left", async () => {
   const bare = join(root, "forge", "owner", "repo.git");
-  const { remote, elsewhere } = await cloneAt(
-    join(root, "forge", "clone"),
-    { "app.txt": "true\n" },
-    afterAll,
-  );
+  const { remote, elsewhere } = await cloneAt(join(root, "forge", "clone"), { "app.txt": "true\n" }, atEnd);
   await commit(elsewhere, { "app.txt": "false\n" });
   await git(elsewhere, "push", "--quiet", "origin", "HEAD:refs/pull/7/head");
   await git(root, "clone", "--quiet", "--mirror", remote, bare);

@@ -1,32 +1,34 @@
 /** The road of one event over the real parts: `wrangler dev`, a runner agent, steps, the command line, every route. */
 import { createHmac } from "node:crypto";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import type { RunView } from "../../contract/run-view.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
-import { temporaryFolder } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder } from "../support/flow-workspace.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
 import { storyWorkspace, WORK_LINES, type StoryWorkspace } from "../support/story-workspace.ts";
 import { until } from "../support/until.ts";
+
+const atEnd = atEndOfFile();
 
 let edge: Edge;
 let runner: Daemon;
 let workspace: StoryWorkspace;
 
 beforeAll(async () => {
-  const state = await temporaryFolder(afterAll);
-  workspace = await storyWorkspace(afterAll);
+  const state = await temporaryFolder(atEnd);
+  workspace = await storyWorkspace(atEnd);
   edge = await Edge.start({ state, workspace: workspace.root });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   runner = await startRunner(edge, {
     name: "box",
     workspace: workspace.root,
     journal: join(state, "box"),
     labels: ["linux"],
   });
-  afterAll(() => runner.kill());
+  atEnd(() => runner.kill());
 });
 
 async function runOver(id: string): Promise<RunView> {

@@ -2,16 +2,18 @@
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { OUTPUT_CHUNK_MAX_BYTES, OUTPUT_MAX_BYTES, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import { Journal } from "../../runner-agent/journal/journal.ts";
 import { faultyWorkspace, LONG_LINE_BYTES, LOUD_BYTES } from "../support/faulty-workspace.ts";
 import { fillDisk, freeDisk } from "../support/full-disk.ts";
-import { temporaryFolder } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder } from "../support/flow-workspace.ts";
 import { Edge, startRunner, type Daemon } from "../support/program.ts";
 import { processesOfRun } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
+
+const atEnd = atEndOfFile();
 
 const MIB = 1024 * 1024;
 /** What an agent may take for a step that prints 50 MB: far less than that output, whose bound alone is 16 MB. */
@@ -27,10 +29,10 @@ let full: Daemon;
 let state: string;
 
 beforeAll(async () => {
-  state = await temporaryFolder(afterAll);
-  const workspace = await faultyWorkspace(afterAll);
+  state = await temporaryFolder(atEnd);
+  const workspace = await faultyWorkspace(atEnd);
   edge = await Edge.start({ state, workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
   const start = async (name: string, pool: string): Promise<Daemon> => {
     const runner = await startRunner(edge, {
       name,
@@ -39,7 +41,7 @@ beforeAll(async () => {
       pool,
       capacity: 12,
     });
-    afterAll(() => runner.kill());
+    atEnd(() => runner.kill());
     return runner;
   };
   await start("box", "default");

@@ -1,13 +1,15 @@
 /** Worktrees in the story of a run: what a step leaves behind, and what an agent that is killed leaves behind. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import type { RunView } from "../../contract/run-view.ts";
 import type { KeptWorktree } from "../../runner-agent/workspace/ownership.ts";
-import { temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
+import { atEndOfFile, temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
 import { cloneAt } from "../support/git-repositories.ts";
 import { codexFlow, Edge, startRunner, type Daemon } from "../support/program.ts";
 import { until } from "../support/until.ts";
+
+const atEnd = atEndOfFile();
 
 const STEP = `
 import { execFileSync } from "node:child_process";
@@ -46,12 +48,12 @@ let workspace: string;
 let state: string;
 
 beforeAll(async () => {
-  state = await temporaryFolder(afterAll);
-  workspace = await temporaryFolder(afterAll);
+  state = await temporaryFolder(atEnd);
+  workspace = await temporaryFolder(atEnd);
   await writeFiles(workspace, { "flows/tree/flow.toml": MANIFEST, "flows/tree/exec/tree.mjs": STEP });
-  await cloneAt(join(workspace, "repos/app"), { "src/a.txt": "a" }, afterAll);
+  await cloneAt(join(workspace, "repos/app"), { "src/a.txt": "a" }, atEnd);
   edge = await Edge.start({ state, workspace });
-  afterAll(() => edge.stop());
+  atEnd(() => edge.stop());
 });
 
 async function runner(name: string): Promise<Daemon> {

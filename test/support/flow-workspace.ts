@@ -2,10 +2,24 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { onTestFinished } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
 
-/** Runs something when a test is over (`onTestFinished`), or a whole suite (`afterAll`). */
-export type AtEnd = (clean: () => Promise<void>) => void;
+/** Runs something when a test is over (`onTestFinished`), or a whole file (`atEndOfFile`). */
+export type AtEnd = (clean: () => Promise<void> | void) => void;
+
+/**
+ * For what the tests of a file share: run when they are over, the last first. To be called at the top of the file: an
+ * `afterAll` that is called in a `beforeAll` or in a test does nothing, and says nothing.
+ */
+export function atEndOfFile(): AtEnd {
+  const cleanings: Parameters<AtEnd>[0][] = [];
+  afterAll(async () => {
+    for (const clean of cleanings.reverse()) await clean();
+  });
+  return (clean) => {
+    cleanings.push(clean);
+  };
+}
 
 /** A new folder, as an absolute path without symbolic links. */
 export async function temporaryFolder(atEnd: AtEnd = onTestFinished): Promise<string> {

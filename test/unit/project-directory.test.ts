@@ -5,12 +5,14 @@
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { temporaryFolder } from "../support/flow-workspace.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { atEndOfFile, temporaryFolder } from "../support/flow-workspace.ts";
 import { projectPaths } from "../../runner-agent/config/projects.ts";
 import { projectDirectory, type ProjectRules } from "../../runner-agent/workspace/project-directory.ts";
 import { contains } from "../../runner-agent/workspace/source.ts";
 import { WorkspaceError } from "../../runner-agent/workspace/workspace-error.ts";
+
+const atEnd = atEndOfFile();
 
 /**
  *   workspace/{tools,.codex/flows,.codex-flow,.codex/worktrees/w/src}
@@ -22,7 +24,7 @@ let base: string;
 let rules: ProjectRules;
 
 beforeAll(async () => {
-  base = await temporaryFolder(afterAll);
+  base = await temporaryFolder(atEnd);
   const folders = [
     "workspace/tools",
     "workspace/.codex/flows",
