@@ -3,10 +3,13 @@
  *
  * A budget is only ever raised. What a run that it has stopped may use in addition is given to a new run, which
  * continues the same thread and counts on from what the first one used (invariant 5: the first stays as it ended).
+ *
+ * What an attempt uses it tells while it runs, since it may be lost without an end. Each tells its own use alone, so that
+ * the sum of all is what the run has used, whichever of them is heard of late; and what one has told never shrinks.
  */
 import Type, { type Static } from "typebox";
 import { BUDGET_SECONDS_MAX, BUDGET_TOKENS_MAX, BUDGET_USD_MAX } from "./limits.ts";
-import type { RunRecord } from "./run-record.ts";
+import { withAttempt, type RunRecord } from "./run-record.ts";
 
 /** Tokens: input and output of all turns, cached input included. Seconds: of turns that ran. */
 export const Budget = Type.Object(
@@ -19,8 +22,14 @@ export const Budget = Type.Object(
 );
 export type Budget = Static<typeof Budget>;
 export const BUDGET_UNITS = ["tokens", "seconds", "usd"] as const;
+
+const Used = Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 /** What was used of each; a unit that cannot be counted (no price is known) is absent. */
-export type BudgetUse = { [unit in (typeof BUDGET_UNITS)[number]]?: number };
+export const BudgetUse = Type.Object(
+  { tokens: Type.Optional(Used), seconds: Type.Optional(Used), usd: Type.Optional(Used) },
+  { additionalProperties: false },
+);
+export type BudgetUse = Static<typeof BudgetUse>;
 
 export const BudgetRequest = Type.Object(
   {
@@ -50,6 +59,33 @@ export function sum(a: BudgetUse | undefined, b: BudgetUse): BudgetUse {
       return total === 0 ? [] : [[unit, total]];
     }),
   );
+}
+
+/** Of each unit the larger one. */
+export function largest(a: BudgetUse | undefined, b: BudgetUse | undefined): BudgetUse {
+  return Object.fromEntries(
+    BUDGET_UNITS.flatMap((unit) => {
+      const most = Math.max(a?.[unit] ?? -1, b?.[unit] ?? -1);
+      return most < 0 ? [] : [[unit, most]];
+    }),
+  );
+}
+
+/**
+ * What an attempt begins with: used by the runs that its run continues, and by the attempts before it.
+ * @param attempts what each of them has told of itself
+ */
+export function usedBefore(continues: Continuation | undefined, attempts: BudgetUse[]): BudgetUse {
+  return attempts.reduce(sum, continues?.used ?? {});
+}
+
+/** An attempt has told what it has used by itself. Of one that is lost that counts as well: it is spent. */
+export function noteUse(run: RunRecord, number: number, used: BudgetUse | undefined): RunRecord {
+  const attempt = run.attempts[number - 1];
+  if (attempt === undefined || used === undefined) return run;
+  const most = largest(attempt.used, used);
+  const same = BUDGET_UNITS.every((unit) => most[unit] === attempt.used?.[unit]);
+  return same ? run : { ...run, attempts: withAttempt(run, { ...attempt, used: most }) };
 }
 
 /** Limits of the step with what was added. What the step does not limit stays without a limit. */

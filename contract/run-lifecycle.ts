@@ -382,4 +382,6 @@ export interface OutputProgress {
   ackedSeq: number;
   bytes: number;
   dropped: number;
+  /** What it had told of its use of the budget by then. */
+  used?: BudgetUse | undefined;
 }

@@ -80,6 +80,8 @@ export interface AttemptRecord {
   skippedMs?: number;
   /** Highest committed sequence number of a result or end; output has its own in its rows (invariant 8). */
   ackedSeq: number;
+  /** What it has told of its own use of the budget. Its output rows may know more. */
+  used?: BudgetUse;
   /** Provisional until the process is gone (invariant 9). */
   result?: FlowResult;
   end?: AttemptEnd;

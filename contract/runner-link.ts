@@ -12,20 +12,21 @@
  *                                          approval, approval_withdrawn ▶ ◀ ack, then ◀ decided
  *                                          ◀ message        delivered ▶
  *                                          thread ▶         ◀ thread        may I write to this thread?
- *                                          ◀ budget
+ *                                          used ▶           ◀ budget
  *
  * `seq` counts everything that an attempt sends: chunks of output, results, requests for approval, its end. The edge
  * acknowledges only what is committed (invariant 8), so a runner that connects again goes on behind the last `ack`.
  *
  * A frame down whose `type` the runner does not know is ignored by it, so that one may be added without a new
- * protocol number: the edge must be right without an answer to it.
+ * protocol number: the edge must be right without an answer to it. A frame up that an older edge would refuse is sent to
+ * one that has said on this very socket that it takes it (`countsUse`): the edge may have been set back meanwhile.
  *
  * Heartbeats are the text "ping", answered "pong" by the runtime itself: no object wakes for them (invariant 7:
  * only the lease clock, which reads the time of the last one, changes a run).
  */
 import Type, { type Static } from "typebox";
 import { APPROVAL_DECISIONS, ApprovalRequest } from "./approvals.ts";
-import { Budget } from "./budget.ts";
+import { Budget, BudgetUse } from "./budget.ts";
 import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS, type Reason } from "./run-record.ts";
@@ -241,6 +242,11 @@ const ThreadFrame = Type.Object(
   { type: Type.Literal("thread"), threadId: Type.String({ minLength: 1, maxLength: 128 }) },
   closed,
 );
+/**
+ * What this attempt alone has used of the budget so far. It has no number and no acknowledgement: the newest one says
+ * it all, and is said again on every new socket.
+ */
+const UsedFrame = Type.Object({ type: Type.Literal("used"), used: BudgetUse }, closed);
 
 /** Runner → event object, by `type`. */
 export const RUN_UP = {
@@ -253,6 +259,7 @@ export const RUN_UP = {
   approval_withdrawn: ApprovalWithdrawn,
   delivered: Delivered,
   thread: ThreadFrame,
+  used: UsedFrame,
   end: End,
 };
 export type RunUp = Static<(typeof RUN_UP)[keyof typeof RUN_UP]>;
@@ -270,6 +277,8 @@ export const StepContext = Type.Object(
     silenceMs: Type.Integer(),
     replay: Type.Boolean(),
     budget: Type.Optional(Budget),
+    /** What the runs before and the earlier attempts of this one have used of the budget. */
+    used: Type.Optional(BudgetUse),
     continues: Type.Optional(
       Type.Object(
         {
@@ -287,10 +296,19 @@ export const StepContext = Type.Object(
 );
 export type StepContext = Static<typeof StepContext>;
 
+/** Absent where the step has no budget, and from an edge that would refuse `used`. */
+const CountsUse = Type.Optional(Type.Boolean({ description: "The edge wants to be told what is `used`" }));
+
 /** Event object → runner, by `type`. */
 export const RUN_DOWN = {
   claimed: Type.Object(
-    { type: Type.Literal("claimed"), lease: Lease, context: StepContext, follow: Type.Boolean() },
+    {
+      type: Type.Literal("claimed"),
+      lease: Lease,
+      context: StepContext,
+      follow: Type.Boolean(),
+      countsUse: CountsUse,
+    },
     closed,
   ),
   resumed: Type.Object(
@@ -302,6 +320,7 @@ export const RUN_DOWN = {
       ackedSeq: Type.Integer({ minimum: 0 }),
       cancel: Type.Boolean(),
       follow: Type.Boolean(),
+      countsUse: CountsUse,
     },
     closed,
   ),

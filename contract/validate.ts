@@ -148,6 +148,7 @@ const runChecks: Record<keyof typeof RUN_UP, CompiledCheck> = {
   approval_withdrawn: frames.run_approval_withdrawn,
   delivered: frames.run_delivered,
   thread: frames.run_thread,
+  used: frames.run_used,
   end: frames.run_end,
 };
 

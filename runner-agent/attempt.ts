@@ -265,6 +265,7 @@ export class Attempt {
         edgeUrl: this.#host.edgeUrl,
         env: this.#host.environment,
         budget: context.budget,
+        used: context.used,
         continues: context.continues,
         conversation: this.#conversation,
         executor: this.#host.executor,

@@ -4,10 +4,11 @@
  *
  * The edge may say a thing twice, on every new socket: a decision or a message counts the first time (by its id). What
  * the step asks for is journaled like output, so that it is asked for however often the socket drops; the question for
- * a thread is not, and is put again on each new socket until it is answered.
+ * a thread is not, and is put again on each new socket until it is answered. What the step has used of its budget is said
+ * again on each one.
  */
 import type { ApprovalDecision, ApprovalRequest } from "../contract/approvals.ts";
-import type { Budget } from "../contract/budget.ts";
+import type { Budget, BudgetUse } from "../contract/budget.ts";
 import type { MessageFate } from "../contract/messages.ts";
 import type { RunDown, RunUp } from "../contract/runner-link.ts";
 
@@ -41,13 +42,15 @@ export interface StepConversation {
   onMessage(listener: (message: Message) => Promise<MessageFate>): void;
   /** Hears of limits that were raised. */
   onBudget(listener: (budget: Budget) => void): void;
+  /** The attempt has used so much by itself so far: for the one after it, should this one be lost. */
+  tellUse(used: BudgetUse): void;
 }
 
 export interface ConversationHost {
   journalApproval(request: ApprovalRequest): void;
   journalWithdrawal(id: string): void;
   /** Sends a frame on the socket that is open; without one it is lost. */
-  tell(frame: Extract<RunUp, { type: "delivered" | "thread" }>): void;
+  tell(frame: Extract<RunUp, { type: "delivered" | "thread" | "used" }>): void;
 }
 
 const WITHDRAWN: Decision = { decision: "cancel", by: "the step" };
@@ -64,6 +67,7 @@ export class Conversation implements StepConversation {
   #messageListener: ((message: Message) => Promise<MessageFate>) | undefined;
   #budgetListener: ((budget: Budget) => void) | undefined;
   #budget: Budget | undefined;
+  #used: BudgetUse | undefined;
 
   constructor(host: ConversationHost) {
     this.#host = host;
@@ -106,8 +110,14 @@ export class Conversation implements StepConversation {
     if (this.#budget !== undefined) listener(this.#budget);
   }
 
+  tellUse(used: BudgetUse): void {
+    this.#used = used;
+    this.#host.tell({ type: "used", used });
+  }
+
   /** A new socket speaks for the attempt. */
   connected(): void {
+    if (this.#used !== undefined) this.#host.tell({ type: "used", used: this.#used });
     for (const threadId of this.#leases.keys()) this.#host.tell({ type: "thread", threadId });
   }
 

@@ -361,7 +361,7 @@ export class FlowEventObject extends DurableObject<Env> {
   async #commit(changes: RunChange[], event?: StoredEvent): Promise<void> {
     const now = Date.now();
     const records = changes.map(({ run, before }) => ({
-      run: this.#outbox.noted(this.#storage.withTotals(run, before)),
+      run: this.#outbox.noted(this.#storage.withTotals(this.#runSockets.withUse(run), before)),
       before,
     }));
     this.#storage.transaction(() => {

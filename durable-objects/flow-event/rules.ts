@@ -126,7 +126,11 @@ export function acceptOutput(
     bytes += size;
     fresh.push(chunk);
   }
-  return { fresh, firstSeq: committed + 1, progress: { ackedSeq: expected - 1, bytes, dropped } };
+  return {
+    fresh,
+    firstSeq: committed + 1,
+    progress: { ...progress, ackedSeq: expected - 1, bytes, dropped },
+  };
 }
 
 /** What the queue carries for the attempt that waits. */

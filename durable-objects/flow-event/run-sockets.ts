@@ -6,7 +6,6 @@
  * R3. A frame without the live lease changes no run: output, result and end are kept as evidence (invariant 4).
  * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
  */
-import { raised } from "../../contract/budget.ts";
 import { newLease } from "../../contract/ids.ts";
 import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import {
@@ -23,6 +22,15 @@ import { outputChunkView } from "../../contract/output-view.ts";
 import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
+import {
+  claimedBudget,
+  countsUse,
+  holdUse,
+  progressWithUse,
+  takeOver,
+  withHeldUse,
+  type HeldUse,
+} from "./budget-use.ts";
 import { acceptOutput } from "./rules.ts";
 import {
   cancelFrames,
@@ -37,11 +45,10 @@ import type { TailSockets } from "./tail-sockets.ts";
 type NumberedFrame = Extract<RunUp, { seq: number }>;
 
 /** What hibernation keeps of a socket. `attempt` is set once it has claimed or resumed. */
-interface Attachment {
+interface Attachment extends HeldUse {
   kind: "run";
   n: number;
   openedAt: number;
-  attempt?: number;
 }
 
 /** What the object does for its sockets. */
@@ -112,6 +119,10 @@ export class RunSockets {
       await this.#thread(socket, run, attempt, frame.threadId);
       return;
     }
+    if (frame.type === "used") {
+      holdUse(socket, run, frame.used);
+      return;
+    }
     if (frame.type === "delivered") {
       const told = withDelivery(run, frame, Date.now());
       if (told !== run) await this.#host.commit(told, run);
@@ -144,7 +155,6 @@ export class RunSockets {
       this.#refuse(socket, why.code, why.message);
       return;
     }
-    const budget = raised(run.policy.budget, run.budgetAdded ?? {});
     const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt);
     if (claimed !== run) await this.#host.commit(claimed, run);
     this.#bind(socket, attachment, frame.attempt);
@@ -152,6 +162,7 @@ export class RunSockets {
       type: "claimed",
       lease: outcome.attempt.lease,
       follow: this.#tails.watched(run.n),
+      ...countsUse(run),
       context: {
         runId: run.id,
         attempt: frame.attempt,
@@ -161,11 +172,16 @@ export class RunSockets {
         timeoutMs: run.policy.timeoutMs,
         silenceMs: run.policy.silenceMs,
         replay: run.origin === "replay",
-        ...(budget === undefined ? {} : { budget }),
+        ...claimedBudget(this.withUse(run), frame.attempt, this.#storage),
         ...(run.continues === undefined ? {} : { continues: run.continues }),
       },
     });
     this.#tell([socket], [...openingFrames(claimed, frame.attempt), ...cancelFrames(claimed)]);
+  }
+
+  /** The record with what attempts have said that they used, and no row has yet. */
+  withUse(run: RunRecord): RunRecord {
+    return run.policy.budget === undefined ? run : withHeldUse(run, this.#ctx.getWebSockets(tagOf(run.n)));
   }
 
   /** A thread has one writer: only the live attempt may ask, and the pool knows who was first. */
@@ -213,16 +229,17 @@ export class RunSockets {
       ackedSeq: this.#committedSeq(run, frame.attempt),
       cancel: outcome.live && run.cancel !== undefined,
       follow: this.#tails.watched(run.n),
+      ...countsUse(run),
     });
     if (outcome.live) this.#tell([socket], openingFrames(seen, frame.attempt));
   }
 
   /** From now on this socket speaks for the attempt; an older one that still seems open does not. */
   #bind(socket: WebSocket, attachment: Attachment, attempt: number): void {
-    for (const other of this.#of(attachment.n, attempt))
-      if (other !== socket) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
-    const bound: Attachment = { ...attachment, attempt };
+    const others = this.#of(attachment.n, attempt).filter((other) => other !== socket);
+    const bound: Attachment = { ...attachment, attempt, ...takeOver(others) };
     socket.serializeAttachment(bound);
+    for (const other of others) closeSocket(other, CLOSE.replaced, "replaced by a newer socket");
   }
 
   #committedSeq(run: RunRecord, attempt: number): number {
@@ -248,7 +265,7 @@ export class RunSockets {
       0,
     );
     const accepted = acceptOutput(
-      this.#storage.readProgress(run.n, attempt),
+      progressWithUse(this.#storage.readProgress(run.n, attempt), socket),
       run.attempts[attempt - 1]?.ackedSeq ?? 0,
       chunks,
       used,
@@ -328,7 +345,7 @@ export class RunSockets {
     const run = this.#storage.readRun(n);
     if (run === undefined || attempt === undefined) return;
     if (this.#of(n, attempt).some((other) => other !== socket)) return;
-    const unseen = noteUnseen(run, attempt, now);
+    const unseen = withHeldUse(noteUnseen(run, attempt, now), [socket]);
     if (unseen !== run) await this.#host.commit(unseen, run);
   }
 

@@ -11,6 +11,7 @@
  * write, and the newest row of an attempt says what is committed (invariant 8).
  */
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from "node:zlib";
+import type { BudgetUse } from "../../contract/budget.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { OUTPUT_PAGE_MAX_BYTES } from "../../contract/limits.ts";
 import type { OutputCursor } from "../../contract/output-cursor.ts";
@@ -53,6 +54,7 @@ interface StoredFrame {
   /** Totals of the attempt up to and with this frame. */
   bytes: number;
   dropped: number;
+  used?: BudgetUse;
   /** JSON of the chunks, as text or compressed by brotli. */
   chunks: string | Uint8Array;
 }
@@ -130,7 +132,7 @@ export class EventStorage {
       limit: 1,
     });
     for (const [, frame] of newest)
-      return { ackedSeq: frame.lastSeq, bytes: frame.bytes, dropped: frame.dropped };
+      return { ackedSeq: frame.lastSeq, bytes: frame.bytes, dropped: frame.dropped, used: frame.used };
     return { ackedSeq: 0, bytes: 0, dropped: 0 };
   }
 
@@ -165,6 +167,7 @@ export class EventStorage {
       lastSeq: progress.ackedSeq,
       bytes: progress.bytes,
       dropped: progress.dropped,
+      ...(progress.used === undefined ? {} : { used: progress.used }),
       chunks: text.length < COMPRESS_FROM_CHARS ? text : compress(text),
     };
     this.#storage.kv.put(frameKey(n, attempt, firstSeq), frame);

@@ -61,6 +61,8 @@ export class RunLink {
   #lease: string | undefined;
   /** Nothing is sent before the edge has said from where to go on, on this connection. */
   #ready = false;
+  /** Of this connection: the edge takes `used`. */
+  #countsUse = false;
   #sentSeq = 0;
   #ackedSeq = 0;
   #sentMost = 0;
@@ -134,9 +136,9 @@ export class RunLink {
     this.#tellSignalled();
   }
 
-  /** Sends a frame that is no part of the journal. Without an open socket it is lost. */
+  /** Sends a frame that is no part of the journal. Without an open socket, or to an edge that takes none, it is lost. */
   tell(frame: RunUp): void {
-    if (this.#ready) this.#sendFrame(frame);
+    if (this.#ready && (frame.type !== "used" || this.#countsUse)) this.#sendFrame(frame);
   }
 
   /** Gives up sending; the journal keeps what is owed for the next start. */
@@ -165,11 +167,13 @@ export class RunLink {
       case "claimed":
         this.#lease = frame.lease;
         this.#options.journal.begin(this.#of());
+        this.#countsUse = frame.countsUse === true;
         this.#goOn(frame.follow);
         this.#options.claimed(frame.context, frame.lease);
         return;
       case "resumed":
         if (frame.live) this.#moveUnknownEnd(frame.ackedSeq);
+        this.#countsUse = frame.countsUse === true;
         this.#goOn(frame.follow, frame.ackedSeq);
         if (!frame.live) this.#options.stop("abandoned", "the lease was lost while this runner was away");
         else if (frame.cancel) this.#options.stop("canceled", "the run was canceled");

@@ -1,5 +1,5 @@
 /** One attempt of a step on this box, as whoever starts it and whoever executes it see it. */
-import type { Budget } from "../../contract/budget.ts";
+import type { Budget, BudgetUse } from "../../contract/budget.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { StartableStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
@@ -38,6 +38,8 @@ export interface StepRequest {
   env: StepEnvironment;
   /** The step's budget with what people have added to it. */
   budget?: Budget | undefined;
+  /** What the runs before and earlier attempts have used of it, on whichever box, as far as the edge was told. */
+  used?: BudgetUse | undefined;
   /** The thread of an earlier run to go on with, and what the runs before have used of the budget. */
   continues?: StepContext["continues"];
   /** Absent where nobody can be asked: then nothing is allowed that would need it. */

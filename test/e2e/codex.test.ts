@@ -86,12 +86,15 @@ const FORMS = [
 
 const DONE = structured({ status: "completed", message: "done" });
 const BIG = { input: 1500, cached: 0, output: 600, reasoning: 0 };
+/** More than half of the budget. */
+const HALF = { input: 1000, cached: 0, output: 100, reasoning: 0 };
 
 const RULES = [
   { prompt: "was cut off", answers: [DONE] },
   { prompt: "task ask", answers: [command("echo allowed > allowed.txt"), DONE] },
   { prompt: "task long", answers: [command("setsid sleep 300 & setsid sleep 300 & sleep 300"), DONE] },
   { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
+  { prompt: "task half", answers: [withUsage(command("true"), HALF), command("sleep 300"), DONE] },
   {
     prompt: "task tell",
     answers: [
@@ -271,6 +274,23 @@ test("a budget that is used up stops the run; raised, a new run goes on in the s
   const next = await over(run.id);
   expect(next).toMatchObject({ effectiveStatus: "completed", continues: id, origin: "continuation" });
   expect(next.result?.artifacts?.["threadId"]).toBe(stopped.result?.artifacts?.["threadId"]);
+});
+
+test("an attempt that is lost has used its part of the budget, also for a box that knows nothing of it", async () => {
+  const first = await runner();
+  const id = await send("half");
+  await accept(id);
+  await accept(id);
+  await until(() => (processesOfRun(id).length > 0 ? true : undefined));
+  await first.kill();
+  await rm(join(state, "codex-home", "codex-flow-sessions.json"));
+  await runner();
+  await accept(id);
+  expect(await over(id)).toMatchObject({
+    effectiveStatus: "needs_intervention",
+    attempts: [{ status: "lost" }, { status: "completed" }],
+    result: { artifacts: { budget: { exceeded: "tokens", used: { tokens: 2200 } } } },
+  });
 });
 
 async function begin(type: string): Promise<string> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { AgentItem } from "../../contract/agent-item.ts";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
-import type { Budget } from "../../contract/budget.ts";
+import type { Budget, BudgetUse } from "../../contract/budget.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
@@ -62,6 +62,8 @@ export async function codexBox(
 class Watchers implements StepConversation {
   readonly asked: ApprovalRequest[] = [];
   readonly leased: string[] = [];
+  /** What the step has told of its own use, in its order. */
+  readonly used: BudgetUse[] = [];
   lease: ThreadLease | Promise<ThreadLease> = { granted: true };
   answer: (request: ApprovalRequest) => Decision | Promise<Decision> = () => ({
     decision: "decline",
@@ -98,6 +100,11 @@ class Watchers implements StepConversation {
 
   onBudget(listener: (budget: Budget) => void): void {
     this.#raise = listener;
+  }
+
+  tellUse(used: BudgetUse): void {
+    this.used.push(used);
+    this.#signal.notify();
   }
 
   async say(text: string): Promise<"steered" | "queued"> {

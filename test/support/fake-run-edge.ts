@@ -40,6 +40,8 @@ export interface FakeRunEdge {
   watched: boolean;
   /** Answer to a resume, beside the number that is computed: nothing at all, or a refusal, until it is granted. */
   resumes: Resumption | "unanswered" | { code: string; message: string };
+  /** Whether it says, on each new connection, that it takes what is used of a budget. */
+  countsUse: boolean;
   /** Whether numbered frames arrive at all. */
   takes: boolean;
   /** Whether what was committed is acknowledged. */
@@ -70,6 +72,7 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
     claims: "granted",
     watched: true,
     resumes: { live: true, cancel: false, follow: true },
+    countsUse: true,
     takes: true,
     acknowledges: true,
     refuses: () => undefined,
@@ -113,7 +116,13 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
       if (claims !== "granted") answer(socket, { type: "refused", ...claims });
       else {
         bound.add(socket);
-        answer(socket, { type: "claimed", lease: LEASE, context: CONTEXT, follow: edge.watched });
+        answer(socket, {
+          type: "claimed",
+          lease: LEASE,
+          context: CONTEXT,
+          follow: edge.watched,
+          ...counting(),
+        });
       }
       return;
     }
@@ -128,7 +137,11 @@ export async function startFakeRunEdge(): Promise<FakeRunEdge> {
     // An attempt whose end is committed lives no more, whatever a test says of its lease.
     const ended = edge.committed.some(({ what }) => typeof what === "string" && what.startsWith("end: "));
     const live = resumption.live && !ended;
-    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption, live });
+    answer(socket, { type: "resumed", ackedSeq: edge.committed.length, ...resumption, live, ...counting() });
+  }
+
+  function counting(): { countsUse?: boolean } {
+    return edge.countsUse ? { countsUse: true } : {};
   }
 
   function take(socket: ServedSocket, items: Committed[]): void {

@@ -135,6 +135,35 @@ describe("a budget of seconds", () => {
     expect(life.results).toMatchObject([{ artifacts: { budget: { limits: { seconds: 0.001 } } } }]);
   });
 
+  test("counts what attempts on other boxes have used: what remains ends it, and it tells its own", async () => {
+    const life = await runCodexStep(
+      await boxWithoutLogin(),
+      code(LONG, { request: { attempt: 2, budget: { seconds: 600 }, used: { seconds: 599.5 } } }),
+    );
+    expect(life.results).toMatchObject([
+      {
+        message: expect.stringContaining("was interrupted") as string,
+        artifacts: { budget: { limits: { seconds: 600 }, exceeded: "seconds" } },
+      },
+    ]);
+    const own = life.watchers.used.at(-1);
+    expect(Object.keys(own ?? {})).toEqual(["seconds"]);
+    const { used } = life.results[0]?.artifacts?.["budget"] as { used: { seconds: number } };
+    expect(used.seconds).toBeCloseTo(599.5 + (own?.seconds ?? 0));
+  });
+
+  test("that other attempts have used up begins no script", async () => {
+    const at = await boxWithoutLogin();
+    const life = await runCodexStep(
+      at,
+      code("text('begun')", { request: { attempt: 2, budget: { seconds: 600 }, used: { seconds: 600 } } }),
+    );
+    expect(life.results).toMatchObject([
+      { status: "needs_intervention", message: expect.stringContaining("not begun again") as string },
+    ]);
+    expect(printed(life.told)).not.toContain("begun");
+  });
+
   test("says nothing of tokens and dollars, which a script never uses", async () => {
     const life = await runCodexStep(
       await boxWithoutLogin(),

@@ -1,6 +1,7 @@
 /** What counts to a step's budget, from Codex's reports, and when it is used up. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { TokenCounts } from "../../contract/agent-item.ts";
+import type { BudgetUse } from "../../contract/budget.ts";
 import { BudgetMeter } from "../../runner-agent/codex/step/budget-meter.ts";
 import { BudgetWatch } from "../../runner-agent/codex/step/budget-watch.ts";
 import type { ModelPrice } from "../../runner-agent/config/codex-config.ts";
@@ -100,13 +101,15 @@ test("of several limits the one that is used most is named", () => {
 });
 
 describe("the watch", () => {
-  function watched(budget: BudgetMeter): { watch: BudgetWatch; said: string[] } {
+  function watched(budget: BudgetMeter): { watch: BudgetWatch; said: string[]; told: BudgetUse[] } {
     const said: string[] = [];
+    const told: BudgetUse[] = [];
     const watch = new BudgetWatch(budget, {
       warn: (unit) => said.push(`warned of ${unit}`),
       spent: () => said.push("spent"),
+      used: (own) => told.push(own),
     });
-    return { watch, said };
+    return { watch, said, told };
   }
 
   test("says by itself when 80 % of the seconds are over, and when all are, though Codex reports nothing", async () => {
@@ -142,5 +145,69 @@ describe("the watch", () => {
     watch.raise({ tokens: 200, usd: 2 });
     report(170);
     expect(said.slice(2)).toEqual(["warned of tokens"]);
+  });
+
+  test("tells what this attempt alone has used: at once, then at a pace, and when the turn ends", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const budget = meter({ limits: { tokens: 1_000 }, before: { tokens: 500 } });
+    const { watch, told } = watched(budget);
+    const tokens = (): (number | undefined)[] => told.map((own) => own.tokens);
+    const report = (total: number): void => {
+      budget.reported({ call: counts(10, 0, 0), thread: counts(total, 0, 0) });
+      watch.look();
+    };
+    watch.turnStarted();
+    report(10);
+    expect(tokens()).toEqual([10]);
+    for (const total of [20, 30, 40]) report(total);
+    expect(tokens()).toEqual([10]);
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(tokens()).toEqual([10, 40]);
+    // Nothing more was used: nobody is woken for it.
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(tokens()).toEqual([10, 40]);
+    report(50);
+    report(60);
+    watch.turnEnded();
+    watch.turnEnded();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(tokens()).toEqual([10, 40, 50, 60]);
+  });
+
+  test("tells of seconds, which pass without a report, now and then", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { watch, told } = watched(meter({ limits: { seconds: 1_000 }, before: { seconds: 500 } }));
+    watch.turnStarted();
+    await vi.advanceTimersByTimeAsync(125_000);
+    expect(told.map(({ seconds }) => Math.round(seconds ?? 0))).toEqual([60, 120]);
+    watch.turnEnded();
+    expect(told.map(({ seconds }) => Math.round(seconds ?? 0))).toEqual([60, 120, 125]);
+  });
+
+  test("tells nothing of a step without a budget", () => {
+    const budget = meter();
+    const { watch, told } = watched(budget);
+    watch.turnStarted();
+    budget.reported({ call: counts(10, 0, 0), thread: counts(10, 0, 0) });
+    watch.look();
+    watch.turnEnded();
+    expect(told).toEqual([]);
+  });
+});
+
+describe("what was used before this attempt", () => {
+  test("is what the one says who remembers most, and the runs before it count once", () => {
+    const budget = meter({ limits: { tokens: 1_000 }, before: { tokens: 300 } });
+    for (const known of [undefined, { tokens: 450, usd: 1 }, { tokens: 400, usd: 2 }])
+      budget.goesOnFrom(known);
+    budget.reported({ call: counts(10, 0, 0), thread: counts(10, 0, 0) });
+    expect(budget.state.used).toMatchObject({ tokens: 460 });
+    expect(budget.own).toEqual({ tokens: 10, seconds: 0 });
   });
 });

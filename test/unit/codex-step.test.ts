@@ -444,6 +444,70 @@ describe("a budget, when more than one thing happens", () => {
   });
 });
 
+describe("a budget of which attempts on another box have used a part", () => {
+  const usage = { input: 400, cached: 0, output: 100, reasoning: 0 };
+  const ANOTHER = { attempt: 2, budget: { tokens: 1_500 } };
+  const spends = (): Promise<CodexBox> =>
+    codexBox([{ answers: [withUsage(command("true"), usage), held(DONE)] }]);
+
+  test("stops the next one at what remains; each tells its own use while it works", async () => {
+    const first = await startCodexStep(await spends(), {
+      template: PROMPT,
+      request: { budget: { tokens: 1_500 } },
+    });
+    await first.until(() => first.watchers.used.length > 0);
+    expect(first.watchers.used).toMatchObject([{ tokens: 500 }]);
+    first.step.cancel("abandoned");
+    await first.step.ended;
+    expect(first.watchers.used.at(-1)).toMatchObject({ tokens: 500, seconds: expect.any(Number) as number });
+
+    const second = await runCodexStep(await spends(), {
+      template: PROMPT,
+      request: { ...ANOTHER, runId: first.runId, used: { tokens: 1_000 } },
+    });
+    expect(second.results).toMatchObject([
+      {
+        status: "needs_intervention",
+        artifacts: { budget: { exceeded: "tokens", used: { tokens: 1_500 } } },
+      },
+    ]);
+    expect(second.watchers.used.at(-1)).toMatchObject({ tokens: 500 });
+  });
+
+  test("counts that of the runs before once, whoever says it", async () => {
+    const at = await codexBox([{ answers: [withUsage(DONE, usage)] }]);
+    const before = await runCodexStep(at, { template: PROMPT });
+    const threadId = String(before.results[0]?.artifacts?.["threadId"]);
+    const { results } = await runCodexStep(at, {
+      template: PROMPT,
+      request: {
+        budget: { tokens: 5_000 },
+        used: { tokens: 1_100 },
+        continues: { runId: "run_x_1", threadId, used: { tokens: 1_000 } },
+      },
+    });
+    expect(results).toMatchObject([{ artifacts: { budget: { used: { tokens: 1_100 + 500 } } } }]);
+  });
+
+  test("that was all of it: no turn begins, and nothing pretends that it could go on", async () => {
+    const at = await spends();
+    const { end, results, watchers } = await runCodexStep(at, {
+      template: PROMPT,
+      request: { ...ANOTHER, used: { tokens: 1_500 } },
+    });
+    expect(end.reason).toBe("exited");
+    expect(results).toMatchObject([
+      {
+        status: "needs_intervention",
+        message: expect.stringContaining("in its flow.toml") as string,
+        artifacts: { budget: { exceeded: "tokens", used: { tokens: 1_500 } } },
+      },
+    ]);
+    expect(results[0]?.artifacts).not.toHaveProperty("threadId");
+    expect([at.model.requests, watchers.used]).toEqual([[], []]);
+  });
+});
+
 describe("an end", () => {
   test("by a cancel leaves nothing of what commands have started, in sessions of their own either", async () => {
     const script = "setsid sleep 300 & setsid nohup sleep 300 >/dev/null 2>&1 & echo begun; sleep 300";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
 import type { RunUp } from "../../contract/runner-link.ts";
 import type { Message } from "../../runner-agent/conversation.ts";
-import { claimedLink, type LinkLife } from "../support/run-link-life.ts";
+import { arrived, claimedLink, type LinkLife } from "../support/run-link-life.ts";
 
 const REQUEST: ApprovalRequest = {
   id: "ap1",
@@ -132,5 +132,30 @@ describe("a budget", () => {
     const heard: unknown[] = [];
     life.conversation.onBudget((budget) => heard.push(budget));
     expect(heard).toEqual([{ tokens: 5 }]);
+  });
+
+  test("what is used of it is told again on the next socket, the newest of it, though that one is quiet", async () => {
+    const life = await claimedLink();
+    life.conversation.tellUse({ tokens: 5 });
+    life.conversation.tellUse({ tokens: 7 });
+    await arrived(life);
+    await reconnect(life);
+    await life.until(() => frames(life, "used").length === 3);
+    expect(frames(life, "used").map(({ used }) => used.tokens)).toEqual([5, 7, 7]);
+  });
+
+  test("what is used of it is not told to an edge that takes none of that, also one that was set back meanwhile", async () => {
+    const life = await claimedLink();
+    life.conversation.tellUse({ tokens: 5 });
+    await arrived(life);
+    life.edge.countsUse = false;
+    await reconnect(life);
+    life.conversation.tellUse({ tokens: 7 });
+    await arrived(life);
+    expect(frames(life, "used")).toHaveLength(1);
+    life.edge.countsUse = true;
+    await reconnect(life);
+    await life.until(() => frames(life, "used").length === 2);
+    expect(frames(life, "used").at(-1)?.used).toEqual({ tokens: 7 });
   });
 });

@@ -57,6 +57,7 @@ const RUN_FRAMES: RunUp[] = [
   { type: "approval_withdrawn", seq: 4, id: "a1-1" },
   { type: "delivered", id: "m1", fate: "queued" },
   { type: "thread", threadId: "t1" },
+  { type: "used", used: { tokens: 120, seconds: 1.5, usd: 0.25 } },
   {
     type: "end",
     seq: 3,

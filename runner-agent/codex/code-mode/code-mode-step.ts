@@ -7,10 +7,11 @@
  *     script the same time to go as any step (invariant 9).
  * M2. A script that throws has failed, whatever it printed, as a process that exits with another code than 0.
  * M3. The thread is a new one each time: a script begins at its beginning.
- * M4. Of a budget only the seconds are counted: nothing else is used. What interrupts a script leaves no thread to go on in.
+ * M4. Of a budget only the seconds are counted, over all attempts: nothing else is used. What interrupts a script leaves no
+ *     thread to go on in.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
-import type { Budget } from "../../../contract/budget.ts";
+import type { Budget, BudgetUse } from "../../../contract/budget.ts";
 import { Countdown } from "../../steps/clocks.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
@@ -49,8 +50,8 @@ export function codeModeStarter(host: CodexHost): StepStarter {
 }
 
 /** M4 */
-function secondsOf(budget: Budget | undefined): Budget {
-  return budget?.seconds === undefined ? {} : { seconds: budget.seconds };
+function secondsOf(of: Budget | BudgetUse | undefined): { seconds?: number } {
+  return of?.seconds === undefined ? {} : { seconds: of.seconds };
 }
 
 class ScriptWork implements StepWork {
@@ -72,7 +73,8 @@ class ScriptWork implements StepWork {
     this.#grace = new Countdown(life.clocks.resultGraceMs, () => {
       life.halt("reaped");
     });
-    this.#meter = new BudgetMeter({ limits: secondsOf(life.request.budget), before: undefined });
+    const { budget, used } = life.request;
+    this.#meter = new BudgetMeter({ limits: secondsOf(budget), before: secondsOf(used) });
     this.#budget = new BudgetWatch(this.#meter, {
       warn: (unit, text) => {
         life.items.add({ type: "warning", id: `budget ${unit}`, state: "completed", text, code: "budget" });
@@ -80,6 +82,7 @@ class ScriptWork implements StepWork {
       spent: () => {
         void life.session?.interrupt();
       },
+      used: (own) => life.request.conversation?.tellUse(secondsOf(own)),
     });
     this.#output = new StepOutput(life.redactor, {
       output: (stream, text) => {
@@ -168,6 +171,8 @@ class ScriptWork implements StepWork {
   async #outcome(turn: () => Promise<TurnOutcome>): Promise<Stop> {
     const before = this.#life.stop;
     if (before !== undefined) return before;
+    const { exceeded } = this.#meter.state;
+    if (exceeded !== undefined) return this.#overBudget("the script was not begun again");
     this.#budget.turnStarted();
     const outcome = await turn().finally(() => {
       this.#budget.turnEnded();
@@ -176,17 +181,19 @@ class ScriptWork implements StepWork {
     if (after !== undefined) return after;
     if (outcome.kind === "failed") return turnFailed(outcome);
     if (outcome.kind !== "interrupted") return { reason: "exited" };
-    return this.#meter.state.exceeded === undefined ? turnInterrupted() : this.#overBudget();
+    return this.#meter.state.exceeded === undefined
+      ? turnInterrupted()
+      : this.#overBudget("the script was interrupted");
   }
 
   /** A script that has told its result by then has done what it was to do. */
-  #overBudget(): Stop {
+  #overBudget(what: string): Stop {
     if (this.#grace.running && this.#invalid === undefined) return { reason: "reaped" };
     const { limits, state } = this.#meter;
     this.#life.items.flush();
     this.#life.events.result({
       status: "needs_intervention",
-      message: `the script was interrupted: its budget of ${limits.seconds ?? 0} seconds is used up. Replayed, it begins at its beginning: raise seconds in its flow.toml first`,
+      message: `${what}: its budget of ${limits.seconds ?? 0} seconds is used up. Replayed, it begins at its beginning: raise seconds in its flow.toml first`,
       artifacts: { budget: { limits, used: { seconds: state.used.seconds }, exceeded: "seconds" } },
     });
     return { reason: "reaped" };

@@ -6,7 +6,7 @@
  */
 import type { TokenCounts } from "../../../contract/agent-item.ts";
 import type { ModelPrice } from "../../config/codex-config.ts";
-import { BUDGET_UNITS, type Budget, type BudgetUse } from "../../../contract/budget.ts";
+import { BUDGET_UNITS, largest, type Budget, type BudgetUse } from "../../../contract/budget.ts";
 
 /** From here on a warning stands in the run's stream. */
 export const WARN_AT = 0.8;
@@ -43,9 +43,12 @@ export class BudgetMeter {
     this.#now = given.now ?? (() => performance.now());
   }
 
-  /** An attempt of this run has used so much before this one, what the runs before have used included. */
+  /**
+   * So much was used before this attempt, what the runs before have used included, as somebody remembers it: this box, or
+   * the edge. Whoever remembers most is right.
+   */
   goesOnFrom(used: BudgetUse | undefined): void {
-    if (used !== undefined) this.#before = used;
+    this.#before = largest(this.#before, used);
   }
 
   /** What the thread's model costs; undefined: nobody has said. */
@@ -101,6 +104,16 @@ export class BudgetMeter {
     };
   }
 
+  /** Used by this attempt alone. */
+  get own(): BudgetUse {
+    const { inputTokens, outputTokens } = this.#own;
+    return {
+      tokens: inputTokens + outputTokens,
+      seconds: this.#seconds(),
+      ...(this.#price === undefined ? {} : { usd: costOf(this.#own, this.#price) }),
+    };
+  }
+
   get limits(): Budget {
     return this.#limits;
   }
@@ -110,11 +123,11 @@ export class BudgetMeter {
   }
 
   #used(): BudgetUse {
-    const { inputTokens, outputTokens } = this.#own;
+    const { tokens = 0, seconds = 0, usd } = this.own;
     return {
-      tokens: (this.#before.tokens ?? 0) + inputTokens + outputTokens,
-      seconds: (this.#before.seconds ?? 0) + this.#seconds(),
-      ...(this.#price === undefined ? {} : { usd: (this.#before.usd ?? 0) + costOf(this.#own, this.#price) }),
+      tokens: (this.#before.tokens ?? 0) + tokens,
+      seconds: (this.#before.seconds ?? 0) + seconds,
+      ...(usd === undefined ? {} : { usd: (this.#before.usd ?? 0) + usd }),
     };
   }
 }

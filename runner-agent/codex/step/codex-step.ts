@@ -69,6 +69,7 @@ class CodexWork implements StepWork {
         this.#spent = true;
         void life.session?.interrupt();
       },
+      used: (own) => life.request.conversation?.tellUse(own),
     });
     this.#inbox = new Inbox(async (message) => (await life.session?.steer(message)) ?? false);
   }
@@ -86,7 +87,8 @@ class CodexWork implements StepWork {
   async work(lease: ServerLease): Promise<Stop> {
     const { host, request, variables, config } = this.#life;
     const { settings, prompt } = this.#plan;
-    this.#meter.goesOnFrom(host.sessions.useOf(runKey(request.runId)));
+    for (const known of [host.sessions.useOf(runKey(request.runId)), request.used])
+      this.#meter.goesOnFrom(known);
     const fit = host.fit(lease.server, { sandbox: settings.sandbox, model: true });
     // Awaited below; until then nobody listens.
     fit.catch(() => undefined);
@@ -113,7 +115,11 @@ class CodexWork implements StepWork {
     request.conversation?.onBudget((budget) => {
       this.#budget.raise(budget);
     });
-    return this.#life.stop ?? (await this.#turns(session, again ? `${INTERRUPTED}\n\n${prompt}` : prompt));
+    if (this.#life.stop !== undefined) return this.#life.stop;
+    const { exceeded } = this.#meter.state;
+    if (exceeded !== undefined)
+      return await this.#overBudget(exceeded, { begun: again || request.continues !== undefined });
+    return await this.#turns(session, again ? `${INTERRUPTED}\n\n${prompt}` : prompt);
   }
 
   async #turns(session: ThreadSession, prompt: string): Promise<Stop> {
@@ -186,15 +192,23 @@ class CodexWork implements StepWork {
     this.#budget.look();
   }
 
-  /** Used up, and said so as a result: what was done stands, and a person may let it go on. */
-  async #overBudget(exceeded: BudgetUnit): Promise<Stop> {
+  /**
+   * Used up, and said so as a result: what was done stands, and a person may let it go on.
+   * @param begun false: by attempts elsewhere, and the thread here is an empty one, which Codex does not keep
+   */
+  async #overBudget(exceeded: BudgetUnit, { begun } = { begun: true }): Promise<Stop> {
     const { used } = this.#meter.state;
     const limit = this.#meter.limits[exceeded] ?? 0;
-    await this.#result({
+    const remedy = begun
+      ? `let it go on with codex-flow runs budget ${this.#life.request.runId} --add-${exceeded} <n>`
+      : `earlier attempts used it elsewhere; raise ${exceeded} in its flow.toml, and replay it`;
+    const result: FlowResult = {
       status: "needs_intervention",
-      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): let it go on with codex-flow runs budget ${this.#life.request.runId} --add-${exceeded} <n>`,
+      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): ${remedy}`,
       artifacts: { budget: { limits: this.#meter.limits, used, exceeded } },
-    });
+    };
+    if (begun) await this.#result(result);
+    else this.#life.events.result(result);
     return { reason: "exited" };
   }
 

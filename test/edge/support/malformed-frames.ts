@@ -52,6 +52,7 @@ export const RUN_FRAMES: ByType<RunUp> = {
   approval_withdrawn: { type: "approval_withdrawn", seq: 1, id: "a1-1" },
   delivered: { type: "delivered", id: "m1", fate: "steered" },
   thread: { type: "thread", threadId: "t1" },
+  used: { type: "used", used: { tokens: 120, seconds: 1.5, usd: 0.25 } },
   end: {
     type: "end",
     seq: 1,
@@ -129,8 +130,19 @@ export const MALFORMED_CONTROL_FRAMES: readonly MalformedFrame[] = [
   bad("a goodbye with a word", { ...goodbye, reason: "x" }, "/reason is not known here"),
 ];
 
-const { claim, resume, output, result, canceling, end, approval, approval_withdrawn, delivered, thread } =
-  RUN_FRAMES;
+const {
+  claim,
+  resume,
+  output,
+  result,
+  canceling,
+  end,
+  approval,
+  approval_withdrawn,
+  delivered,
+  thread,
+  used,
+} = RUN_FRAMES;
 const chunk = { seq: 1, stream: "stdout", text: "x", at: 0 };
 
 /** On the socket of an attempt that is claimed and has sent nothing. */
@@ -188,6 +200,9 @@ export const MALFORMED_RUN_FRAMES: readonly MalformedFrame[] = [
   bad("a withdrawal of nothing", { ...approval_withdrawn, id: 1 }, "/id"),
   bad("a message that met no fate known", { ...delivered, fate: "eaten" }, "/fate"),
   bad("a thread without a name", { ...thread, threadId: "" }, "/threadId"),
+  bad("a use of less than nothing", { ...used, used: { tokens: -1 } }, "/used/tokens"),
+  bad("a use without end", '{"type":"used","used":{"usd":1e400}}', "/used/usd"),
+  bad("a use of something else", { ...used, used: { turns: 1 } }, "/used/turns is not known here"),
   bad("survivors that are names", { ...canceling, survivors: ["sh"] }, "/survivors/0"),
   bad("an end for no known reason", { ...end, reason: "bored" }, "/reason must be one of"),
   bad("an exit code that is a text", { ...end, exit: { code: "0", signal: null } }, "/exit/code"),

@@ -1,0 +1,82 @@
+/** What a run has used of its budget, from what its attempts have told: in any order, late, or more than once. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { BUDGET_UNITS, largest, noteUse, sum, usedBefore, type BudgetUse } from "../../contract/budget.ts";
+import type { RunRecord } from "../../contract/run-record.ts";
+import { attemptRecord, runRecord } from "../support/run-fixtures.ts";
+
+const count = fc.integer({ min: 0, max: 1_000_000 });
+const use: fc.Arbitrary<BudgetUse> = fc.record(
+  { tokens: count, seconds: count, usd: count },
+  { requiredKeys: [] },
+);
+
+const run = runRecord({
+  status: "running",
+  attempts: [attemptRecord({ number: 1, status: "lost" }), attemptRecord({ number: 2, status: "running" })],
+});
+const told = (to: RunRecord, reports: { number: number; used: BudgetUse }[]): RunRecord =>
+  reports.reduce((noted, { number, used }) => noteUse(noted, number, used), to);
+
+describe("what attempts tell", () => {
+  test("comes to the same in any order, and said twice", () => {
+    const reports = fc.array(fc.record({ number: fc.integer({ min: 1, max: 2 }), used: use }));
+    fc.assert(
+      fc.property(reports, fc.func(fc.integer()), (all, order) => {
+        const shuffled = [...all, ...all].sort((a, b) => order(a) - order(b));
+        expect(told(run, shuffled)).toEqual(told(run, all));
+      }),
+    );
+  });
+
+  test("never makes less of what was told before", () => {
+    fc.assert(
+      fc.property(use, use, (before, after) => {
+        const used = told(
+          run,
+          [before, after].map((one) => ({ number: 2, used: one })),
+        ).attempts[1]?.used;
+        for (const unit of BUDGET_UNITS)
+          expect(used?.[unit] ?? 0).toBe(Math.max(before[unit] ?? 0, after[unit] ?? 0));
+      }),
+    );
+  });
+
+  test("is no news the second time, or of an attempt that nobody knows: nothing need be written", () => {
+    const once = noteUse(run, 1, { tokens: 7 });
+    expect(noteUse(once, 1, { tokens: 7 })).toBe(once);
+    expect(noteUse(once, 1, { tokens: 6 })).toBe(once);
+    expect(noteUse(once, 1, undefined)).toBe(once);
+    expect(noteUse(once, 3, { tokens: 8 })).toBe(once);
+    expect(once.rev).toBe(run.rev);
+  });
+});
+
+describe("what an attempt begins with", () => {
+  const continues = { runId: "run_x_1", threadId: "t", runnerId: "r", runnerName: "r" };
+
+  test("is what the runs before have used and each earlier attempt by itself, once", () => {
+    fc.assert(
+      fc.property(use, fc.array(use), (used, attempts) => {
+        const total = usedBefore({ ...continues, used }, attempts);
+        for (const unit of BUDGET_UNITS)
+          expect(total[unit] ?? 0).toBe([used, ...attempts].reduce((all, one) => all + (one[unit] ?? 0), 0));
+      }),
+    );
+  });
+
+  test("is nothing for the first attempt of a run that continues none", () => {
+    expect(usedBefore(undefined, [])).toEqual({});
+    expect(usedBefore(undefined, [{}, {}])).toEqual({});
+  });
+});
+
+test("a unit that neither knows stays unknown; nothing of one is something known", () => {
+  expect(largest({ tokens: 0 }, undefined)).toEqual({ tokens: 0 });
+  expect(largest({ tokens: 3, usd: 1 }, { tokens: 2, seconds: 5 })).toEqual({
+    tokens: 3,
+    seconds: 5,
+    usd: 1,
+  });
+  expect(sum(undefined, largest(undefined, undefined))).toEqual({});
+});
