@@ -11,7 +11,7 @@ import {
   RELAY_LOST_AFTER_MS,
   WALL_MARGIN_MS,
 } from "../../contract/limits.ts";
-import { nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
+import { LOOK_AT_LIVE_MS, nextDue, noteSeen, noteUnseen, tick } from "../../contract/run-clocks.ts";
 import { requestCancel, resume } from "../../contract/run-lifecycle.ts";
 import { isTerminal, liveAttempt, type RunRecord } from "../../contract/run-record.ts";
 import { runSummary, runView } from "../../contract/run-view.ts";
@@ -138,7 +138,12 @@ describe("whose socket seems open", () => {
       now = nextDue(run, BEGIN_MS, now) ?? Infinity;
     }
     expect(run).toMatchObject({ status: "running", attempts: [{ awaySince: BEGIN_MS }] });
-    expect(looks).toBeLessThanOrEqual((2 * HOUR_MS) / 90_000 + 4);
+    expect(looks).toBeLessThanOrEqual((2 * HOUR_MS) / LOOK_AT_LIVE_MS + 4);
+    // Its connection has outlived the sleep, and nothing but a heartbeat comes on it.
+    const next = nextDue(run, now + 1, now + 1) ?? Infinity;
+    expect(next - now).toBeLessThanOrEqual(LOOK_AT_LIVE_MS + 1);
+    expect(now - until).toBeLessThanOrEqual(LOOK_AT_LIVE_MS);
+    expect(runView(tick(run, next - 1, at(next)))).not.toHaveProperty("awaySince");
   });
 
   test("any outages, each shorter than the lease: it lives on, whether its sockets close or not", () => {
