@@ -110,6 +110,12 @@ export const RETRY_BACKOFF_MAX_MS = HOUR_MS;
 
 /** An attempt without a sign of life for this long is lost (`lost_after` of the design). */
 export const LOST_AFTER_MS = 60 * SECOND_MS;
+/**
+ * The same for a relayed session, which nobody else could go on with: ended early, it would only lose what its agent does
+ * meanwhile. A laptop that is shut in the evening is open again by then. No longer, since the run of a box that never
+ * comes back stands open for all of it.
+ */
+export const RELAY_LOST_AFTER_MS = DAY_MS;
 /** How often a runner sends "ping" on each of its sockets. The runtime answers; no object wakes. */
 export const PING_INTERVAL_MS = 15 * SECOND_MS;
 /** A ping unanswered for this long: the socket is dead, connect again. */

@@ -8,6 +8,10 @@
  * would have met is a jump, or a sleep of the object, and not held against the runner (invariant 16): it has the whole
  * grace from then on, and what was jumped over does not count as time of its step, which the runner's own clock has
  * not seen either. Only `queue_ms` cannot tell, since nobody shows life while a run waits.
+ *
+ * Where another attempt is lost, a relayed session is away: that is noted and shown, and it is waited for as long as its
+ * lease lasts (`leaseMs`). Its agent works on, or sleeps with its box: the relay keeps wall and silence itself, and time
+ * that the edge has not seen it for is none that it counts.
  */
 import { expireApprovals, pendingApprovals } from "./approvals.ts";
 import {
@@ -21,6 +25,7 @@ import { endAttempt, resendAfterMs, type EndOptions } from "./run-lifecycle.ts";
 import {
   changed,
   isPooled,
+  leaseMs,
   liveAttempt,
   withAttempt,
   type AttemptRecord,
@@ -31,6 +36,7 @@ import {
 const BACKOFF_LONGEST_MS = 1.25 * RETRY_BACKOFF_MAX_MS;
 /** An alarm fires a moment after it is due; one that is later than this has met a jump or a sleep. */
 const LATE_ALARM_MS = 15_000;
+const HOUR_MS = 3_600_000;
 /** A runner that comes back after its attempt's wall clock has this long to hand over what it holds. */
 const HANDOVER_GRACE_MS = 10_000;
 
@@ -55,13 +61,28 @@ function unseenFrom(run: RunRecord, live: AttemptRecord, since: number, lastSeen
   return { ...run, attempts: withAttempt(run, { ...rest, ...graceFromSeen, unseenSince: since }) };
 }
 
-export function noteSeen(run: RunRecord, number: number): RunRecord {
+export function noteSeen(run: RunRecord, number: number, now: number): RunRecord {
   const live = liveAttempt(run);
   if (live?.number !== number || live.unseenSince === undefined) return run;
-  const seen = { ...live };
-  delete seen.unseenSince;
-  delete seen.graceFromSeen;
-  return { ...run, attempts: withAttempt(run, seen) };
+  const { unseenSince, graceFromSeen: _grace, awaySince, ...rest } = live;
+  const seen = isPooled(run) ? rest : withSkipped(rest, now - unseenSince);
+  const attempts = withAttempt(run, seen);
+  return awaySince === undefined ? { ...run, attempts } : changed(run, now, { attempts });
+}
+
+/** Time that does not count as the step's. */
+function withSkipped(live: AttemptRecord, ms: number): AttemptRecord {
+  return ms <= 0 ? live : { ...live, skippedMs: (live.skippedMs ?? 0) + ms };
+}
+
+/** Another one would be lost by now; this one is waited for. */
+function noteAway(
+  run: RunRecord,
+  live: AttemptRecord,
+  { since, lastSeen, now }: { since: number; lastSeen: number | undefined; now: number },
+): RunRecord {
+  const awaySince = since === lastSeen ? since : Math.min(since, live.graceFromSeen ?? since);
+  return changed(unseenFrom(run, { ...live, awaySince }, since, lastSeen), now, {});
 }
 
 /**
@@ -83,8 +104,7 @@ function granted(
   live: AttemptRecord,
   { since, lastSeen, now }: { since: number | undefined; lastSeen: number | undefined; now: number },
 ): RunRecord {
-  const skippedMs = (live.skippedMs ?? 0) + (now - (since ?? now));
-  return unseenFrom(run, skippedMs === 0 ? live : { ...live, skippedMs }, now, lastSeen);
+  return unseenFrom(run, withSkipped(live, now - (since ?? now)), now, lastSeen);
 }
 
 /** The clock was set back: a wait that begins later than any backoff could mean begins now. */
@@ -124,16 +144,34 @@ function tickAttempt(
   const { now } = options;
   const since = aliveAt(live, lastSeen, now);
   const jumpMs = since === lastSeen ? LATE_ALARM_MS : LOST_AFTER_MS;
-  if (since === undefined || now >= since + LOST_AFTER_MS + jumpMs)
+  const waitMs = patienceMs(run, live);
+  if (since === undefined || now >= since + waitMs + jumpMs)
     return granted(run, live, { since, lastSeen, now });
-  if (lastSeen !== undefined && now >= wallDeadline(run, live))
-    return endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
-  if (now < since + LOST_AFTER_MS) return since === lastSeen ? noteSeen(run, live.number) : run;
-  const error = {
-    code: "lost",
-    message: `runner ${live.runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`,
-  };
+  if (showsLife(lastSeen, now)) {
+    const seen = since === lastSeen ? noteSeen(run, live.number, now) : run;
+    return now >= wallDeadline(run, liveAttempt(seen) ?? live)
+      ? endAttempt(seen, live.number, undefined, { reason: "timeout" }, options)
+      : seen;
+  }
+  if (now < since + waitMs) return run;
+  if (waitMs < leaseMs(run)) return noteAway(run, live, { since, lastSeen, now });
+  const error = { code: "lost", message: whyLost(run, live) };
   return endAttempt(run, live.number, undefined, { reason: "abandoned", error }, options);
+}
+
+/** The silence after which something becomes of the attempt: a relayed session is first away, then lost. */
+function patienceMs(run: RunRecord, live: AttemptRecord): number {
+  return live.awaySince === undefined ? LOST_AFTER_MS : leaseMs(run);
+}
+
+function showsLife(lastSeen: number | undefined, now: number): lastSeen is number {
+  return lastSeen !== undefined && lastSeen <= now && now < lastSeen + LOST_AFTER_MS;
+}
+
+function whyLost(run: RunRecord, { runnerName, awaySince }: AttemptRecord): string {
+  if (awaySince === undefined) return `runner ${runnerName} was not seen for ${LOST_AFTER_MS / 1000} s`;
+  const since = new Date(awaySince).toISOString();
+  return `the relay on ${runnerName} was not seen for ${leaseMs(run) / HOUR_MS} h, since ${since}`;
 }
 
 function queueDeadline(run: RunRecord): number {
@@ -141,8 +179,8 @@ function queueDeadline(run: RunRecord): number {
 }
 
 /**
- * Kept by the runner; the edge looks at it only while that one is connected. A runner that is away may hold the result
- * of a step that ended long ago: then the lease clock alone decides how long it is waited for.
+ * Kept by the runner; the edge looks at it only while that one is connected and shows life. A runner that is away may hold
+ * the result of a step that ended long ago: then the lease clock alone decides how long it is waited for.
  */
 function wallDeadline(run: RunRecord, live: AttemptRecord): number {
   return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS + (live.skippedMs ?? 0);
@@ -158,11 +196,12 @@ export function nextDue(run: RunRecord, lastSeen: number | undefined, now: numbe
   if (live === undefined)
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
   const expiries = pendingApprovals(run).map((approval) => approval.expiresAt);
-  const lost = (aliveAt(live, lastSeen, now) ?? now) + LOST_AFTER_MS;
-  if (lastSeen === undefined) return Math.min(lost, ...expiries);
-  const wall = wallDeadline(run, live);
+  const silent = (aliveAt(live, lastSeen, now) ?? now) + patienceMs(run, live);
+  if (lastSeen === undefined) return Math.min(silent, ...expiries);
   const pinged = lastSeen <= now && now - lastSeen <= PING_INTERVAL_MS + PONG_TIMEOUT_MS;
-  const look = pinged ? now + LOOK_AT_LIVE_MS : lost;
+  const look = pinged ? now + LOOK_AT_LIVE_MS : Math.min(silent, now + LOOK_AT_LIVE_MS);
+  if (!showsLife(lastSeen, now)) return Math.min(look, ...expiries);
+  const wall = wallDeadline(run, live);
   return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, look, ...expiries);
 }
 

@@ -245,6 +245,7 @@ export function endAttempt(
     ...(outcome.error === undefined ? {} : { error: outcome.error }),
   };
   delete ended.unseenSince;
+  delete ended.awaySince;
   const next = withdrawAll(changed(run, now, { attempts: withAttempt(run, ended) }), now);
   return mayRetry(run, outcome) ? requeued(next, options) : terminated(next, outcome, options);
 }

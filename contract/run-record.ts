@@ -7,6 +7,7 @@ import type { BudgetUse, Continuation } from "./budget.ts";
 import type { ChatOrigin } from "./chat/place.ts";
 import type { FlowResult } from "./flow-result.ts";
 import type { RunPolicy, StepKind } from "./flow-manifest.ts";
+import { LOST_AFTER_MS, RELAY_LOST_AFTER_MS } from "./limits.ts";
 import type { MessageRecord } from "./messages.ts";
 
 export const PROCESS_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
@@ -76,7 +77,9 @@ export interface AttemptRecord {
   unseenSince?: number;
   /** The last sign of life that was known when a grace began although a socket is open; another one ends that grace. */
   graceFromSeen?: number;
-  /** What the edge's clock has jumped over meanwhile: it does not count as the step's time. */
+  /** Of a relayed session: its box has shown no life since then, and is waited for. People are told, once it is noted. */
+  awaySince?: number;
+  /** What the edge's clock has jumped over, or a relay was not seen for: it does not count as the step's time. */
   skippedMs?: number;
   /** Highest committed sequence number of a result or end; output has its own in its rows (invariant 8). */
   ackedSeq: number;
@@ -171,6 +174,11 @@ export function isTerminal(status: ProcessStatus): boolean {
  */
 export function isPooled(run: RunRecord): boolean {
   return run.step.runner !== "relay";
+}
+
+/** How long the lease of its attempt lasts without a sign of life, ms. */
+export function leaseMs(run: RunRecord): number {
+  return isPooled(run) ? LOST_AFTER_MS : RELAY_LOST_AFTER_MS;
 }
 
 /** The attempt that a runner may claim now, or the one that runs. */

@@ -9,10 +9,11 @@ import { Budget, raised } from "./budget.ts";
 import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
-import { LOST_AFTER_MS } from "./limits.ts";
 import { listens, MessageView, messageView } from "./messages.ts";
 import {
   END_REASONS,
+  leaseMs,
+  liveAttempt,
   PROCESS_STATUSES,
   type AttemptRecord,
   type ProcessStatus,
@@ -93,6 +94,12 @@ export const RunView = Type.Object(
     error: Type.Optional(Type.String()),
     errorCode: Type.Optional(Type.String()),
     waiting: Type.Optional(ReasonView),
+    awaySince: Type.Optional(
+      Type.String({
+        format: "date-time",
+        description: "Of a relayed session: its box is not seen since then, and is waited for",
+      }),
+    ),
     cancel: Type.Optional(
       Type.Object({
         state: Type.String({ description: "cancel_requested, signalled or canceled" }),
@@ -211,9 +218,10 @@ export function runView(run: RunRecord): RunView {
             ...(run.cancel.survivors === undefined ? {} : { survivors: run.cancel.survivors }),
           },
         }),
+    ...awayView(run),
     ...conversationView(run),
     ...(run.chained === undefined ? {} : { chained: run.chained }),
-    attempts: run.attempts.map((attempt) => attemptView(run.id, attempt)),
+    attempts: run.attempts.map((attempt) => attemptView(run, attempt)),
     attemptCount: run.attempts.length,
     outputBytes: run.outputBytes,
     outputDropped: run.outputDropped,
@@ -222,6 +230,11 @@ export function runView(run: RunRecord): RunView {
     ...(run.startedAt === undefined ? {} : { startedAt: iso(run.startedAt) }),
     ...(run.completedAt === undefined ? {} : { completedAt: iso(run.completedAt) }),
   };
+}
+
+function awayView(run: RunRecord): Pick<RunView, "awaySince"> {
+  const since = liveAttempt(run)?.awaySince;
+  return since === undefined ? {} : { awaySince: iso(since) };
 }
 
 /** What stands between the run and the people who watch it. */
@@ -239,9 +252,9 @@ function conversationView(run: RunRecord): Partial<RunView> {
   };
 }
 
-function attemptView(run: string, attempt: AttemptRecord): AttemptView {
+function attemptView(run: RunRecord, attempt: AttemptRecord): AttemptView {
   return {
-    id: attemptId(run, attempt.number),
+    id: attemptId(run.id, attempt.number),
     attemptNumber: attempt.number,
     status: attempt.status,
     workerId: attempt.runnerId,
@@ -249,7 +262,7 @@ function attemptView(run: string, attempt: AttemptRecord): AttemptView {
     startedAt: iso(attempt.startedAt),
     ...(attempt.completedAt === undefined ? {} : { completedAt: iso(attempt.completedAt) }),
     ...(attempt.status === "running" && attempt.unseenSince !== undefined
-      ? { leaseExpiresAt: attempt.unseenSince + LOST_AFTER_MS }
+      ? { leaseExpiresAt: attempt.unseenSince + leaseMs(run) }
       : {}),
     ...(attempt.result === undefined ? {} : { result: attempt.result }),
     ...(attempt.end === undefined ? {} : { endReason: attempt.end.reason }),

@@ -35,6 +35,8 @@ import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits
 
 export const PING = "ping";
 export const PONG = "pong";
+/** Code of the 404 with which the edge refuses a run socket: it has no such run. Of no other 404 can a runner tell whose it is. */
+export const RUN_NOT_FOUND = "run_not_found";
 
 const closed = { additionalProperties: false } as const;
 const RunIdText = Type.String({ maxLength: 64 });

@@ -95,7 +95,15 @@ export class RunSockets {
       this.#refuse(socket, "unknown_run", "this edge has no such run");
       return;
     }
-    await this.#handle(socket, attachment, run, read.value);
+    await this.#handle(socket, attachment, await this.#heardFrom(attachment, run), read.value);
+  }
+
+  /** A socket that seemed dead speaks: whoever waited for its runner learns of it with the frame, not with the next look. */
+  async #heardFrom({ n, attempt }: Attachment, run: RunRecord): Promise<RunRecord> {
+    const seen = attempt === undefined ? run : noteSeen(run, attempt, Date.now());
+    if (seen === run) return run;
+    await this.#host.commit(seen, run);
+    return this.#storage.readRun(n) ?? seen;
   }
 
   async #handle(socket: WebSocket, attachment: Attachment, run: RunRecord, frame: RunUp): Promise<void> {
@@ -155,7 +163,7 @@ export class RunSockets {
       this.#refuse(socket, why.code, why.message);
       return;
     }
-    const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt);
+    const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt, now);
     if (claimed !== run) await this.#host.commit(claimed, run);
     this.#bind(socket, attachment, frame.attempt);
     this.#send(socket, {
@@ -220,7 +228,7 @@ export class RunSockets {
       this.#refuse(socket, outcome.reason.code, outcome.reason.message);
       return;
     }
-    const seen = noteSeen(run, frame.attempt);
+    const seen = noteSeen(run, frame.attempt, Date.now());
     if (seen !== run) await this.#host.commit(seen, run);
     this.#bind(socket, attachment, frame.attempt);
     this.#send(socket, {

@@ -32,6 +32,7 @@ export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView
         run.waiting?.code,
         run.attemptCount,
         run.pendingApprovals,
+        run.awaySince,
         isOver(run),
       ]);
       if (said.get(run.id) !== state) options.onChange(run);

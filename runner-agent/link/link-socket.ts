@@ -5,12 +5,15 @@
  *
  * A heartbeat notices a peer that is gone without a word; the runtime at the edge answers it without waking anybody.
  */
+import type { IncomingMessage } from "node:http";
 import ReconnectingWebSocket from "partysocket/ws";
 import { WebSocket } from "ws";
 import { FRAME_MAX_BYTES, PING_INTERVAL_MS, PONG_TIMEOUT_MS } from "../../contract/limits.ts";
 import { PING, PONG } from "../../contract/runner-link.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Longer than any answer of the edge that says what is wrong. */
+const ERROR_MAX_CHARS = 8 * 1024;
 const RECONNECT_FIRST_MS = 200;
 const RECONNECT_JITTER_MS = 400;
 const RECONNECT_MAX_MS = 15_000;
@@ -27,8 +30,11 @@ export interface LinkSocketOptions {
   frame(frame: unknown): void;
   /** The connection was lost, or could not be made: once an outage. Tries follow until it is there again. */
   lost(why: string): void;
-  /** The edge answered the upgrade with this HTTP status instead of a socket. Another try follows unless it is closed. */
-  refused(status: number): void;
+  /**
+   * The upgrade was answered with this HTTP status instead of a socket. Another try follows unless it is closed.
+   * @param code of the edge's own error; undefined when something in between has answered, or nothing that says so
+   */
+  refused(status: number, code: string | undefined): void;
 }
 
 export class LinkSocket {
@@ -129,10 +135,26 @@ function authorizedSocket({ token, refused }: LinkSocketOptions): unknown {
         perMessageDeflate: false,
       });
       this.on("unexpected-response", (_request, response) => {
-        refused(response.statusCode ?? 0);
-        response.resume();
-        this.terminate();
+        void errorCodeOf(response).then((code) => {
+          refused(response.statusCode ?? 0, code);
+          this.terminate();
+        });
       });
     }
   };
+}
+
+/** Never rejects. */
+async function errorCodeOf(answer: IncomingMessage): Promise<string | undefined> {
+  try {
+    let text = "";
+    for await (const chunk of answer.setEncoding("utf8")) {
+      text += String(chunk);
+      if (text.length > ERROR_MAX_CHARS) return undefined;
+    }
+    const { error } = JSON.parse(text) as { error?: { code?: unknown } };
+    return typeof error?.code === "string" ? error.code : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -12,6 +12,7 @@
  */
 import { OUTPUT_FRAME_MAX_BYTES } from "../../contract/limits.ts";
 import {
+  RUN_NOT_FOUND,
   shortReason,
   type OutputChunk,
   type RunDown,
@@ -99,9 +100,10 @@ export class RunLink {
         options.lost(why);
         options.moved();
       },
-      refused: (status) => {
-        // The event is gone at the edge (its retention is over): there is nobody to hand anything to.
-        if (status === 404)
+      refused: (status, code) => {
+        // The event is gone at the edge (its retention is over): there is nobody to hand anything to. A 404 of anybody else
+        // (a network that wants a log-in first, an address that is being moved) says nothing of the run.
+        if (status === 404 && code === RUN_NOT_FOUND)
           this.#finish(() => {
             options.refused("unknown_run", "the edge has no such run");
           });

@@ -17,6 +17,7 @@ import type { StepEnvironment } from "../config/step-environment.ts";
 import { WORKTREES_DEFAULT_MAX, WORKTREES_DEFAULT_MAX_GB } from "../config/runner-config.ts";
 import { Journal } from "../journal/journal.ts";
 import type { AgentLog } from "../log.ts";
+import { Countdown } from "../steps/clocks.ts";
 import type { StartStep } from "../steps/start-step.ts";
 import { Workspaces } from "../workspace/workspaces.ts";
 import {
@@ -201,9 +202,10 @@ async function handedOver(
   const leave = (): void => {
     if (attempt.ended || !begun()) giveUp();
   };
-  let timer: NodeJS.Timeout | undefined;
+  // A box that sleeps meanwhile has not waited.
+  const waiting = new Countdown(HANDOVER_MAX_MS, giveUp);
   void ended.then(() => {
-    timer = setTimeout(giveUp, HANDOVER_MAX_MS);
+    waiting.start();
     if (left.aborted) giveUp();
     // A first word to stop that comes now can only mean the waiting.
     stopped.addEventListener("abort", leave);
@@ -212,7 +214,7 @@ async function handedOver(
   try {
     return await Promise.race([attempt.over, givenUp.promise]);
   } finally {
-    clearTimeout(timer);
+    waiting.stop();
     stopped.removeEventListener("abort", leave);
     left.removeEventListener("abort", leave);
     attempt.detach();

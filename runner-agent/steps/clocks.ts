@@ -24,19 +24,27 @@ export const DEFAULT_CLOCKS: StepClocks = {
   drainMs: DRAIN_MS,
 };
 
+/** A timer looks at its clock at least this often. */
+const LOOK_MS = 15_000;
+
 /**
  * A timer that may be started over with every chunk of output: starting over only moves the mark, and the timer
- * looks at it when it fires.
+ * looks at it when it fires. Time that the box has slept for does not count, also where the monotonic clock goes on
+ * meanwhile (macOS): its processes have slept too. A look that comes later than the next one was due has met a sleep.
  */
 export class Countdown {
   #timer: NodeJS.Timeout | undefined;
-  #due = 0;
+  #leftMs = 0;
+  #lookedAt = 0;
   readonly #ms: number;
   readonly #expired: () => void;
+  readonly #clock: () => number;
 
-  constructor(ms: number, expired: () => void) {
+  /** @param clock monotonic, ms */
+  constructor(ms: number, expired: () => void, clock = () => performance.now()) {
     this.#ms = ms;
     this.#expired = expired;
+    this.#clock = clock;
   }
 
   get running(): boolean {
@@ -45,8 +53,9 @@ export class Countdown {
 
   /** Starts, or starts over. */
   start(): void {
-    this.#due = performance.now() + this.#ms;
-    this.#timer ??= setTimeout(this.#look, this.#ms);
+    this.#leftMs = this.#ms;
+    this.#lookedAt = this.#clock();
+    this.#timer ??= this.#nextLook();
   }
 
   stop(): void {
@@ -54,9 +63,16 @@ export class Countdown {
     this.#timer = undefined;
   }
 
+  #nextLook(): NodeJS.Timeout {
+    return setTimeout(this.#look, Math.ceil(Math.min(this.#leftMs, LOOK_MS)));
+  }
+
   readonly #look = (): void => {
-    const left = this.#due - performance.now();
-    this.#timer = left > 0 ? setTimeout(this.#look, Math.ceil(left)) : undefined;
+    const now = this.#clock();
+    const passedMs = now - this.#lookedAt;
+    this.#lookedAt = now;
+    this.#leftMs -= passedMs > 2 * LOOK_MS ? LOOK_MS : passedMs;
+    this.#timer = this.#leftMs > 0 ? this.#nextLook() : undefined;
     if (this.#timer === undefined) this.#expired();
   };
 }

@@ -62,6 +62,7 @@ const MEANINGS: Record<BoundName, string> = {
   RETRY_BACKOFF_DEFAULT_MS: "`backoff_ms` when absent",
   RETRY_BACKOFF_MAX_MS: "Wait before an attempt at most, before its jitter",
   LOST_AFTER_MS: "A runner unseen for so long has lost its attempt",
+  RELAY_LOST_AFTER_MS: "The same for a relayed session, which nobody else could go on with",
   PING_INTERVAL_MS: "Between two pings of a runner",
   PONG_TIMEOUT_MS: "A ping unanswered for so long: connect again",
   CONTROL_STALE_MS: "A runner silent for so long is offered nothing",

@@ -1,10 +1,11 @@
-/** Sessions that end while the edge is away, or whose relay is killed: what they have said is told later, once, in their own run. */
+/** Sessions whose box is cut off: what they say meanwhile is told later, once, in their own run; also when they end before, or their relay is killed. */
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
+import { processesOfRun } from "../support/run-processes.ts";
 import { codexFlow, Daemon, Edge } from "../support/program.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
@@ -15,6 +16,9 @@ const atEnd = atEndOfFile();
 const CHANNEL = "4001";
 /** Says its first word, and the last one when it is told to go. */
 const AGENT = "echo first word; until [ -e go ]; do sleep 0.05; done; echo last word; exit 3";
+/** Works on behind it. */
+const AT_WORK =
+  "echo first word; until [ -e go ]; do sleep 0.05; done; echo meanwhile; until [ -e on ]; do sleep 0.05; done; echo last word; exit 3";
 
 let edge: Edge;
 /** Between all boxes and the edge. */
@@ -33,6 +37,8 @@ let told: Box;
 let resumed: Box;
 let carried: Box;
 let killed: Box;
+let working: Box;
+let canceled: Box;
 
 beforeAll(async () => {
   root = await mkdtemp(join("/var/tmp", "relay-untold-story-"));
@@ -43,11 +49,20 @@ beforeAll(async () => {
   network = await TcpProxy.start(Number(new URL(edge.info.url).port));
   atEnd(() => network.close());
   expect((await codexFlow(edge, "guard", "activate", "--channel", CHANNEL)).code).toBe(0);
-  const boxes = await Promise.all(["told", "resumed", "carried", "killed"].map(box));
-  [told, resumed, carried, killed] = boxes as [Box, Box, Box, Box];
+  [told, resumed, carried, killed, working, canceled] = await Promise.all([
+    box("told"),
+    box("resumed"),
+    box("carried"),
+    box("killed"),
+    box("working", AT_WORK),
+    box("canceled", AT_WORK),
+  ]);
   network.refuse();
   await killed.relay.kill();
+  const boxes = [told, resumed, carried, killed, working, canceled];
   await Promise.all(boxes.map(({ home }) => writeFile(join(home, "go"), "")));
+  await edge.client().cancel(canceled.runId, { by: "ada" });
+  for (const { relay } of [working, canceled]) await relay.line(/meanwhile/);
   for (const { relay } of [told, resumed, carried]) {
     await relay.line(/ended: exited/);
     relay.signal("SIGINT");
@@ -72,10 +87,10 @@ function launch(home: string, ...args: string[]): Daemon {
 const relay = (home: string, script: string): Daemon =>
   launch(home, "relay", "run", "--channel", CHANNEL, "-w", home, "--", "sh", "-c", script);
 
-async function box(of: string): Promise<Box> {
+async function box(of: string, agent = AGENT): Promise<Box> {
   const home = join(root, of);
   await mkdir(join(home, "tmp"), { recursive: true });
-  const started = relay(home, AGENT);
+  const started = relay(home, agent);
   const line = await started.line(/running relay\/session/);
   const runId = /run_[0-9a-z]+_1/.exec(line)?.[0] ?? "";
   await until(async () => ((await outputOf(runId)).includes("first word\n") ? true : undefined));
@@ -111,6 +126,28 @@ async function isWhole({ runId, folder }: Box): Promise<void> {
   const summary = JSON.parse(await readFile(join(folder, "delivery-summary.json"), "utf8")) as object;
   expect(summary).toMatchObject({ runId, handedOver: true });
 }
+
+test("a session that works on while its box is cut off goes on as the same run when that is back", async () => {
+  const { relay: its, runId, home } = working;
+  await until(async () => ((await outputOf(runId)).includes("meanwhile\n") ? true : undefined));
+  expect((await edge.client().getRun(runId)).status).toBe("running");
+  await writeFile(join(home, "on"), "");
+  expect(await its.over()).toBe(3);
+  expect(await over(runId)).toMatchObject({ errorCode: "exit_code", attemptCount: 1 });
+  expect(await outputOf(runId)).toBe("first word\nmeanwhile\nlast word\n");
+});
+
+test("one that was canceled meanwhile is stopped when its box is back, and proves it", async () => {
+  const { relay: its, runId } = canceled;
+  expect(await its.over()).toBe(130);
+  expect(await over(runId)).toMatchObject({
+    status: "canceled",
+    cancel: { state: "canceled", by: "ada", survivors: [] },
+    attempts: [{ tree: { empty: true } }],
+  });
+  expect(await outputOf(runId)).toBe("first word\nmeanwhile\n");
+  expect(processesOfRun(runId)).toEqual([]);
+});
 
 test("a relay that gives up says where the rest is kept, and what tells it: its own resume, once", async () => {
   const { folder } = resumed;

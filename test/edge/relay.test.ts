@@ -1,16 +1,20 @@
 /** A relayed session at the edge: a run that no pool hears of, carried by whoever began it, behind the guard of its channel. */
 import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LOST_AFTER_MS, RELAY_CLAIM_MS } from "../../contract/limits.ts";
+import { LOST_AFTER_MS, RELAY_CLAIM_MS, RELAY_LOST_AFTER_MS } from "../../contract/limits.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { GuardAnswer, RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
+import { iso, type RunView } from "../../contract/run-view.ts";
 import {
+  armedAt,
   call,
   eventOf,
   eventStub,
   expectError,
   expectJson,
   fireAlarm,
+  get,
+  outputOf,
   poolOf,
   poolStub,
   rewriteAttempt,
@@ -34,6 +38,7 @@ afterEach(closeSockets);
 afterAll(endObjects);
 
 const CHANNEL = "1001";
+const MINUTES_MS = 5 * LOST_AFTER_MS;
 
 function request(more: Partial<RelaySessionRequest> = {}): RelaySessionRequest {
   return {
@@ -52,6 +57,32 @@ function request(more: Partial<RelaySessionRequest> = {}): RelaySessionRequest {
 
 async function begin(body: RelaySessionRequest, token: string = TOKENS.runner): Promise<RelaySessionAnswer> {
   return expectJson<RelaySessionAnswer>(call("POST", "/relay/sessions", { body, token }), 202);
+}
+
+/** The relay's socket is gone for so long that any other attempt is lost, and the alarm comes. Returns since when, epoch ms. */
+async function beAway(runId: string, link: RunLink): Promise<number> {
+  await link.close();
+  await until(async () => {
+    expect((await runOf(runId)).attempts[0]?.leaseExpiresAt).toBeDefined();
+  });
+  const since = Date.now() - LOST_AFTER_MS;
+  await rewriteAttempt(runId, (attempt) => ({ ...attempt, unseenSince: since }));
+  await fireAlarm(runStub(runId));
+  return since;
+}
+
+/** The same goes on for so long. */
+async function stayAway(runId: string, ms: number): Promise<void> {
+  await rewriteAttempt(runId, (attempt) => ({ ...attempt, unseenSince: Date.now() - ms }));
+  await fireAlarm(runStub(runId));
+}
+
+async function untilListed(runId: string, shown: Partial<RunView>): Promise<void> {
+  const { eventId } = await runOf(runId);
+  await until(async () => {
+    const { runs } = await get<{ runs: RunView[] }>(`/runs?eventId=${encodeURIComponent(eventId)}`);
+    expect(runs[0]).toMatchObject(shown);
+  });
 }
 
 describe("behind an open guard", () => {
@@ -105,19 +136,85 @@ describe("behind an open guard", () => {
     expect(await runOf(runId)).toMatchObject({ status: "failed", errorCode: "queue_timeout" });
   });
 
-  test("a relay that is gone has lost it, and it is not tried again", async () => {
+  test("a relay that is away for minutes has lost nothing: that is shown, and it goes on where it was", async () => {
     const { runId } = await begin(request());
     const link = await RunLink.claim(runId, 1, "relay-1");
-    await link.close();
-    await until(async () => {
-      expect((await runOf(runId)).attempts[0]?.leaseExpiresAt).toBeDefined();
-    });
+    await link.print("before\n");
+    const awaySince = await beAway(runId, link);
+    expect(await runOf(runId)).toMatchObject({ status: "running", awaySince: iso(awaySince) });
+    await untilListed(runId, { status: "running", awaySince: iso(awaySince) });
+    await stayAway(runId, MINUTES_MS);
+    const run = await runOf(runId);
+    expect(run).toMatchObject({ status: "running", attempts: [{ status: "running" }] });
+    expect(await armedAt(runStub(runId))).toBe(run.attempts[0]?.leaseExpiresAt);
+
+    const { link: back, resumed } = await RunLink.resume(runId, 1, link.lease);
+    expect(resumed).toMatchObject({ live: true, ackedSeq: 1, cancel: false });
+    expect(await runOf(runId)).not.toHaveProperty("awaySince");
+    await back.print("meanwhile\n");
+    await back.complete({ status: "changed" });
+    expect(await runOf(runId)).toMatchObject({ effectiveStatus: "changed", attemptCount: 1 });
+    expect((await outputOf(runId)).output.map(({ text }) => text)).toEqual(["before\n", "meanwhile\n"]);
+  });
+
+  test("back behind its timeout it is not ended: its box may have slept, and keeps its clocks itself", async () => {
+    const { runId } = await begin(request({ timeoutMs: 1_000 }));
+    const link = await RunLink.claim(runId, 1, "relay-1");
+    await rewriteAttempt(runId, (attempt) => ({ ...attempt, startedAt: attempt.startedAt - MINUTES_MS }));
+    await beAway(runId, link);
+    await stayAway(runId, MINUTES_MS);
+    const { link: back } = await RunLink.resume(runId, 1, link.lease);
+    await fireAlarm(runStub(runId));
+    expect((await runOf(runId)).status).toBe("running");
+    await back.complete({ status: "completed" });
+    expect((await runOf(runId)).effectiveStatus).toBe("completed");
+  });
+
+  test("one whose socket only seemed dead is there again with the next frame on it", async () => {
+    const { runId } = await begin(request());
+    const link = await RunLink.claim(runId, 1, "relay-1");
     await rewriteAttempt(runId, (attempt) => ({
       ...attempt,
-      unseenSince: Date.now() - LOST_AFTER_MS - 1,
+      unseenSince: Date.now() - 2 * LOST_AFTER_MS,
+      awaySince: Date.now() - 2 * LOST_AFTER_MS,
     }));
-    await fireAlarm(runStub(runId));
-    expect(await runOf(runId)).toMatchObject({ status: "failed", errorCode: "lost", attemptCount: 1 });
+    expect(await runOf(runId)).toHaveProperty("awaySince");
+    await link.print("here\n");
+    expect(await runOf(runId)).not.toHaveProperty("awaySince");
+    await link.complete();
+  });
+
+  test("canceled while its box is away, it is told so when it is back, and proves it", async () => {
+    const { runId } = await begin(request());
+    const link = await RunLink.claim(runId, 1, "relay-1");
+    await beAway(runId, link);
+    await expectJson(call("POST", `/runs/${runId}/cancel`, { body: {} }), 202);
+    expect(await runOf(runId)).toMatchObject({ status: "running", cancel: { state: "cancel_requested" } });
+    const { link: back, resumed } = await RunLink.resume(runId, 1, link.lease);
+    expect(resumed).toMatchObject({ live: true, cancel: true });
+    await back.end({ reason: "canceled", exit: { code: null, signal: "SIGTERM" } });
+    expect(await runOf(runId)).toMatchObject({ status: "canceled", cancel: { state: "canceled" } });
+  });
+
+  test("said while its box is away, it hears it when it is back", async () => {
+    const { runId } = await begin(request({ listens: true }));
+    const link = await RunLink.claim(runId, 1, "relay-1");
+    await beAway(runId, link);
+    await expectJson(call("POST", `/runs/${runId}/messages`, { body: { text: "yes" } }), 202);
+    const { link: back } = await RunLink.resume(runId, 1, link.lease);
+    expect(await back.next("message")).toMatchObject({ text: "yes" });
+  });
+
+  test("a relay that never comes back has lost it in the end, with the reason, and it is not tried again", async () => {
+    const { runId } = await begin(request());
+    const link = await RunLink.claim(runId, 1, "relay-1");
+    const awaySince = await beAway(runId, link);
+    await stayAway(runId, RELAY_LOST_AFTER_MS);
+    const run = await runOf(runId);
+    expect(run).toMatchObject({ status: "failed", errorCode: "lost", attemptCount: 1 });
+    expect(run.error).toContain(`was not seen for 24 h, since ${iso(awaySince)}`);
+    expect(run).not.toHaveProperty("awaySince");
+    expect((await RunLink.resume(runId, 1, link.lease)).resumed).toMatchObject({ live: false });
   });
 
   test.each([

@@ -27,6 +27,8 @@ export interface SocketServer {
   sockets: ServedSocket[];
   /** HTTP status with which upgrades are refused, while it is set. */
   refuseWith: number | undefined;
+  /** What is said with it. */
+  refusal: string;
   refusals: number;
   /** Whether heartbeats are answered, as the runtime at the edge does. */
   answersPings: boolean;
@@ -44,13 +46,18 @@ export async function serveSockets(
     url: "",
     sockets: [],
     refuseWith: undefined,
+    refusal: "",
     refusals: 0,
     answersPings: true,
     signal: new Signal(),
   };
   http.on("upgrade", (request, stream, head) => {
     if (served.refuseWith !== undefined) {
-      stream.end(`HTTP/1.1 ${served.refuseWith} Refused\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      const { refuseWith, refusal } = served;
+      const length = Buffer.byteLength(refusal);
+      stream.end(
+        `HTTP/1.1 ${refuseWith} Refused\r\nconnection: close\r\ncontent-length: ${length}\r\n\r\n${refusal}`,
+      );
       served.refusals += 1;
       served.signal.notify();
       return;

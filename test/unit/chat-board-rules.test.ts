@@ -156,6 +156,13 @@ describe("a run is looked at", () => {
     expect(nextLook(run, [{ showing: showingOf(), pace: Infinity }], fresh)).toBeUndefined();
   });
 
+  test("not while its box is away, however fast its places are: its object says when that is back", () => {
+    const away = shownRun({ phase: "running", changed: false, away: true });
+    expect(nextLook(away, paced, NOT_FRESH)).toBeUndefined();
+    expect(nextLook({ ...away, changed: true }, paced, NOT_FRESH)).toBe(0);
+    expect(isAtRest(away)).toBe(false);
+  });
+
   test("later and later while its object does not answer", () => {
     const at = (failures: number) =>
       nextLook(shownRun(), paced, { ...NOT_FRESH, lookedAt: BEGIN_MS, failures });

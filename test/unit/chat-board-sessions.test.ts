@@ -123,6 +123,37 @@ describe("its header", () => {
   });
 });
 
+describe("while its box is away", () => {
+  const awaySince = new Date(BEGIN_MS + 60_000).toISOString();
+  const away = { ...relayed(runningRun()), awaySince };
+  const look = (run: RunView) =>
+    planLook({
+      run: shownRun({ flow: "relay", phase: "running" }),
+      showings: [showingOf()],
+      glance: glanceOf(run, { session: SESSION }),
+      viewOf: () => followsOf(),
+      due: new Set(),
+      again: false,
+      now: BEGIN_MS,
+    });
+
+  test("its card says so, since when, and that the rest comes; also of one that is being canceled", () => {
+    const card = runCard(glanceOf(away, { session: SESSION }), VIEW);
+    expect(card).toMatchObject({ title: "Codex · its box is away", since: BEGIN_MS + 60_000 });
+    const said = expect.stringContaining("told when it is back") as string;
+    expect(card.lines).toContainEqual(said);
+    const cancel = { state: "cancel_requested", by: "ada", requestedAt: awaySince };
+    const canceled = runCard(glanceOf({ ...away, cancel }, { session: SESSION }), VIEW);
+    expect(canceled.title).toBe("Codex · is being canceled");
+    expect(canceled.lines).toContainEqual(said);
+  });
+
+  test("nobody looks at it for its own sake, and somebody does when it is back", () => {
+    expect(look(away)?.run).toMatchObject({ phase: "running", away: true });
+    expect(look(relayed(runningRun()))?.run).not.toHaveProperty("away");
+  });
+});
+
 describe("its end", () => {
   test.each(["codex-exec/work", "claude-code/work"] as const)(
     "of %s sums up tokens, files, commands and delivery",

@@ -203,6 +203,14 @@ describe("runs", () => {
     expect(text).toMatch(/runner not seen; lost in 1 min/);
   });
 
+  test("a relayed session whose box is away says since when, in lists too", () => {
+    const awaySince = "2026-03-01T11:00:00.000Z";
+    const away = { ...runningRun(), awaySince };
+    expect(renderRun(PIPE, away)).toMatch(/box last seen +2026-03-01T11:00:00.000Z/);
+    expect(progressLine(PIPE, away)).toContain(`running  its box is away since ${awaySince}`);
+    expect(renderRun(PIPE, runningRun())).not.toContain("last seen");
+  });
+
   test("progress and result are one line each", () => {
     expect(progressLine(PIPE, { ...runningRun(), attemptCount: 2 })).toBe(
       "run_0123456789abcdef_1 release/rebase  running (attempt 2)",

@@ -97,7 +97,7 @@ describe("wall (timeout_ms)", () => {
   });
 
   test("leaves a runner that comes back behind it time to hand over", () => {
-    const back = noteSeen(noteUnseen(run, 1, wall - 5), 1);
+    const back = noteSeen(noteUnseen(run, 1, wall - 5), 1, wall + 5);
     expect(nextDue(back, wall + 5, wall + 5)).toBeGreaterThan(wall + 5);
   });
 });
@@ -125,7 +125,7 @@ describe("the lease", () => {
   });
 
   test("is kept by a socket that comes back", () => {
-    const back = noteSeen(noteUnseen(run, 1, BEGIN_MS), 1);
+    const back = noteSeen(noteUnseen(run, 1, BEGIN_MS), 1, BEGIN_MS + 500);
     expect(back).toEqual(run);
     expect(tick(back, BEGIN_MS + LOST_AFTER_MS, at(BEGIN_MS + LOST_AFTER_MS))).toBe(back);
   });
@@ -134,7 +134,7 @@ describe("the lease", () => {
     const away = noteUnseen(run, 1, BEGIN_MS);
     expect(noteUnseen(away, 1, BEGIN_MS + 500)).toBe(away);
     expect(noteUnseen(run, 2, BEGIN_MS)).toBe(run);
-    expect(noteSeen(away, 2)).toBe(away);
+    expect(noteSeen(away, 2, BEGIN_MS)).toBe(away);
   });
 
   test("is granted the whole time by an object that has just woken and sees no socket (invariant 16)", () => {

@@ -60,6 +60,9 @@ describe("an attempt", () => {
   test("that the edge does not know ends at once", async () => {
     const edge = await startFakeRunEdge();
     edge.server.refuseWith = 404;
+    edge.server.refusal = JSON.stringify({
+      error: { code: "run_not_found", message: "there is no such run" },
+    });
     const life = await startLink(edge, (journal) => {
       journal.appendOutput(ATTEMPT, "stdout", "nobody wants it", 1);
     });
@@ -68,9 +71,16 @@ describe("an attempt", () => {
     expect([edge.server.refusals, life.losses]).toEqual([1, 0]);
   });
 
-  test.each([401, 503])("is not given up when the edge answers %i", async (status) => {
+  test.each([
+    [401, ""],
+    [503, ""],
+    [404, ""],
+    [404, "<html>please log in</html>"],
+    [404, JSON.stringify({ error: { code: "no_route", message: "there is no such page" } })],
+    [404, "null"],
+  ])("is not given up when the edge, or a network in between, answers %i %s", async (status, refusal) => {
     const edge = await startFakeRunEdge();
-    edge.server.refuseWith = status;
+    Object.assign(edge.server, { refuseWith: status, refusal });
     const life = await startLink(edge);
     await life.until(() => edge.server.refusals === 2);
     edge.server.refuseWith = undefined;

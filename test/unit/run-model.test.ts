@@ -17,7 +17,7 @@ import {
   resume,
 } from "../../contract/run-lifecycle.ts";
 import { nextDue, noteSeen, noteUnseen, resent, tick } from "../../contract/run-clocks.ts";
-import { RETRY_REASONS } from "../../contract/flow-manifest.ts";
+import { RETRY_REASONS, type RunPolicy, type StepKind } from "../../contract/flow-manifest.ts";
 import {
   isTerminal,
   liveAttempt,
@@ -105,6 +105,14 @@ const policy = fc.record({
     backoffMs: fc.constantFrom(0, 1, 5000, LOST_AFTER_MS),
   }),
 });
+/** Kinds of steps whose clocks differ. */
+const kind = fc.constantFrom<StepKind>("bun", "relay");
+
+function waiting(given: Partial<RunPolicy>, runner: StepKind): RunRecord {
+  const run = waitingRun(given);
+  return { ...run, step: { ...run.step, runner } };
+}
+
 /** Facts, each so long after the one before. */
 const history = fc.array(fc.tuple(fact, fc.constantFrom(0, 1, 4000, LOST_AFTER_MS, 5 * LOST_AFTER_MS)), {
   maxLength: 40,
@@ -137,7 +145,7 @@ function apply(run: RunRecord, given: Fact, now: number): RunRecord {
     case "unseen":
       return noteUnseen(run, given.attempt, now);
     case "seen":
-      return noteSeen(run, given.attempt);
+      return noteSeen(run, given.attempt, now);
     case "tick":
       return tick(run, given.lastSeen === undefined ? undefined : now - given.lastSeen, at(now, given));
     case "deadLetter":
@@ -154,6 +162,8 @@ function withoutEvidence(known: AttemptRecord): Omit<AttemptRecord, "late" | "ac
   const { late: _late, ackedSeq: _ackedSeq, ...rest } = known;
   return rest;
 }
+
+const awaySince = (run: RunRecord): number | undefined => liveAttempt(run)?.awaySince;
 
 function checkStep(before: RunRecord, after: RunRecord): void {
   expect(after.rev).toBeGreaterThanOrEqual(before.rev);
@@ -188,11 +198,12 @@ function checkStep(before: RunRecord, after: RunRecord): void {
   expect(after.completedAt !== undefined).toBe(isTerminal(after.status));
   // What a projection shows changes only with `rev`.
   if (after.rev === before.rev)
-    expect([after.status, after.cancel, after.result, after.error]).toEqual([
+    expect([after.status, after.cancel, after.result, after.error, awaySince(after)]).toEqual([
       before.status,
       before.cancel,
       before.result,
       before.error,
+      awaySince(before),
     ]);
   // Canceled is proved (invariant 10), and a cancel is never taken back.
   if (after.cancel?.state === "canceled") expect(after.status).toBe("canceled");
@@ -201,8 +212,8 @@ function checkStep(before: RunRecord, after: RunRecord): void {
 
 test("no history breaks the life of a run", () => {
   fc.assert(
-    fc.property(policy, history, (given, facts) => {
-      let run = waitingRun(given);
+    fc.property(policy, kind, history, (given, runner, facts) => {
+      let run = waiting(given, runner);
       let now = BEGIN_MS;
       for (const [one, later] of facts) {
         now += later;
@@ -221,8 +232,8 @@ test("no history breaks the life of a run", () => {
 
 test("an alarm set to what is due makes progress each time, until the run ends or only a message can help", () => {
   fc.assert(
-    fc.property(policy, history, (given, facts) => {
-      let run = waitingRun(given);
+    fc.property(policy, kind, history, (given, runner, facts) => {
+      let run = waiting(given, runner);
       let now = BEGIN_MS;
       for (const [one, later] of facts) {
         now += later;
@@ -255,9 +266,9 @@ test("an alarm set to what is due makes progress each time, until the run ends o
 test("with a runner that stays connected, the alarm ends at the wall clock", () => {
   fc.assert(
     fc.property(policy, fc.integer({ min: 0, max: PING_INTERVAL_MS }), (given, pingAgeMs) => {
-      const waiting = waitingRun({ ...given, retry: { ...given.retry, attempts: 1 } });
+      const alone = waitingRun({ ...given, retry: { ...given.retry, attempts: 1 } });
       const by = { attempt: 1, runnerId: "r1", runnerName: "box", lease: "lease" };
-      const outcome = claim(waiting, by, BEGIN_MS);
+      const outcome = claim(alone, by, BEGIN_MS);
       if (outcome.kind === "refused") throw new Error(outcome.reason.message);
       let { run } = outcome;
       let now = BEGIN_MS;

@@ -83,6 +83,7 @@ function runMessage(run: RunView, waiting: string | undefined): ChatMessage {
       run.id,
       ...(waiting === undefined ? [] : [`Waits: ${waiting}`]),
       ...(run.pendingApprovals === undefined ? [] : [`Waits for leave: ${run.pendingApprovals} open`]),
+      ...(run.awaySince === undefined ? [] : [`Its box is away since ${run.awaySince}`]),
       ...(run.result?.message === undefined ? [] : [run.result.message]),
       ...(run.error === undefined ? [] : [run.error]),
     ],
@@ -107,7 +108,7 @@ function buttonsOf(run: RunView): ChatButton[] {
 }
 
 export function toneOf(run: RunSummary | RunView): ChatTone {
-  if (run.pendingApprovals !== undefined) return "waiting";
+  if (run.pendingApprovals !== undefined || run.awaySince !== undefined) return "waiting";
   if (run.needsAttention) return run.effectiveStatus === "failed" ? "bad" : "attention";
   switch (run.effectiveStatus) {
     case "queued":

@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import { NotFoundError } from "../../contract/errors.ts";
 import { parseRunId } from "../../contract/ids.ts";
+import { RUN_NOT_FOUND } from "../../contract/runner-link.ts";
 import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
 import type { AppContext } from "../app-context.ts";
@@ -19,7 +20,7 @@ export function located(context: Context<AppContext>): {
 }
 
 export function unknownRun(id: string): NotFoundError {
-  return new NotFoundError("run_not_found", `run not found: ${id}`, [
+  return new NotFoundError(RUN_NOT_FOUND, `run not found: ${id}`, [
     { path: "{id}", message: "is no run that is stored" },
   ]);
 }

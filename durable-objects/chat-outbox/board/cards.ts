@@ -46,6 +46,7 @@ export function runCard(glance: RunGlance, view: CardView): ChatMessage {
     lines: [
       ...aboutLines(session),
       ...waitingLines(run),
+      ...awayLines(run),
       ...attemptLines(run),
       ...cancelLines(run),
       ...approvalLines(run),
@@ -103,6 +104,7 @@ export function standing(run: RunView): Standing {
   if (run.status === "queued") return { tone: "queued", words: "waits for a runner" };
   if (run.status === "running") {
     if (run.cancel !== undefined) return { tone: "stopped", words: "is being canceled" };
+    if (run.awaySince !== undefined) return { tone: "waiting", words: "its box is away" };
     return pendingOf(run).length > 0
       ? { tone: "waiting", words: "waits for an approval" }
       : { tone: "running", words: "running" };
@@ -174,8 +176,9 @@ function field(name: string, value: string | undefined): { name: string; value: 
   return value === undefined || value === "" ? [] : [{ name, value }];
 }
 
-function sinceOf({ status, createdAt, startedAt, completedAt }: RunView): number | undefined {
-  const from = status === "queued" ? createdAt : status === "running" ? startedAt : completedAt;
+function sinceOf({ status, createdAt, startedAt, awaySince, completedAt }: RunView): number | undefined {
+  const from =
+    status === "queued" ? createdAt : status === "running" ? (awaySince ?? startedAt) : completedAt;
   return from === undefined ? undefined : Date.parse(from);
 }
 
@@ -194,6 +197,12 @@ function planField(run: RunView, plan: RunGlance["plan"]): { name: string; value
 
 function waitingLines({ status, waiting }: RunView): string[] {
   return status === "queued" && waiting !== undefined ? [shortened(waiting.message)] : [];
+}
+
+function awayLines({ awaySince }: RunView): string[] {
+  return awaySince === undefined
+    ? []
+    : ["Its box is not seen; what its agent does there is told when it is back"];
 }
 
 const ENDED: Record<string, string> = { lost: "was lost", timeout: "ran out of time", failed: "failed" };

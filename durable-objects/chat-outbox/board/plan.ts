@@ -81,7 +81,7 @@ export function planLook(look: Look): Plan | undefined {
 
 /** The row of the run after a look. */
 function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
-  const { waiting: _waiting, behind: _behind, ...rest } = run;
+  const { waiting: _waiting, behind: _behind, away: _away, ...rest } = run;
   const phase = isTerminal(view.status) ? "over" : view.status === "queued" ? "queued" : "running";
   const looks = run.phase === "queued" && !run.changed ? (run.waiting?.looks ?? 0) + 1 : 1;
   const tokens = tokensIn(page?.chunks ?? []) ?? run.tokens;
@@ -93,6 +93,7 @@ function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
     changed: again,
     ...(page?.more === true ? { behind: true } : {}),
     ...(phase === "queued" ? { waiting: { at: now, looks } } : {}),
+    ...(view.awaySince === undefined ? {} : { away: true }),
     ...(phase === "over" ? { endedAt: run.endedAt ?? now } : {}),
     ...(page === undefined || page.more ? {} : { outputRead: view.outputBytes }),
     ...(tokens === undefined ? {} : { tokens }),

@@ -24,6 +24,8 @@ export interface ShownRun {
   behind?: boolean;
   /** While it waits for a runner: the last look, and how many there were. */
   waiting?: { at: number; looks: number };
+  /** Of a relayed session: its box is away, and nothing new is to be seen until it is back. */
+  away?: boolean;
   /** When it was seen to be over, and whether its threads are closed since. */
   endedAt?: number;
   closed?: boolean;

@@ -5,6 +5,7 @@
  *   waits for a runner    after 2 s, doubling to 10 min: why it waits changes without its being told
  *   running, followed     every 3 s, after 10 min 10 s, after 50 min 30 s (older messages take few edits)
  *   running otherwise     by the channel's output: minimal never, balanced 30 s, verbose 5 s
+ *   running, box away     never: its event object says when the box is back
  *   over                  never: an hour later its threads are closed, after days it is forgotten
  *
  * All cards of a Telegram group share that group's limit, so the more of them move, the slower each.
@@ -163,7 +164,7 @@ export function nextLook(
       : fresh.lookedAt + Math.min(RETRY_FIRST_MS * 2 ** (fresh.failures - 1), RETRY_MAX_MS),
   );
   if (run.changed || run.behind === true || run.phase === "unseen") return earliest;
-  if (run.phase === "over") return undefined;
+  if (run.phase === "over" || run.away === true) return undefined;
   if (run.phase === "queued")
     return run.waiting === undefined
       ? earliest

@@ -31,7 +31,8 @@ export function runSentence(run: RunSummary): string {
     run.pendingApprovals === undefined
       ? undefined
       : `waits for ${countText(run.pendingApprovals, "approval")}`;
-  return visible(waiting ?? asks ?? run.error ?? run.result?.message ?? "");
+  const away = run.awaySince === undefined ? undefined : `its box is away since ${run.awaySince}`;
+  return visible(waiting ?? asks ?? away ?? run.error ?? run.result?.message ?? "");
 }
 
 export function runStatus(style: Style, run: RunSummary): string {
@@ -92,6 +93,7 @@ function runFacts(style: Style, run: RunView): Array<[string, string]> {
     ["created", timeText(style, run.createdAt)],
     ["started", timeText(style, run.startedAt)],
     ["took", elapsedText(style, run.startedAt, run.completedAt)],
+    ["box last seen", timeText(style, run.awaySince)],
     ["waits", run.waiting === undefined ? "" : visible(`${run.waiting.message} (${run.waiting.code})`)],
     [
       "error",
