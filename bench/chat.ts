@@ -117,7 +117,7 @@ async function burst(
       { name: "of a core, the edge took", value: (100 * used) / (over - asked), unit: "%" },
     ];
   } finally {
-    runner.stop();
+    await runner.stop();
   }
 }
 

@@ -4,20 +4,20 @@
  * signature, an admission in the one object that gives them, and an event object of its own. What is not answered soon is
  * acknowledged by a deferral, and the outbox brings the answer to a Discord of our own: both times count, and so does
  * that everybody was answered once. Each round has an edge of its own; the Worker itself is awake.
- * Beside it, as many events by HTTP, while the outbox still shows the runs.
+ * Beside it, as many events by HTTP, while the outbox still shows the runs; and, on another edge, as many of what may have
+ * to be answered in the response (discord-inline.ts).
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { createEdgeClient, type EdgeClient } from "../client/http.ts";
+import type { EdgeClient } from "../client/http.ts";
 import { within } from "../durable-objects/kit/deadline.ts";
-import { FakeDiscord, NO_LIMITS, type Interacted, type User } from "../test/support/fake-discord/index.ts";
+import type { FakeDiscord, Interacted } from "../test/support/fake-discord/index.ts";
 import { Callers } from "./discord-callers.ts";
+import { ASLEEP_AFTER_MS, checkFaults, discordEdge, type DiscordEdge } from "./discord-edge.ts";
+import { INLINE_AT_ONCE, inlineScene, type InlineBurst, type InlineScene } from "./discord-inline.ts";
 import { atMost, median, quantile, type Figure, type BenchOptions } from "./figures.ts";
 import { load, post } from "./http-load.ts";
-import { edgeServer } from "./servers.ts";
 
 const AT_ONCE = 50;
-/** workerd evicts an object that nobody has called for ten seconds. */
-const ASLEEP_AFTER_MS = 12_000;
 const ACKNOWLEDGED_P99_MAX_MS = 300;
 /** Nobody sees "thinking" for longer than Discord itself would have waited. */
 const ANSWERED_P99_MAX_MS = 3_000;
@@ -36,40 +36,34 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
   const cold: Burst[] = [];
   const warm: Burst[] = [];
   const byHttp: number[] = [];
+  const inline: InlineBurst[] = [];
   const callers = await Callers.start();
-  for (let round = 0; round < rounds; round += 1) {
-    const fake = await FakeDiscord.start({ limits: NO_LIMITS });
-    const edge = await edgeServer(undefined, {
-      DISCORD_APPLICATION_ID: fake.app.id,
-      DISCORD_PUBLIC_KEY: fake.publicKey,
-      DISCORD_BOT_TOKEN: fake.botToken,
-      DISCORD_API_URL: fake.apiUrl,
-    });
-    const url = `${edge.url}/discord/interactions`;
-    const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.admin });
-    const people = Array.from({ length: AT_ONCE }, (_unused, index) =>
-      fake.addUser({ username: `person ${index}`, permissions: "8" }),
-    );
-    try {
-      await fake.verifyEndpoint(url);
-      // The object that admits has been awake for it; it sleeps again before anybody comes.
-      await client.allowServer({ server: fake.guild.id, allowed: true });
-      await sleep(ASLEEP_AFTER_MS);
-      const first = await together(fake, url, people, callers.send);
-      const second = await together(fake, url, people, callers.send);
-      cold.push(first.burst);
-      warm.push(second.burst);
-      const send = (): Promise<void> => post(edge.url, edge.secrets.tokens.write, "bench.quick", {});
-      byHttp.push((await load(AT_ONCE, AT_ONCE, send)).p99Ms);
-      for (const asked of [...first.asked, ...second.asked]) await checkAnswered(asked, client);
-      const faults = fake.faults.filter(({ tolerated }) => !tolerated);
-      if (faults.length > 0) throw new Error(`Discord refuses: ${JSON.stringify(faults[0])}`);
-    } finally {
-      await edge.close();
-      await fake.stop();
-    }
+  const all: Round[] = [];
+  try {
+    for (let round = 0; round < rounds; round += 1) all.push(await openRound());
+    // What has been awake for that sleeps again before anybody comes.
+    await sleep(ASLEEP_AFTER_MS);
+    for (let round = all.shift(); round !== undefined; round = all.shift())
+      try {
+        const { asking, scene } = round;
+        const first = await together(asking, callers.send);
+        const second = await together(asking, callers.send);
+        cold.push(first.burst);
+        warm.push(second.burst);
+        const { edge, client, fake } = asking;
+        const send = (): Promise<void> => post(edge.url, edge.secrets.tokens.write, "bench.quick", {});
+        byHttp.push((await load(AT_ONCE, AT_ONCE, send)).p99Ms);
+        for (const asked of [...first.asked, ...second.asked]) await checkAnswered(asked, client);
+        checkFaults(fake);
+        inline.push(await scene.together(callers.send));
+      } finally {
+        // What it still has to do is in nobody's way then.
+        await closeRound(round);
+      }
+  } finally {
+    await callers.stop();
+    await Promise.all(all.map(closeRound));
   }
-  await callers.stop();
   const medianOf = (bursts: Burst[], which: "acknowledged" | "answered", q: number): number =>
     median(bursts.map((burst) => quantile(burst[which], q)));
   const deferredOf = (bursts: Burst[]): number => median(bursts.map(({ deferred }) => deferred));
@@ -95,7 +89,38 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
     { name: "of them deferred", value: deferredOf(warm), unit: "" },
     { name: "all of them answered in the end, p99", value: medianOf(warm, "answered", 0.99), unit: "ms" },
     { name: `${AT_ONCE} events by HTTP at once, p99`, value: median(byHttp), unit: "ms" },
+    atMost(
+      `${INLINE_AT_ONCE} forms, choices and decisions at once, objects cold, answered or deferred, p99`,
+      median(inline.map(({ acknowledged }) => quantile(acknowledged, 0.99))),
+      "ms",
+      ACKNOWLEDGED_P99_MAX_MS,
+    ),
+    {
+      name: "the same, p50",
+      value: median(inline.map(({ acknowledged }) => quantile(acknowledged, 0.5))),
+      unit: "ms",
+    },
+    { name: "of them deferred", value: median(inline.map(({ deferred }) => deferred)), unit: "" },
   ];
+}
+
+/** An edge for each of its scenes. */
+interface Round {
+  asking: DiscordEdge;
+  answering: DiscordEdge;
+  scene: InlineScene;
+}
+
+/** One edge after the other: each is bundled by what stands in the environment. */
+async function openRound(): Promise<Round> {
+  const asking = await discordEdge(AT_ONCE);
+  const answering = await discordEdge(INLINE_AT_ONCE);
+  return { asking, answering, scene: await inlineScene(answering) };
+}
+
+async function closeRound({ asking, answering, scene }: Round): Promise<void> {
+  await scene.stop();
+  await Promise.all([asking.close(), answering.close()]);
 }
 
 interface Asked {
@@ -107,9 +132,7 @@ const EVENT = { type: "bench.quick", payload: "{}" };
 
 /** All of them at once; over when everybody is answered. */
 async function together(
-  fake: FakeDiscord,
-  url: string,
-  people: User[],
+  { fake, url, people }: DiscordEdge,
   through: Callers["send"],
 ): Promise<{ asked: Asked[]; burst: Burst }> {
   const asked = await Promise.all(

@@ -1,19 +1,14 @@
 /**
- * A runner agent whose steps talk and run nothing: two cores do not carry 40 processes beside the edge. All else is the
- * product's own: agent, journal, both kinds of sockets, and with them the pace and the order of what reaches the edge.
+ * A runner agent whose steps talk and run nothing (step-runner.ts).
  *
  * Each half second a run prints ten lines and somebody raises its budget: the change of a run's state that may come at any
  * time, and that its card and its final message show. Twice it says something as an agent does.
  */
-import { join } from "node:path";
 import { createEdgeClient } from "../../client/http.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
-import { FlowCheckout } from "../../runner-agent/checkout.ts";
-import { Journal } from "../../runner-agent/journal/journal.ts";
-import { Runner } from "../../runner-agent/runner.ts";
 import type { RunningStep, StepEvents } from "../../runner-agent/steps/step.ts";
-import { Workspaces } from "../../runner-agent/workspace/workspaces.ts";
 import type { EdgeServer } from "../servers.ts";
+import { startStepRunner, type StepRunner } from "../step-runner.ts";
 
 export const STATES_A_SECOND = 2;
 export const LINES_A_STATE = 10;
@@ -33,66 +28,29 @@ export const stateText = (state: number): string => `${(BUDGET_TOKENS + state).t
 export const lineText = (line: number): string => `line ${line} of the log, nothing to see`;
 export const wordText = (word: number, runId: string): string => `word ${word} of ${runId}`;
 
-export interface TalkingRunner {
+export interface TalkingRunner extends StepRunner {
   /** When each run was begun and ended here, epoch ms. */
   began: Map<string, number>;
   ended: Map<string, number>;
-  stop(): void;
 }
 
 export async function startTalkingRunner(
-  { url, secrets, workspace }: EdgeServer,
+  edge: EdgeServer,
   { capacity, states }: { capacity: number; states: number },
 ): Promise<TalkingRunner> {
-  const runnerId = "runner_talking";
-  const client = createEdgeClient({ url, token: secrets.tokens.admin });
-  const journal = new Journal(join(workspace, "journal", "journal.sqlite"));
+  const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.admin });
   const [began, ended] = [new Map<string, number>(), new Map<string, number>()];
-  const talking = new Set<RunningStep>();
-  const runner = new Runner({
-    host: {
-      edgeUrl: url,
-      linkUrl: url.replace(/^http/, "ws"),
-      token: secrets.tokens.runner,
-      runnerId,
-      runnerName: RUNNER_NAME,
-      journal,
-      log: () => undefined,
-      executor: { kind: "direct" },
-      environment: { variables: {}, secrets: [] },
-      startStep: ({ runId }, events) => {
-        began.set(runId, Date.now());
-        const step = talk(runId, states, events, () => client.raiseBudget(runId, { addTokens: 1 }));
-        talking.add(step);
-        void step.ended.then(() => {
-          ended.set(runId, Date.now());
-          talking.delete(step);
-        });
-        return step;
-      },
-      workspaces: new Workspaces({
-        workspace,
-        runnerId,
-        repositories: {},
-        projects: {},
-        quota: { max: 1, maxGb: 1 },
-      }),
+  const { stop } = await startStepRunner(edge, {
+    name: RUNNER_NAME,
+    capacity,
+    startStep: ({ runId }, events) => {
+      began.set(runId, Date.now());
+      const step = talk(runId, states, events, () => client.raiseBudget(runId, { addTokens: 1 }));
+      void step.ended.then(() => ended.set(runId, Date.now()));
+      return step;
     },
-    identity: { runnerId, name: RUNNER_NAME, version: "0.0.0", labels: [], capacity },
-    pool: "default",
-    checkout: await FlowCheckout.open(workspace),
-    prepare: () => undefined,
   });
-  await runner.start();
-  return {
-    began,
-    ended,
-    stop: () => {
-      for (const step of talking) step.cancel("abandoned");
-      runner.drain();
-      journal.close();
-    },
-  };
+  return { began, ended, stop };
 }
 
 function talk(

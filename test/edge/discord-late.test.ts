@@ -5,15 +5,32 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
+import type { ApprovalRequest, ApprovalView } from "../../contract/approvals.ts";
+import type { ChatActionName } from "../../contract/chat/action.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
+import { approvalButtons } from "../../durable-objects/chat-outbox/board/buttons.ts";
 import { DeliveryRows } from "../../durable-objects/chat-outbox/delivery/rows.ts";
 import type { MessageRow } from "../../durable-objects/chat-outbox/delivery/records.ts";
+import { drawDiscord } from "../../durable-objects/chat-outbox/discord/message.ts";
 import { AT_ONCE_MAX } from "../../worker/discord/crowd.ts";
-import { crash, eventOf, eventStub, expectError, expectJson, stored, until } from "./support/api.ts";
+import { approvalFixture } from "../support/run-fixtures.ts";
+import {
+  crash,
+  eventOf,
+  eventStub,
+  expectError,
+  expectJson,
+  runOf,
+  runStub,
+  startRun,
+  stored,
+  until,
+} from "./support/api.ts";
 import {
   auditOf,
   button,
   command,
+  form,
   messageCommand,
   newServer,
   person,
@@ -22,10 +39,14 @@ import {
   type Interaction,
   type Where,
 } from "./support/discord.ts";
+import { RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
+import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
 
 afterAll(endObjects);
+
+afterEach(closeSockets);
 
 const DEFERRAL = { type: 5, data: { flags: 64 } };
 const LOOK_AGAIN_MS = 5;
@@ -72,6 +93,37 @@ async function slowDispatch(): Promise<{ given: Interaction; letGo: () => Promis
   const { type } = deployStep();
   const given = command("flow dispatch", { type, payload: "{}" }, { server, by: server.owner });
   return { given, letGo: await hold(await eventStub(`discord:${given.id}`)) };
+}
+
+/** An approval as the bot shows it, and a press on it there; of this approval, whatever the message is about. */
+function approvalShown(more: Partial<ApprovalView>, runId = RUN): { id: string; components: object[] } {
+  const buttons = [approvalButtons(approvalFixture({ runId, ...more }))];
+  const { components } = drawDiscord({ tone: "waiting", title: "It asks", buttons }).body;
+  return { id: "9", components };
+}
+
+function approvalPress(
+  act: ChatActionName,
+  where: Where,
+  shown: Partial<ApprovalView> = {},
+  runId = RUN,
+): Interaction {
+  return { ...button(`v1:${act}:${runId}:a1-1`, where), message: approvalShown(shown, runId) };
+}
+
+async function askingRun(): Promise<{ runId: string; link: RunLink }> {
+  const { runId } = await startRun(deployStep({ runner: "codex" }).type);
+  const link = await RunLink.claim(runId, 1, "runner-a");
+  link.seq += 1;
+  const request: ApprovalRequest = {
+    id: "a1-1",
+    kind: "command",
+    title: "git push",
+    decisions: ["accept", "decline"],
+  };
+  link.tell({ type: "approval", seq: link.seq, request });
+  await link.acked(link.seq);
+  return { runId, link };
 }
 
 describe("what may follow", () => {
@@ -152,6 +204,51 @@ describe("what may follow", () => {
   });
 });
 
+describe("a decision on the message of its approval", () => {
+  test("is deferred, done once, and told to who has decided", async () => {
+    const server = await newServer();
+    const { runId, link } = await askingRun();
+    const given = approvalPress("approve", { server, by: server.owner }, {}, runId);
+    const letGo = await hold(runStub(runId));
+    const { answer, over } = await sendToBot(given);
+    expect(await expectJson(answer, 200)).toEqual(DEFERRAL);
+    await letGo();
+    await over();
+    expect((await handedOver(given))?.wanted?.title).toContain("Approved by");
+    expect(await link.next("decided")).toMatchObject({ id: "a1-1", decision: "accept" });
+    expect((await runOf(runId)).approvals).toMatchObject([{ state: "decided", decision: "accept" }]);
+  });
+
+  test.each<[string, (where: Where) => Interaction]>([
+    ["leave for what is harmless", (where) => approvalPress("approve", where)],
+    ["leave for the session", (where) => approvalPress("approve_session", where)],
+    ["a denial", (where) => approvalPress("deny", where)],
+    ["a denial of what is dangerous", (where) => approvalPress("deny", where, { dangerous: true })],
+    [
+      "the form that confirms",
+      (where) => ({
+        ...form(`v1:confirm:${RUN}:a1-1`, { run: "0000-1" }, where),
+        message: approvalShown({ dangerous: true }),
+      }),
+    ],
+  ])("%s is deferred while a form is waited for", async (_what, make) => {
+    const server = await newServer();
+    const where = { server, by: server.owner };
+    const given = make(where);
+    const letGo = await hold(access());
+    let waiting = true;
+    const inline = sendToBot(command("codex ask", {}, where)).finally(() => {
+      waiting = false;
+    });
+    const { answer, over } = await sendToBot(given);
+    expect(await expectJson(answer, 200)).toEqual(DEFERRAL);
+    expect(waiting).toBe(true);
+    await letGo();
+    await Promise.all([over(), (await inline).over()]);
+    expect((await handedOver(given))?.wanted?.title).toContain("there is no run");
+  });
+});
+
 describe("what can stand in the response alone", () => {
   test.each<[string, (where: Where) => Interaction, number]>([
     ["the form for a payload", (where) => command("flow dispatch", { type: "lab.one" }, where), 9],
@@ -162,19 +259,25 @@ describe("what can stand in the response alone", () => {
     ["the form for a budget", (where) => button(`v1:budget:${RUN}`, where), 9],
     ["the choice of scopes", (where) => command("roles set", { who: "4711" }, where), 4],
     ["what all may see", (where) => command("codeflow status", {}, where), 4],
+    ["leave for what is dangerous", (where) => approvalPress("approve", where, { dangerous: true }), 4],
+    ["the same for the session", (where) => approvalPress("approve_session", where, { dangerous: true }), 4],
+    ["leave on a message that shows no Approve", (where) => button(`v1:approve:${RUN}:a1-1`, where), 4],
+    ["leave for another approval", (where) => approvalPress("approve", where, { id: "a1-2" }), 4],
+    ["leave by a command", (where) => command("codex approve", { run: RUN, approval: "a1-1" }, where), 4],
+    ["a confirmation without a message", (where) => form(`v1:confirm:${RUN}:a1-1`, { run: "x" }, where), 4],
   ])("%s is waited for while others are deferred", async (_what, make, type) => {
     const server = await newServer();
     const where = { server, by: server.owner };
     const letGo = await hold(access());
     let waiting = true;
-    const form = sendToBot(make(where)).finally(() => {
+    const inline = sendToBot(make(where)).finally(() => {
       waiting = false;
     });
     const other = await sendToBot(command("flow runs", {}, where));
     expect(await expectJson(other.answer, 200)).toEqual(DEFERRAL);
     expect(waiting).toBe(true);
     await letGo();
-    const { answer, over } = await form;
+    const { answer, over } = await inline;
     expect(await expectJson(answer, 200)).toMatchObject({ type });
     await Promise.all([over(), other.over()]);
   });

@@ -7,7 +7,7 @@ import type { Asked } from "../chat/access.ts";
 import { cancel, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
 import type { DiscordAnswer } from "./answers.ts";
-import { besideCard } from "./cards.ts";
+import { besideCard, isHarmless } from "./cards.ts";
 import type { Invocation } from "./commands/command.ts";
 import { GRANT_CHOICE, grantChosen } from "./commands/deployment.ts";
 import { budgetForm, sayForm } from "./forms.ts";
@@ -23,7 +23,7 @@ export interface Press {
   act(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
 }
 
-/** Forms; decisions ask to confirm, or change the message that was pressed. */
+/** Forms; leave for what is dangerous takes one, too (`isHarmless`). */
 const INLINE: Record<ChatActionName, boolean> = {
   cancel: false,
   reply: true,
@@ -34,7 +34,7 @@ const INLINE: Record<ChatActionName, boolean> = {
   budget: true,
   approve: true,
   approve_session: true,
-  deny: true,
+  deny: false,
   details: false,
   confirm: false,
 };
@@ -54,7 +54,7 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
   if (action === undefined) return outOfDate("button");
   return {
     asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
-    inline: INLINE[action.act],
+    inline: INLINE[action.act] && !isHarmless(interaction.message, action),
     act: async (invocation) => besideCard(interaction.message, await perform(action, invocation)),
   };
 }

@@ -2,10 +2,11 @@
  * Deferrals: an interaction whose answer is not there soon is acknowledged without it. Its asker sees that something is
  * being done, and the outbox brings the answer into the place of that.
  *
- * 1. A form, a choice and an update of the pressed message can stand in the response alone. What may answer so (`inline`)
- *    is waited for nearly as long as Discord waits.
+ * 1. A form and a choice can stand in the response alone. What may answer so (`inline`) is waited for nearly as long as
+ *    Discord waits.
  * 2. A deferral fixes who will see the answer, and ours says the asker alone. So an act that may answer for all to see is
- *    inline too; and a press is never deferred as an update: a late denial would take the place of what all see.
+ *    inline too; and a press is never deferred as an update: a late denial would take the place of what all see. A decision
+ *    that would take the place of its approval's message needs not: the outbox rewrites that one, whoever decides.
  * 3. What was acknowledged is answered, once. A repetition that is found out late says nothing: the answer is the
  *    first one's.
  */

@@ -60,8 +60,8 @@ function ofRun({ data, message }: APIModalSubmitInteraction, fields: ReturnType<
   const forSession = more.endsWith(FOR_SESSION);
   return {
     asked,
-    // It changes the message with the approval, or says for all to see who has decided.
-    inline: true,
+    // Opened by a command, it says for all to see who has decided.
+    inline: message === undefined,
     act: async ({ env, asker }) =>
       besideCard(
         message,

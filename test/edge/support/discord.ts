@@ -242,7 +242,9 @@ const ACTS: readonly number[] = [2, 3, 5];
 export async function answered(given: Interaction): Promise<Answered> {
   const answer = await expectJson<Omit<Answered, "text">>(sendInteraction(given), 200);
   const deferrable = ACTS.includes(given.type) && actAsked(given as never)?.inline === false;
-  if (deferrable) expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
+  // What takes the place of an approval's message comes from the outbox as well.
+  if (deferrable && answer.type !== 7)
+    expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
   const texts: string[] = [];
   JSON.stringify(answer, (name, value: unknown) => {
     if ((name === "content" || name === "label" || name === "title") && typeof value === "string")
