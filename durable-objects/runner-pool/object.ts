@@ -28,6 +28,7 @@ import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
 import { assign, part, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
 import { heldRuns, runnerStates } from "./runner-states.ts";
+import { EarlyEnds } from "./early-ends.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
 
@@ -52,6 +53,7 @@ export class RunnerPool extends DurableObject<Env> {
   readonly #offers = new KeyedTimers();
   /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
   readonly #cooling = new KeyedTimers();
+  readonly #earlyEnds = new EarlyEnds();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -73,6 +75,7 @@ export class RunnerPool extends DurableObject<Env> {
     this.#storage.together(() => {
       for (const route of routes) {
         const known = this.#storage.runs.get(route.runId);
+        if (known === undefined && this.#earlyEnds.covers(route)) continue;
         if (known === undefined && this.#storage.backlog.length >= BACKLOG_MAX_RUNS)
           refused.push(route.runId);
         else if (known === undefined || route.attempt > known.route.attempt) this.#putBack(route);
@@ -98,6 +101,7 @@ export class RunnerPool extends DurableObject<Env> {
   /** An attempt is over (or the run, while it waited): its place and its concurrency key are free. */
   settle(runId: string, attempt: number): void {
     const known = this.#storage.runs.get(runId);
+    if (known === undefined) this.#earlyEnds.note(runId, attempt);
     if (known === undefined || known.route.attempt > attempt) return;
     this.#drop(runId);
     this.#offerWork();

@@ -224,7 +224,7 @@ describe("a decline", () => {
   });
 });
 
-describe("a message of the queue that comes twice", () => {
+describe("a message of the queue that comes twice, or late", () => {
   test("makes no second offer: while it waits, is offered, is accepted, runs", async () => {
     const { type, pool } = deployStep();
     const { runId } = await startRun(type);
@@ -240,6 +240,18 @@ describe("a message of the queue that comes twice", () => {
     await enqueue(pool, route, route);
     expect(await unseenOffers(runner)).toEqual([]);
     await link.complete();
+  });
+
+  test("waits for nobody when its attempt was over before it came; the next attempt does", async () => {
+    const { pool } = deployStep();
+    const runId = "run_0000000000000000_1";
+    await env.POOLS.getByName(pool).settle(runId, 1);
+    await enqueue(pool, routeOf(runId, pool));
+    expect((await poolOf(pool)).waiting).toEqual([]);
+    await enqueue(pool, routeOf(runId, pool, { attempt: 2 }));
+    expect((await poolOf(pool)).waiting).toMatchObject([{ runId, attempt: 2 }]);
+    await enqueue(pool, routeOf(runId, pool));
+    expect((await poolOf(pool)).waiting).toMatchObject([{ runId, attempt: 2 }]);
   });
 
   test("invariant 4: nor when it comes late, while the run runs: its key stays taken", async () => {
