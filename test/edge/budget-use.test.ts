@@ -86,8 +86,11 @@ describe("the next attempt's claim says what was used by one that", () => {
     }));
     await fireAlarm(runStub(runId));
     await link.next("lease_lost");
+    // Offered before the crash: what only the alarm would tell again comes a minute later.
+    const { attempt } = await runner.take(runId);
     await crash(runStub(runId));
-    expect((await runner.start(runId)).context.used).toEqual({ tokens: 400 });
+    const second = await RunLink.claim(runId, attempt, runner.id);
+    expect(second.context).toMatchObject({ attempt: 2, used: { tokens: 400 } });
   });
 
   test("was lost together with the edge's own process: as far as its last row of output", async () => {
