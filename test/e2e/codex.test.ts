@@ -5,7 +5,7 @@ import { stringify } from "smol-toml";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { isTerminal } from "../../contract/run-record.ts";
 import type { RunView } from "../../contract/run-view.ts";
-import { command, patch, structured, withUsage } from "../support/fake-model/answers.ts";
+import { command, patch, slow, structured, withUsage } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { type AtEnd, atEndOfFile, writeFiles } from "../support/flow-workspace.ts";
@@ -93,7 +93,8 @@ const RULES = [
   { prompt: "was cut off", answers: [DONE] },
   { prompt: "task ask", answers: [command("echo allowed > allowed.txt"), DONE] },
   { prompt: "task long", answers: [command("setsid sleep 300 & setsid sleep 300 & sleep 300"), DONE] },
-  { prompt: "task spend", answers: [withUsage(command("true"), BIG), DONE] },
+  // Its usage is told with the next call of the model: an answer at once could be complete before the interrupt is there.
+  { prompt: "task spend", answers: [withUsage(command("true"), BIG), slow(DONE, 300)] },
   { prompt: "task half", answers: [withUsage(command("true"), HALF), command("sleep 300"), DONE] },
   {
     prompt: "task tell",
