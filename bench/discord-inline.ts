@@ -23,7 +23,7 @@ import {
 import { walk } from "../test/support/fake-discord/message-rules.ts";
 import type { Callers } from "./discord-callers.ts";
 import { checkFaults, type DiscordEdge } from "./discord-edge.ts";
-import { startStepRunner, type StepRunner } from "./step-runner.ts";
+import { EXITED, startStepRunner, type StepRunner } from "./step-runner.ts";
 
 const KINDS = 10;
 /** Of them, those that are about a run. */
@@ -37,11 +37,6 @@ const LATEST_MS = 30_000;
 const DEFERRED = 5;
 /** Payload of an event whose run asks for what is dangerous. */
 const DANGEROUS = '{"dangerous":true}';
-const EXITED: AttemptEnd = {
-  reason: "exited",
-  exit: { code: 0, signal: null },
-  tree: { empty: true, survivors: [] },
-};
 
 /** Something to send, and what its answer says. */
 interface Prepared {

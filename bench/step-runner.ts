@@ -4,6 +4,7 @@
  * and the order of what reaches the edge.
  */
 import { join } from "node:path";
+import type { AttemptEnd } from "../contract/run-record.ts";
 import { FlowCheckout } from "../runner-agent/checkout.ts";
 import { Journal } from "../runner-agent/journal/journal.ts";
 import { Runner } from "../runner-agent/runner.ts";
@@ -11,6 +12,13 @@ import type { StartStep } from "../runner-agent/steps/start-step.ts";
 import type { RunningStep } from "../runner-agent/steps/step.ts";
 import { Workspaces } from "../runner-agent/workspace/workspaces.ts";
 import type { EdgeServer } from "./servers.ts";
+
+/** How a step ends that has done what it should. */
+export const EXITED: AttemptEnd = {
+  reason: "exited",
+  exit: { code: 0, signal: null },
+  tree: { empty: true, survivors: [] },
+};
 
 export interface StepRunner {
   /** Abandons the steps that are still under way; over when the edge has heard of it. */

@@ -8,7 +8,7 @@ import { createEdgeClient } from "../../client/http.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { RunningStep, StepEvents } from "../../runner-agent/steps/step.ts";
 import type { EdgeServer } from "../servers.ts";
-import { startStepRunner, type StepRunner } from "../step-runner.ts";
+import { EXITED, startStepRunner, type StepRunner } from "../step-runner.ts";
 
 export const STATES_A_SECOND = 2;
 export const LINES_A_STATE = 10;
@@ -18,11 +18,6 @@ export const RUNNER_NAME = "talking-box";
 /** Of the step `bench.talk`. */
 const BUDGET_TOKENS = 1000;
 const EVERY_MS = 1000 / STATES_A_SECOND;
-const EXITED: AttemptEnd = {
-  reason: "exited",
-  exit: { code: 0, signal: null },
-  tree: { empty: true, survivors: [] },
-};
 
 export const stateText = (state: number): string => `${(BUDGET_TOKENS + state).toLocaleString("en")} tokens`;
 export const lineText = (line: number): string => `line ${line} of the log, nothing to see`;

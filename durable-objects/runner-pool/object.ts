@@ -10,13 +10,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { RunnerAction } from "../../contract/http-bodies.ts";
 import { parseRunId } from "../../contract/ids.ts";
-import {
-  BACKLOG_MAX_RUNS,
-  OFFER_TIMEOUT_MS,
-  PROTOCOL_OLDEST,
-  PROTOCOL_VERSION,
-  RUNNERS_PER_POOL_MAX,
-} from "../../contract/limits.ts";
+import { BACKLOG_MAX_RUNS, OFFER_TIMEOUT_MS } from "../../contract/limits.ts";
 import type { Reason } from "../../contract/run-record.ts";
 import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
@@ -28,8 +22,9 @@ import { poolView, type PoolRunner, type PoolView } from "./view.ts";
 import { steered, welcomedBack } from "./steering.ts";
 import { assign, part, waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
 import { heldRuns, runnerStates } from "./runner-states.ts";
-import { EarlyEnds } from "./early-ends.ts";
 import { ControlSockets } from "./control-sockets.ts";
+import { EarlyEnds } from "./early-ends.ts";
+import { unwelcome } from "./hello.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
 
 /**
@@ -220,22 +215,11 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   async #hello(socket: WebSocket, frame: HelloFrame): Promise<void> {
-    if (frame.protocol < PROTOCOL_OLDEST || frame.protocol > PROTOCOL_VERSION) {
-      this.#sockets.reject(
-        socket,
-        "protocol",
-        `this edge speaks protocol ${PROTOCOL_OLDEST} to ${PROTOCOL_VERSION}, the runner ${frame.protocol}: update the older one`,
-      );
-      return;
-    }
     const now = Date.now();
     this.#forgetOldRunners(now);
-    if (!this.#storage.runners.has(frame.runnerId) && this.#storage.runners.size >= RUNNERS_PER_POOL_MAX) {
-      this.#sockets.reject(
-        socket,
-        "too_many_runners",
-        `pool ${this.#name} already knows ${RUNNERS_PER_POOL_MAX} runners`,
-      );
+    const refusal = unwelcome(frame, { name: this.#name, runners: this.#storage.runners });
+    if (refusal !== undefined) {
+      this.#sockets.reject(socket, refusal.code, refusal.message);
       return;
     }
     this.#sockets.bind(socket, frame.runnerId);

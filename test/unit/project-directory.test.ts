@@ -217,9 +217,9 @@ describe("a step does not work", () => {
 
 test("paths in runner.toml are absolute, of the workspace, or of the user's home", () => {
   const projects = { a: "/srv/a", b: "repos/b", c: "../c", d: "~", e: "~/src/e" };
-  expect(projectPaths(projects, { workspace: "/box/work", home: "/home/ada" })).toEqual({
+  expect(projectPaths(projects, { workspace: "/box/flows", home: "/home/ada" })).toEqual({
     a: "/srv/a",
-    b: "/box/work/repos/b",
+    b: "/box/flows/repos/b",
     c: "/box/c",
     d: "/home/ada",
     e: "/home/ada/src/e",
