@@ -148,13 +148,15 @@ let runs = 0;
 
 export async function startCodexStep(at: CodexBox, options: CodexStepOptions): Promise<CodexLife> {
   runs += 1;
+  // Taken before anything is awaited: steps that start at once are different runs.
+  const number = runs;
+  const runId = `run_codextest${process.pid}_${number}`;
   const { runner = "codex" } = options;
-  const file = `step-${runs}.${runner === "codex" ? "md" : "js"}`;
+  const file = `step-${number}.${runner === "codex" ? "md" : "js"}`;
   await writeFile(join(at.cwd, file), options.template);
   const signal = new Signal();
   const watchers = new Watchers(signal);
   options.watchers?.(watchers);
-  const runId = `run_codextest${process.pid}_${runs}`;
   const life: Omit<CodexLife, "step"> = {
     ...at,
     runId,

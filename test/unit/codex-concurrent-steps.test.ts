@@ -41,6 +41,8 @@ test("20 that all wait for leave at once: each decision reaches its own command,
       }),
     ),
   );
+  // What is left of a step is found by its run: with one run for all, the first end would be everybody's.
+  expect(new Set(lives.map(({ runId }) => runId)).size).toBe(STEPS);
   const ends = await Promise.all(lives.map(({ step }) => step.ended));
   for (const [n, life] of lives.entries()) {
     expect(ends[n]).toMatchObject({ reason: "exited", tree: { empty: true } });

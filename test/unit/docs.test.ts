@@ -107,7 +107,7 @@ describe("codes that somebody may meet stand in operations.md", () => {
   });
 
   test("why the edge sends a runner away", () => {
-    const codes = codesIn("durable-objects/runner-pool/object.ts");
+    const codes = codesIn("durable-objects/runner-pool/{hello,object}.ts");
     expect(codes).toContain("too_many_runners");
     expect(missingIn("Why a runner is sent away", codes)).toEqual([]);
   });
