@@ -2,11 +2,13 @@
 import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import { StepLife } from "../../runner-agent/codex/step/step-life.ts";
 import { findCodex } from "../../runner-agent/codex/codex-program.ts";
 import { checkout, folder } from "../support/codex.ts";
+import { freeze } from "../support/freeze.ts";
 import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import { command, failed, held, httpError, structured } from "../support/fake-model/answers.ts";
@@ -118,7 +120,7 @@ describe("an app-server that hangs", () => {
     const [hung] = appServersOf(at);
     await life.until(() => {
       if (life.results.length === 0) return false;
-      for (const pid of appServersOf(at)) process.kill(pid, "SIGSTOP");
+      appServersOf(at).forEach(freeze);
       return true;
     });
     expect(await life.step.ended).toMatchObject({ reason: "exited", tree: { empty: true } });
@@ -127,11 +129,29 @@ describe("an app-server that hangs", () => {
     await until(() => (appServersOf(at).every((pid) => pid !== hung) ? true : undefined));
   });
 
+  test("before the step: a cancel ends those that wait for a thread, and the next one gets another server", async () => {
+    const at = await codexBox([{ answers: [DONE] }], { environment: { CODEX_FLOWS_MODE: "code-mode" } });
+    await runCodexStep(at, { template: PROMPT });
+    const hung = appServersOf(at);
+    hung.forEach(freeze);
+    const waiting = [
+      await startCodexStep(at, { template: PROMPT }),
+      await startCodexStep(at, { runner: "code-mode", template: 'result({ status: "completed" });' }),
+    ];
+    await setImmediate();
+    for (const { step } of waiting) step.cancel("canceled");
+    for (const { step } of waiting)
+      expect(await step.ended).toMatchObject({ reason: "canceled", tree: { empty: true } });
+    const next = await runCodexStep(at, { template: PROMPT });
+    expect(next.results).toMatchObject([{ status: "completed" }]);
+    await until(() => (appServersOf(at).some((pid) => hung.includes(pid)) ? undefined : true));
+  });
+
   test("in mid-turn: a cancel ends the step all the same, and its commands are gone", async () => {
     const at = await codexBox([{ answers: [command("setsid sleep 300 & sleep 300")] }]);
     const life = await startCodexStep(at, { template: PROMPT });
     await life.until(() => life.items.some((item) => item.type === "command"));
-    for (const pid of appServersOf(at)) process.kill(pid, "SIGSTOP");
+    appServersOf(at).forEach(freeze);
     life.step.cancel("canceled");
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
     expect(processesWith("environ", `CODEX_FLOW_RUN_ID=${life.runId}`)).toEqual([]);
@@ -149,9 +169,10 @@ describe("an app-server that hangs", () => {
     // Asked for in the breath before the turn is.
     await life.until(() => {
       if (life.watchers.leased.length === 0) return false;
-      for (const pid of hung) process.kill(pid, "SIGSTOP");
+      hung.forEach(freeze);
       return true;
     });
+    await setImmediate();
     life.step.cancel("canceled");
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true, survivors: [] } });
     expect(appServersOf(at).filter((pid) => hung.includes(pid))).toEqual([]);

@@ -27,6 +27,7 @@ import { turnFailed, turnInterrupted, type Stop } from "../step/step-stop.ts";
 import { openThread } from "../step/open-thread.ts";
 import type { ThreadSession, TurnOutcome } from "../step/thread-session.ts";
 import type { CellReport } from "./cell-report.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import { executesScripts } from "./fork.ts";
 import { planScript, withOwnLines, type ScriptPlan } from "./saved-script.ts";
 import { SCRIPT_MODEL, SCRIPT_MODEL_CATALOG, ScriptProvider } from "./script-provider.ts";
@@ -105,10 +106,11 @@ class ScriptWork implements StepWork {
     request.conversation?.onBudget((budget) => {
       this.#budget.raise(secondsOf(budget));
     });
-    const [native] = await Promise.all([
+    const asked = Promise.all([
       executesScripts(lease.server),
       host.fit(lease.server, { sandbox, model: false }),
     ]);
+    const [native] = await unlessStopped(asked, this.#life.stopped);
     this.#native = native;
     return native ? await this.#byFork(lease) : await this.#byProvider(lease);
   }
@@ -159,7 +161,8 @@ class ScriptWork implements StepWork {
     const { cwd, variables, request } = this.#life;
     const settings =
       provider === undefined ? this.#plan.settings : { ...this.#plan.settings, model: SCRIPT_MODEL };
-    const options = { settings, cwd, variables, config: { ...this.#life.config, ...provider } };
+    const config = { ...this.#life.config, ...provider };
+    const options = { settings, cwd, variables, config, stopped: this.#life.stopped };
     const { threadId } = await openThread(lease, { kind: "new" }, options);
     await lease.claim(threadId, request.runId);
     // Nobody else can know it: told so that others hear of its writer.

@@ -21,6 +21,7 @@ import { WorkspaceError } from "../../workspace/workspace-error.ts";
 import type { CodexHost } from "../codex-host.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { runKey } from "../sessions.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import { BudgetMeter, type BudgetUnit } from "./budget-meter.ts";
 import { BudgetWatch } from "./budget-watch.ts";
 import { correction } from "./final-answer.ts";
@@ -104,7 +105,7 @@ class CodexWork implements StepWork {
         this.#life.say(text);
       },
     });
-    await fit;
+    await unlessStopped(fit, this.#life.stopped);
     if (opened.kind === "held") return this.#blocked(opened.heldBy);
     const { threadId, model, again } = opened;
     const session = this.#life.enter(threadId, settings);

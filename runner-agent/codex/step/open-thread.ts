@@ -6,6 +6,7 @@ import { realpathSync } from "node:fs";
 import { RequestFailedError, ThreadSettingsError } from "../errors.ts";
 import type { ClientMethods, JsonValue } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import type { CodexSettings } from "./prompt-template.ts";
 
 /** Where the thread comes from. */
@@ -33,6 +34,8 @@ export interface ThreadOptions {
   variables: Record<string, string>;
   /** Keys of a config.toml, for this thread alone. */
   config: Record<string, JsonValue>;
+  /** The step has to end: no answer of Codex is waited for any more. */
+  stopped: AbortSignal;
 }
 
 /** A thread that was opened, and the model that its turns ask: Codex's choice where the step makes none. */
@@ -50,9 +53,27 @@ const NO_FILES_OF_THE_USER = { SHLVL: "1", ZDOTDIR: "/dev/null" };
 /**
  * Opens a thread. Sandbox and configuration go with every way in: a resume restores neither. Where
  * Codex does not heed them, since it has the thread in memory and not idle (its last turn has failed), it is forked:
- * then the id is another one. @throws ThreadNotResumableError, ThreadBusyError, CodexError
+ * then the id is another one. @throws ThreadNotResumableError, ThreadBusyError, CodexError; the reason of `stopped`
  */
 export async function openThread(
+  lease: ServerLease,
+  origin: ThreadOrigin,
+  options: ThreadOptions,
+): Promise<OpenedThread> {
+  const opening = open(lease, origin, options);
+  try {
+    return await unlessStopped(opening, options.stopped);
+  } catch (error) {
+    // One that is opened all the same is left; of one that was there before, others may know.
+    const leave = async ({ threadId }: OpenedThread): Promise<void> => {
+      if (origin.kind !== "resume") await lease.server.request("thread/unsubscribe", { threadId });
+    };
+    opening.then(leave).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function open(
   { server }: ServerLease,
   origin: ThreadOrigin,
   { settings, cwd, variables, config }: ThreadOptions,

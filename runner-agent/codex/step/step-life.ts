@@ -22,11 +22,12 @@ import { ItemCoalescer } from "../item-coalescer.ts";
 import type { RawLog } from "../raw-log.ts";
 import { runKey } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import type { StepPlace } from "./step-plan.ts";
 import { isOfTheServer, stopFor, type Stop } from "./step-stop.ts";
 import type { ThreadSettings } from "./open-thread.ts";
-import { ThreadSession } from "./thread-session.ts";
+import { answersYet, ThreadSession } from "./thread-session.ts";
 import { WorkRecord } from "./work-record.ts";
 
 /** Codex gives it to each command. */
@@ -214,7 +215,7 @@ export class StepLife implements RunningStep {
       const { variables, config } = this.host.admit(this.cwd, this.#attempt);
       this.#variables = { ...this.#variables, ...variables };
       this.#config = config;
-      this.#lease = await this.host.servers.lease();
+      this.#lease = await this.#leased();
       end = this.#stop ?? (await this.#work.work(this.#lease));
     } catch (error) {
       // The next step gets a server that answers, on a box that may have been mended.
@@ -222,6 +223,22 @@ export class StepLife implements RunningStep {
       end = this.#stop ?? stopFor(error, this.redactor);
     }
     return await this.#finish(end);
+  }
+
+  /** A server that comes when the step has to end by then is the next one's. */
+  async #leased(): Promise<ServerLease> {
+    const leased = this.host.servers.lease();
+    try {
+      return await unlessStopped(leased, this.stopped);
+    } catch (error) {
+      leased.then(
+        (lease) => {
+          lease.release();
+        },
+        () => undefined,
+      );
+      throw error;
+    }
   }
 
   #told(items: AgentItem[]): void {
@@ -260,7 +277,8 @@ export class StepLife implements RunningStep {
     const proven = this.#session?.complete === true && ENVIRONMENTS_VISIBLE && (await this.#nothingSeen());
     if (!proven) await this.#session?.clean();
     const gone = proven ? Promise.resolve(NOTHING_LEFT) : this.#endCommands();
-    this.#lease?.release(this.#session?.close(), gone);
+    const left = this.#session?.close() ?? (this.#lease && answersYet(this.#lease));
+    this.#lease?.release(left, gone);
     void this.#raw.end();
     this.items.flush();
     const tree = await gone;

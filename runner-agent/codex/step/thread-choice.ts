@@ -92,12 +92,12 @@ function originOf({ plan, request, sessions }: ThreadChoice): ThreadOrigin {
 }
 
 async function opened(
-  { lease, plan, request, sessions, variables, config, say }: ThreadChoice,
+  { lease, plan, request, sessions, variables, config, say, stopped }: ThreadChoice,
   origin: ThreadOrigin,
 ): Promise<ChosenThread> {
   const { settings, cwd } = plan;
   const { runId, attempt, conversation } = request;
-  const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables, config });
+  const { threadId, model } = await openThread(lease, origin, { settings, cwd, variables, config, stopped });
   const resumed = origin.kind === "resume" && origin.threadId === threadId;
   if (!resumed) await lease.claim(threadId, runId);
   sessions.remember([runKey(runId), ...(settings.session === "new" ? [] : [keyOf(plan, request)])], threadId);

@@ -39,6 +39,19 @@ export type ClosingRequest = <Method extends ClosingMethod>(
   params: ClientMethods[Method]["params"],
 ) => Promise<void>;
 
+/**
+ * The last word of a step that has got no thread: whoever had to end while it waited for one does not know whether the
+ * server hangs. One that does is given to nobody. Never rejects.
+ */
+export async function answersYet(lease: ServerLease): Promise<void> {
+  try {
+    await lease.server.request("thread/loaded/list", { limit: 1 }, { timeoutMs: CLOSE_REQUEST_MS });
+  } catch (error) {
+    if (!(error instanceof CodexError)) throw error;
+    if (error instanceof RequestTimeoutError) lease.retire();
+  }
+}
+
 export class ThreadSession {
   readonly threadId: string;
   readonly turnIds: string[] = [];
