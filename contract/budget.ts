@@ -72,11 +72,11 @@ export function largest(a: BudgetUse | undefined, b: BudgetUse | undefined): Bud
 }
 
 /**
- * What an attempt begins with: used by the runs that its run continues, and by the attempts before it.
- * @param attempts what each of them has told of itself
+ * What these attempts of a run have used, as far as each has told, and the runs that it continues: with the attempts before
+ * one, what that one begins with.
  */
-export function usedBefore(continues: Continuation | undefined, attempts: BudgetUse[]): BudgetUse {
-  return attempts.reduce(sum, continues?.used ?? {});
+export function usedBy({ continues, attempts }: Pick<RunRecord, "continues" | "attempts">): BudgetUse {
+  return attempts.map(({ used }) => used ?? {}).reduce(sum, continues?.used ?? {});
 }
 
 /** An attempt has told what it has used by itself. Of one that is lost that counts as well: it is spent. */

@@ -5,7 +5,7 @@
 import Type, { type Static } from "typebox";
 import { ApprovalView, approvalView, pendingApprovals } from "./approvals.ts";
 import { userLabel } from "./chat/place.ts";
-import { Budget, raised } from "./budget.ts";
+import { Budget, BudgetUse, raised, usedBy } from "./budget.ts";
 import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
@@ -115,6 +115,11 @@ export const RunView = Type.Object(
     approvals: Type.Optional(Type.Array(ApprovalView)),
     messages: Type.Optional(Type.Array(MessageView)),
     budget: Type.Optional(Budget),
+    budgetUsed: Type.Optional(
+      Type.Object(BudgetUse.properties, {
+        description: "By all attempts and the runs that it continues, as told",
+      }),
+    ),
     continues: Type.Optional(Type.String({ description: "The run whose thread this one goes on with" })),
     chained: Type.Optional(
       Type.Array(
@@ -241,6 +246,7 @@ function awayView(run: RunRecord): Pick<RunView, "awaySince"> {
 function conversationView(run: RunRecord): Partial<RunView> {
   const pending = pendingApprovals(run).length;
   const budget = raised(run.policy.budget, run.budgetAdded ?? {});
+  const used = budget === undefined ? {} : usedBy(run);
   return {
     ...(pending === 0 ? {} : { pendingApprovals: pending }),
     ...(run.approvals === undefined
@@ -248,6 +254,7 @@ function conversationView(run: RunRecord): Partial<RunView> {
       : { approvals: run.approvals.map((approval) => approvalView(run.id, approval)) }),
     ...(run.messages === undefined ? {} : { messages: run.messages.map(messageView) }),
     ...(budget === undefined ? {} : { budget }),
+    ...(Object.keys(used).length === 0 ? {} : { budgetUsed: used }),
     ...(run.continues === undefined ? {} : { continues: run.continues.runId }),
   };
 }

@@ -5,7 +5,7 @@
  * the run takes it along, at the latest the one that a close writes. A socket that goes without a close (a deploy) loses
  * what came since the last row; a runner that lives says it again on its next socket.
  */
-import { largest, noteUse, raised, usedBefore, type Budget, type BudgetUse } from "../../contract/budget.ts";
+import { largest, noteUse, raised, usedBy, type Budget, type BudgetUse } from "../../contract/budget.ts";
 import type { OutputProgress } from "../../contract/run-lifecycle.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
 import type { EventStorage } from "./storage.ts";
@@ -46,6 +46,15 @@ export function progressWithUse(progress: OutputProgress, socket: WebSocket): Ou
   return used === undefined ? progress : { ...progress, used: largest(progress.used, used) };
 }
 
+/** The record with what attempts have said by rows of output alone. */
+export function withToldUse(run: RunRecord, storage: Pick<EventStorage, "readProgress">): RunRecord {
+  if (run.policy.budget === undefined) return run;
+  return run.attempts.reduce(
+    (noted, { number }) => noteUse(noted, number, storage.readProgress(run.n, number).used),
+    run,
+  );
+}
+
 /** What an attempt's claim says of the budget. @param run with what its sockets hold */
 export function claimedBudget(
   run: RunRecord,
@@ -54,9 +63,8 @@ export function claimedBudget(
 ): { budget?: Budget; used?: BudgetUse } {
   const budget = raised(run.policy.budget, run.budgetAdded ?? {});
   if (budget === undefined) return {};
-  const earlier = run.attempts.filter(({ number }) => number < attempt);
-  const uses = earlier.map(({ number, used }) => largest(used, storage.readProgress(run.n, number).used));
-  return { budget, used: usedBefore(run.continues, uses) };
+  const attempts = withToldUse(run, storage).attempts.filter(({ number }) => number < attempt);
+  return { budget, used: usedBy({ ...run, attempts }) };
 }
 
 /** Whether the runner is asked for it. */

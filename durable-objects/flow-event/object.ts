@@ -26,6 +26,7 @@ import {
 import { isTerminal, type RunRecord } from "../../contract/run-record.ts";
 import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
+import { withToldUse } from "./budget-use.ts";
 import { EventClock, type RunChange } from "./event-clock.ts";
 import { ChangeWaiters } from "./change-waiters.ts";
 import { effectsOfChange, endOptions, positionOf } from "./rules.ts";
@@ -204,7 +205,8 @@ export class FlowEventObject extends DurableObject<Env> {
   }
 
   #progressOf(run: RunRecord): RunView {
-    return runView(this.#storage.withProgress(run));
+    const told = withToldUse(this.#runSockets.withUse(run), this.#storage);
+    return runView(this.#storage.withProgress(told));
   }
 
   output(n: number, after: string | undefined, maxBytes = OUTPUT_PAGE_MAX_BYTES): OutputPage | undefined {

@@ -11,6 +11,7 @@ import {
   expectJson,
   fireAlarm,
   rewriteAttempt,
+  runOf,
   runStub,
   startRun,
   stored,
@@ -70,6 +71,10 @@ describe("the next attempt's claim says what was used by one that", () => {
     const life = await running();
     expect(life.link.context.used).toEqual({});
     await tellUse(life.link, { tokens: 400, seconds: 2.5, usd: 0.25 });
+    expect(await runOf(life.runId)).toMatchObject({
+      budget: { tokens: 1_000, usd: 1 },
+      budgetUsed: { tokens: 400, seconds: 2.5, usd: 0.25 },
+    });
     await evictDurableObject(runStub(life.runId));
     await leave(life);
     await lose(life.runId);
@@ -98,6 +103,7 @@ describe("the next attempt's claim says what was used by one that", () => {
     await tellUse(link, { tokens: 400 });
     await link.print("a row");
     await crash(runStub(runId));
+    expect((await runOf(runId)).budgetUsed).toEqual({ tokens: 400 });
     const { link: again } = await RunLink.resume(runId, 1, link.lease);
     // What it says first on a new socket is output that nobody has acknowledged.
     await again.print("another row");

@@ -1,8 +1,9 @@
 /** What a run has used of its budget, from what its attempts have told: in any order, late, or more than once. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BUDGET_UNITS, largest, noteUse, sum, usedBefore, type BudgetUse } from "../../contract/budget.ts";
+import { BUDGET_UNITS, largest, noteUse, sum, usedBy, type BudgetUse } from "../../contract/budget.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
+import { runView } from "../../contract/run-view.ts";
 import { attemptRecord, runRecord } from "../support/run-fixtures.ts";
 
 const count = fc.integer({ min: 0, max: 1_000_000 });
@@ -52,22 +53,30 @@ describe("what attempts tell", () => {
   });
 });
 
-describe("what an attempt begins with", () => {
+describe("what a run has used", () => {
   const continues = { runId: "run_x_1", threadId: "t", runnerId: "r", runnerName: "r" };
+  const attemptsOf = (uses: BudgetUse[]) => uses.map((used, n) => attemptRecord({ number: n + 1, used }));
 
-  test("is what the runs before have used and each earlier attempt by itself, once", () => {
+  test("is what the runs before have used and each attempt by itself, once", () => {
     fc.assert(
-      fc.property(use, fc.array(use), (used, attempts) => {
-        const total = usedBefore({ ...continues, used }, attempts);
+      fc.property(use, fc.array(use), (used, uses) => {
+        const total = usedBy({ continues: { ...continues, used }, attempts: attemptsOf(uses) });
         for (const unit of BUDGET_UNITS)
-          expect(total[unit] ?? 0).toBe([used, ...attempts].reduce((all, one) => all + (one[unit] ?? 0), 0));
+          expect(total[unit] ?? 0).toBe([used, ...uses].reduce((all, one) => all + (one[unit] ?? 0), 0));
       }),
     );
   });
 
-  test("is nothing for the first attempt of a run that continues none", () => {
-    expect(usedBefore(undefined, [])).toEqual({});
-    expect(usedBefore(undefined, [{}, {}])).toEqual({});
+  test("is nothing before one of them has told anything", () => {
+    expect(usedBy(runRecord())).toEqual({});
+    expect(usedBy(run)).toEqual({});
+  });
+
+  test("stands in its view where it has a budget", () => {
+    const spent = told(run, [{ number: 2, used: { tokens: 8 } }]);
+    expect(runView(spent)).not.toHaveProperty("budgetUsed");
+    const limited = { ...spent, policy: { ...spent.policy, budget: { tokens: 10 } } };
+    expect(runView(limited)).toMatchObject({ budget: { tokens: 10 }, budgetUsed: { tokens: 8 } });
   });
 });
 

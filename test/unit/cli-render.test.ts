@@ -71,12 +71,13 @@ describe("runs", () => {
       ],
       messages: [message],
       budget: { tokens: 2000, usd: 0.5 },
+      budgetUsed: { tokens: 1200.5 },
       continues: "run_0123456789abcdef_9",
     };
     expect(renderRunList(PIPE, { runs: [run] }, "")).toMatch(/! running .* waits for 1 approval$/);
     const text = renderRun(PIPE, run, "run_0123456789abcdef_3").replaceAll(/ {2,}/g, " | ");
     for (const part of [
-      "budget | tokens up to 2,000, usd up to 0.5",
+      "budget | tokens 1,200.5 of 2,000, usd up to 0.5",
       "continues | run_0123456789abcdef_9",
       "continued by | run_0123456789abcdef_3",
       "declined: nobody answered in time | git push",

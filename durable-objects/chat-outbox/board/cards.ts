@@ -157,7 +157,11 @@ export function durationOf({ startedAt, completedAt }: RunView): string | undefi
 /** What it has used of what it may: `1,200 of 5,000 tokens, 12 of 60 seconds`. */
 export function budgetOf(run: RunView, tokens: number | undefined): string | undefined {
   const stated = run.result?.artifacts?.["budget"] as { used?: BudgetUse; limits?: Budget } | undefined;
-  const used: BudgetUse = { ...(tokens === undefined ? {} : { tokens }), ...stated?.used };
+  const used: BudgetUse = {
+    ...(tokens === undefined ? {} : { tokens }),
+    ...run.budgetUsed,
+    ...stated?.used,
+  };
   const limits = run.budget ?? stated?.limits ?? {};
   const parts = BUDGET_UNITS.flatMap((unit) => {
     const [limit, spent] = [limits[unit], used[unit]];

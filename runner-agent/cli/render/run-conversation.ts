@@ -47,7 +47,7 @@ export function renderRaised(style: Style, raised: string, run: RunView): string
   ]);
 }
 
-/** "tokens 1,200 of 2,000, seconds 31 of 600": what was used is known once the step has ended. */
+/** "tokens 1,200 of 2,000, seconds 31 of 600": what was used as far as it was told; exactly, once the step has ended. */
 export function budgetText({ colors }: Style, run: RunView): string {
   const told = run.result?.artifacts?.["budget"];
   const { limits = {}, used = {}, exceeded } = isTold(told) ? told : {};
@@ -55,7 +55,7 @@ export function budgetText({ colors }: Style, run: RunView): string {
   return BUDGET_UNITS.flatMap((unit) => {
     const limit = allowed[unit];
     if (limit === undefined) return [];
-    const use = used[unit];
+    const use = used[unit] ?? run.budgetUsed?.[unit];
     const text = `${unit} ${use === undefined ? "up to" : `${amount(use)} of`} ${amount(limit)}`;
     return [exceeded === unit ? colors.red(`${text} (used up)`) : text];
   }).join(", ");
