@@ -18,7 +18,11 @@ interface Life {
   logged: string[];
 }
 
-async function runAttempt(startStep: AttemptHost["startStep"]): Promise<Life> {
+/** @param changed whether its package is by now another one */
+async function runAttempt(
+  startStep: AttemptHost["startStep"],
+  changed = (): boolean => false,
+): Promise<Life> {
   const edge = await startFakeRunEdge();
   const folder = await temporaryFolder();
   const journal = new Journal(join(folder, "journal.sqlite"));
@@ -58,9 +62,17 @@ async function runAttempt(startStep: AttemptHost["startStep"]): Promise<Life> {
           }),
       },
       findPackage: () =>
-        Promise.resolve({
-          found: { root: folder, config: undefined, flow: { name: "release", version: 1, steps: [step] } },
-        }),
+        Promise.resolve(
+          changed()
+            ? { here: "sha256:other" }
+            : {
+                found: {
+                  root: folder,
+                  config: undefined,
+                  flow: { name: "release", version: 1, steps: [step] },
+                },
+              },
+        ),
     },
     { runId: RUN_ID, attempt: 1 },
   );
@@ -129,4 +141,23 @@ test.each([
     type: "end",
     error: { code: "invalid_result", message: expect.stringContaining(word) as string },
   });
+});
+
+test.each([
+  ["has changed its own package says so", true],
+  ["has not says nothing of it", false],
+])("a step that %s, and ends as it would have", async (_what, writes) => {
+  let written = false;
+  const life = await runAttempt(
+    () => {
+      written = writes;
+      const end = { reason: "exited" as const, exit: { code: 0, signal: null } };
+      return { ...never, ended: Promise.resolve({ ...end, tree: { empty: true, survivors: [] } }) };
+    },
+    () => written,
+  );
+  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
+  const said = JSON.stringify(life.edge.received.filter(({ frame }) => frame.type === "output"));
+  expect(said.includes("files of flow release have changed while this step ran")).toBe(writes);
+  expect(life.edge.received.at(-1)?.frame).toMatchObject({ type: "end", reason: "exited" });
 });
