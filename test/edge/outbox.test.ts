@@ -3,15 +3,11 @@
  * off is told again, and once all is told nothing wakes the object but its own end.
  */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { normalizeEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
-import type { EventView, RunSummary } from "../../contract/run-view.ts";
-import { dayOf, ledgerName, retentionMs } from "../../durable-objects/day-ledger/naming.ts";
 import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
 import type { IngestRequest } from "../../durable-objects/flow-event/calls.ts";
-import type { StoredEvent } from "../../durable-objects/flow-event/storage.ts";
 import { matchedSteps } from "../../worker/dispatch.ts";
 import {
   armedAt,
@@ -19,22 +15,26 @@ import {
   crash,
   eventOf,
   eventStub,
-  expectError,
   fireAlarm,
   freshId,
-  get,
-  ledgerStub,
   poolOf,
   poolStub,
-  replay,
   rewriteRun,
   runOf,
   send,
   startRun,
-  stored,
   until,
   untilWaiting,
 } from "./support/api.ts";
+import {
+  ageOfDeletion,
+  finishedRun,
+  forgetInLedger,
+  listedEvents,
+  listedRun,
+  todaysLedger,
+  untilListed,
+} from "./support/event-life.ts";
 import { FakeRunner } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
@@ -42,36 +42,6 @@ import { endObjects } from "./support/tidy.ts";
 
 afterEach(closeSockets);
 afterAll(endObjects);
-
-const RETENTION_MS = retentionMs(env);
-
-async function todaysLedger(eventId: string): Promise<DurableObjectStub> {
-  return ledgerStub(ledgerName(env, dayOf(Date.now()), await eventKey(eventId)));
-}
-
-async function listedEvents(type: string): Promise<EventView[]> {
-  return (await get<{ events: EventView[] }>(`/events?type=${encodeURIComponent(type)}`)).events;
-}
-
-async function listedRun(runId: string): Promise<RunSummary | undefined> {
-  const { runs } = await get<{ runs: RunSummary[] }>("/runs?limit=500");
-  return runs.find((run) => run.id === runId);
-}
-
-async function untilListed(runId: string, status: RunSummary["status"]): Promise<void> {
-  await until(async () => {
-    expect((await listedRun(runId))?.status).toBe(status);
-  });
-}
-
-/** What the ledger was told of this event never came, or came to nothing. */
-async function forgetInLedger(eventId: string): Promise<void> {
-  const key = await eventKey(eventId);
-  await runInDurableObject(await todaysLedger(eventId), (_instance, { storage }) => {
-    storage.sql.exec("DELETE FROM event WHERE key = ?", key);
-    storage.sql.exec("DELETE FROM run WHERE run_id LIKE ?", `run_${key}_%`);
-  });
-}
 
 /** With a table out of its place, the ledger can take nothing. */
 async function renameInLedger(eventId: string, from: string, to: string): Promise<void> {
@@ -103,47 +73,6 @@ async function crashBehind(
 /** Time passes until what the run owes the queue is due again. */
 async function sendIsDue(runId: string): Promise<void> {
   await rewriteRun(runId, (run) => ({ ...run, sendAt: Date.now() }));
-}
-
-async function rewriteEvent(eventId: string, change: (event: StoredEvent) => StoredEvent): Promise<void> {
-  await runInDurableObject(await eventStub(eventId), (_instance, { storage }) => {
-    const event = storage.kv.get<StoredEvent>("event");
-    if (event === undefined) throw new Error(`${eventId} is not stored`);
-    storage.kv.put("event", change(event));
-  });
-}
-
-/** The event reaches the age at which it is deleted. */
-async function grownOld(eventId: string): Promise<void> {
-  await rewriteEvent(eventId, (event) => ({ ...event, createdAt: event.createdAt - RETENTION_MS }));
-}
-
-async function untilGone(runId: string): Promise<void> {
-  await until(async () => {
-    await expectError(call("GET", `/runs/${runId}`), 404);
-  });
-}
-
-async function ageOfDeletion(eventId: string): Promise<number> {
-  return Date.parse((await eventOf(eventId)).event.createdAt) + RETENTION_MS;
-}
-
-/** A run that has been taken and ended, and that everybody has been told of. */
-async function finishedRun(): Promise<{ eventId: string; runId: string; type: string; pool: string }> {
-  const { type, pool } = deployStep();
-  const runner = await FakeRunner.connect(pool);
-  const begun = await startRun(type);
-  await runner.complete(begun.runId, { status: "completed" });
-  await untilAtRest(begun);
-  return { ...begun, type, pool };
-}
-
-/** All is told: what happens next by itself is the deletion. */
-async function untilAtRest({ eventId, runId }: { eventId: string; runId: string }): Promise<void> {
-  await untilListed(runId, "completed");
-  await until(async () => {
-    expect(await armedAt(await eventStub(eventId))).toBe(await ageOfDeletion(eventId));
-  });
 }
 
 describe("invariant 6: what was lost is told again", () => {
@@ -397,72 +326,6 @@ describe("the alarm", () => {
     await link.print("still alive");
     await link.complete();
     expect((await runOf(runId)).status).toBe("completed");
-  });
-});
-
-describe("at its retention age", () => {
-  test("an event deletes itself, and is unknown from then on", async () => {
-    const { eventId, runId } = await finishedRun();
-    await grownOld(eventId);
-    await fireAlarm(await eventStub(eventId));
-    expect(await stored(await eventStub(eventId))).toEqual({ keys: [], tables: [] });
-    expect(await armedAt(await eventStub(eventId))).toBeNull();
-    await expectError(call("GET", `/events/${encodeURIComponent(eventId)}`), 404);
-    for (const path of ["", "/output"]) await expectError(call("GET", `/runs/${runId}${path}`), 404);
-    await expectError(call("POST", `/runs/${runId}/cancel`, { body: {} }), 404);
-    const replayed = call("POST", `/events/${encodeURIComponent(eventId)}/replay`, { body: {} });
-    await expectError(replayed, 404);
-    expect(await get(`/runs?eventId=${encodeURIComponent(eventId)}`)).toEqual({ eventId, runs: [] });
-    expect(await armedAt(await eventStub(eventId))).toBeNull();
-  });
-
-  test("a runner that still holds a socket is sent away", async () => {
-    const { type, pool } = deployStep();
-    const runner = await FakeRunner.connect(pool);
-    const { eventId, runId } = await startRun(type);
-    const link = await runner.start(runId);
-    await link.complete();
-    // An event that is old before it has rested would delete itself at once.
-    await untilAtRest({ eventId, runId });
-    await grownOld(eventId);
-    await fireAlarm(await eventStub(eventId));
-    expect((await link.closed).code).toBe(1000);
-  });
-
-  test("an event with a run that is not over stays until it is", async () => {
-    const { type, pool } = deployStep();
-    const runner = await FakeRunner.connect(pool);
-    const { eventId, runId } = await startRun(type);
-    const link = await runner.start(runId);
-    await grownOld(eventId);
-    await fireAlarm(await eventStub(eventId));
-    expect((await runOf(runId)).status).toBe("running");
-    await link.complete({ status: "completed", message: "at last" });
-    await untilGone(runId);
-    expect(await listedRun(runId)).toMatchObject({ status: "completed", result: { message: "at last" } });
-  });
-
-  test("its id is free again: a new event, listed on its own day", async () => {
-    const { eventId, type } = await finishedRun();
-    await grownOld(eventId);
-    await fireAlarm(await eventStub(eventId));
-    await forgetInLedger(eventId);
-    expect(await send({ id: eventId, type, payload: "anew" })).toMatchObject({
-      status: "accepted",
-      matched: 1,
-    });
-    await until(async () => {
-      expect(await listedEvents(type)).toMatchObject([{ id: eventId, payload: "anew" }]);
-    });
-    expect(await armedAt(await eventStub(eventId))).not.toBeNull();
-  });
-
-  test("a replay does not make it younger", async () => {
-    const { eventId } = await finishedRun();
-    await grownOld(eventId);
-    const [again = ""] = (await replay(eventId)).runIds;
-    await call("POST", `/runs/${again}/cancel`, { body: {} });
-    await untilGone(again);
   });
 });
 

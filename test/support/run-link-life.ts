@@ -1,7 +1,8 @@
 /** A real RunLink with a real journal at a fake edge, and all that the link told its owner. */
 import { Conversation } from "../../runner-agent/conversation.ts";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
+import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { JournaledAttempt } from "../../runner-agent/journal/entries.ts";
 import { Journal } from "../../runner-agent/journal/journal.ts";
@@ -15,6 +16,7 @@ export const END: AttemptEnd = {
   exit: { code: 0, signal: null },
   tree: { empty: true, survivors: [] },
 };
+export const RESULT: FlowResult = { status: "changed", message: "two files" };
 
 export interface LinkLife {
   edge: FakeRunEdge;
@@ -134,4 +136,10 @@ export async function arrived({ edge, link, until }: LinkLife): Promise<void> {
   await until(() =>
     edge.received.some(({ frame }) => frame.type === "canceling" && frame.survivors.includes(mark)),
   );
+}
+
+/** What the edge has committed, in its order; fails when the runner has broken a rule on the way. */
+export function handedOver(edge: FakeRunEdge): unknown[] {
+  expect(edge.faults).toEqual([]);
+  return edge.committed.map(({ what }) => what);
 }
