@@ -13,6 +13,7 @@ import type { Env } from "../../worker/env.ts";
 import { outboxNames } from "../chat-outbox/naming.ts";
 import { dayOf, ledgerName } from "../day-ledger/naming.ts";
 import type { Effect } from "../kit/outbox.ts";
+import { ChatWatch } from "./chat-watch.ts";
 import { OwedLane } from "./owed-lane.ts";
 import { routeOf, type OwedEffect } from "./rules.ts";
 import type { EventStorage, StoredEvent } from "./storage.ts";
@@ -32,8 +33,7 @@ export class EventOutbox {
   readonly #shows: OwedLane;
   /** The ledger has been told of the event itself. Undefined: not by this instance, but a run's note may say so. */
   #listed: boolean | undefined;
-  /** Chat outboxes that show none of a run's cards, as they said: `<outbox> <n>`. They need not be told again. */
-  readonly #unwatched = new Set<string>();
+  readonly #watch = new ChatWatch();
   /** Revisions of runs that this instance has told everybody of. */
   readonly #told = new Map<number, number>();
   /** Revisions of runs that are being shown; that were shown, and may still owe something else. */
@@ -85,7 +85,7 @@ export class EventOutbox {
 
   /** A chat outbox looks at this run: it wants to know what becomes of it. */
   watchedBy(outbox: string, n: number): void {
-    this.#unwatched.delete(`${outbox} ${n}`);
+    this.#watch.looked(outbox, n);
   }
 
   /** The ledger is told of the event once more, with the next of its runs. */
@@ -194,17 +194,18 @@ export class EventOutbox {
   #chatEffects({ event }: StoredEvent, runs: RunRecord[]): Effect[] {
     return outboxNames(this.#env).flatMap((outbox) =>
       runs
-        .filter((run) => !this.#unwatched.has(`${outbox} ${run.n}`))
+        .filter((run) => this.#watch.wants(outbox, run.n))
         .map((run) => ({
           key: `chat ${run.id}`,
           perform: async () => {
+            const answered = this.#watch.telling(outbox, run.n);
             const { shown } = await this.#env.CHAT_OUTBOXES.getByName(outbox).runChanged({
               runId: run.id,
               flow: run.flow.name,
               eventType: event.type,
               ...(run.chat === undefined ? {} : { origin: run.chat }),
             });
-            if (!shown) this.#unwatched.add(`${outbox} ${run.n}`);
+            answered(shown);
           },
         })),
     );
