@@ -67,6 +67,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** The file of the box's configuration, absolute; it need not exist. */
+  rules?: string | undefined;
   /** Folder of raw logs, absolute; absent: none are kept. */
   raw?: string | undefined;
   /** Absent where nobody reads it. */
@@ -118,7 +120,14 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
         given.log?.("warn", `which thread goes on where is only remembered until the agent ends: ${why}`);
       }));
     },
-    rules: { allowDangerFullAccess: config.allowDangerFullAccess },
+    rules: {
+      allowDangerFullAccess: config.allowDangerFullAccess,
+      closed: [
+        directory,
+        ...["config.toml", "auth.json"].map((name) => join(userCodexHome(environment), name)),
+        ...(given.rules === undefined ? [] : [given.rules]),
+      ],
+    },
     prices: config.prices,
     here: config.url === undefined || isOnThisMachine(config.url),
     admit: (directory, attempt) => {
