@@ -1,11 +1,12 @@
 /** A codex step over the real Codex and a fake model: its answers and ends. Named after what goes wrong. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { resultFault } from "../../contract/flow-result.ts";
 import { KILL_GRACE_MS, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
+import { folder } from "../support/codex.ts";
 import { command, failed, held, message, patch, structured } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
@@ -155,6 +156,44 @@ describe("approvals and messages", () => {
     expect(detail).toContain("add a.txt\n+token ***\n");
     expect(detail).toMatch(/update step\.txt\n[^]*-old\n\+new/);
     expect(detail).not.toContain(value);
+  });
+
+  test("a command that is allowed leaves the sandbox, whether or not it has said so, and is told as dangerous", async () => {
+    const escape = { sandbox_permissions: "require_escalated" };
+    const outside = join(folder("outside"), "made");
+    const at = await codexBox([
+      { answers: [command(`touch ${outside}-1`), command(`touch ${outside}-2`, escape), DONE] },
+    ]);
+    const { watchers } = await runCodexStep(at, {
+      template: ASKS,
+      watchers: (all) => {
+        all.answer = () => ({ decision: "accept", by: "Ada" });
+      },
+    });
+    expect([existsSync(`${outside}-1`), existsSync(`${outside}-2`)]).toEqual([true, true]);
+    expect(watchers.asked.map(({ dangerous }) => dangerous)).toEqual([true, true]);
+  });
+
+  test("a change of files outside is named first, also where one is moved to, and is dangerous", async () => {
+    const outside = join(folder("outside"), "moved");
+    const many = Array.from({ length: 60 }, (_, n) => [`*** Add File: harmless-${n}.txt`, "+x"]).flat();
+    const at = await codexBox([
+      {
+        answers: [
+          patch("*** Add File: in.txt", "+x"),
+          patch(...many, "*** Update File: step.txt", `*** Move to: ${outside}`, "@@", "-old", "+new"),
+          DONE,
+        ],
+      },
+    ]);
+    await writeFile(join(at.cwd, "step.txt"), "old\n");
+    const { watchers } = await runCodexStep(at, { template: ASKS });
+    expect(watchers.asked).toMatchObject([
+      { title: "change in.txt" },
+      { title: expect.stringContaining(outside) as string, dangerous: true },
+    ]);
+    expect(watchers.asked[0]).not.toHaveProperty("dangerous");
+    expect(watchers.asked[1]?.detail).toContain(outside);
   });
 
   test("of a command with a secret across the cut shows no part of it", async () => {
