@@ -8,9 +8,10 @@ import { join } from "node:path";
 import type { TomlTable } from "smol-toml";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import type { AgentLog } from "../log.ts";
-import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
+import { BUILT_IN_VARIABLES, type Secret } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
+import { loginSecrets } from "./login-secrets.ts";
 import { CodexHome, threadConfig } from "./home.ts";
 import type { JsonValue } from "./protocol.ts";
 import { NO_RAW_LOG, RawLogs, type RawLog } from "./raw-log.ts";
@@ -33,6 +34,8 @@ export interface CodexHost {
   admit(directory: string, attempt: string): Admission;
   /** What was made for an attempt is nobody's any more: its processes are gone. */
   leave(attempt: string): void;
+  /** A step's secrets, and the login that its commands may read from Codex's home or the user's (invariant 15). */
+  secretsWith(own: readonly Secret[]): readonly Secret[];
   /** Where what Codex tells of an attempt is kept, word for word. */
   raw(attempt: string): RawLog;
   /** Whether its commands run on this machine, where they can be looked for. */
@@ -141,6 +144,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       // Without a home nothing was made. It may be large, and nobody waits for it.
       if (config.url === undefined) void home?.removeTemporaryOf(attempt);
     },
+    secretsWith: loginSecrets([directory, userCodexHome(environment)].map((of) => join(of, "auth.json"))),
     raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),
     fit: async (server, { sandbox, model }) => {

@@ -1,5 +1,5 @@
 /** A codex step over the real Codex and a fake model: its answers and ends. Named after what goes wrong. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -333,4 +333,37 @@ test("a secret that a command prints, whole, in pieces and encoded, leaves the s
   expect(all).toContain("***");
   expect(all).not.toContain(value);
   expect(all).not.toContain(Buffer.from(value).toString("base64"));
+});
+
+test("the login that a command can read leaves the step nowhere, also when another one has taken its place", async () => {
+  const own = folder("of-the-user");
+  const auth = join(own, "auth.json");
+  const raw = folder("raw");
+  const answers = [command(`cat ${auth}; base64 ${auth}`), DONE];
+  const at = await codexBox([{ answers: [...answers, ...answers] }], {
+    environment: { CODEX_HOME: own },
+    raw,
+  });
+  for (const login of ["first", "second"]) {
+    const tokens = ["id", "access", "refresh"].map((of) => [
+      `${of}_token`,
+      `${login}-${of}-0123456789abcdef`,
+    ]);
+    await writeFile(
+      auth,
+      JSON.stringify({ OPENAI_API_KEY: null, tokens: Object.fromEntries(tokens) as unknown }),
+    );
+    const life = await runCodexStep(at, {
+      template: PROMPT,
+      secrets: [{ name: "TOKEN", value: "of-the-box" }],
+    });
+    expect(life.results).toHaveLength(1);
+    const kept = readdirSync(raw).map((file) => readFileSync(join(raw, file), "utf8"));
+    const all = [...life.told, ...kept].join("\n");
+    expect(all).toContain("***");
+    for (const [, value = ""] of tokens) {
+      expect(all).not.toContain(value);
+      expect(all).not.toContain(Buffer.from(value).toString("base64").slice(4, 24));
+    }
+  }
 });
