@@ -4,7 +4,7 @@
  * app-server; `stop` ends it.
  */
 import type { Sandbox } from "../../contract/codex-prompt.ts";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { TomlTable } from "smol-toml";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import type { AgentLog } from "../log.ts";
@@ -165,13 +165,16 @@ export function isOnThisMachine(url: string): boolean {
 
 /** Where programs of a user keep what is neither configuration nor cache; never a temporary directory. */
 export function stateDirectory(environment: Readonly<Record<string, string | undefined>>): string {
-  const state = environment["XDG_STATE_HOME"] ?? join(environment["HOME"] ?? "/var/lib", ".local", "state");
-  return join(state, "codex-flow");
+  const state = environment["XDG_STATE_HOME"] ?? "";
+  // One that is empty or relative counts as none, as the XDG specification says.
+  const base = isAbsolute(state) ? state : join(environment["HOME"] ?? "/var/lib", ".local", "state");
+  return join(base, "codex-flow");
 }
 
-/** The user's own CODEX_HOME, whose login and choice of model count. */
+/** The user's own CODEX_HOME, whose login and choice of model count. An empty one is none, as it is to Codex. */
 export function userCodexHome(environment: Readonly<Record<string, string | undefined>>): string {
-  return environment["CODEX_HOME"] ?? join(environment["HOME"] ?? "/", ".codex");
+  const named = environment["CODEX_HOME"] ?? "";
+  return named === "" ? join(environment["HOME"] ?? "/", ".codex") : named;
 }
 
 function chosen(
