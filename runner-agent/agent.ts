@@ -7,7 +7,7 @@ import { FlowCheckout } from "./checkout.ts";
 import { codexKinds } from "./codex/codex-kind.ts";
 import { rawFolder } from "./codex/raw-log.ts";
 import { missingProjects, projectPaths } from "./config/projects.ts";
-import { readRunnerConfig, RunnerConfigError } from "./config/runner-config.ts";
+import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { Journal } from "./journal/journal.ts";
 import { JournalInUseError, JournalUnwritableError } from "./journal/tables.ts";
@@ -70,6 +70,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       environment: process.env,
       runnerId,
       version: packageJson.version,
+      rules: options.config === undefined ? runnerConfigFile(workspace) : resolve(options.config),
       raw: rawFolder(resolve(folder)),
       log,
     });

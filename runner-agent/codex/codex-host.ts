@@ -4,13 +4,14 @@
  * app-server; `stop` ends it.
  */
 import type { Sandbox } from "../../contract/codex-prompt.ts";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { TomlTable } from "smol-toml";
 import type { CodexConfig, ModelPrice } from "../config/codex-config.ts";
 import type { AgentLog } from "../log.ts";
-import { BUILT_IN_VARIABLES } from "../config/step-environment.ts";
+import { BUILT_IN_VARIABLES, type Secret } from "../config/step-environment.ts";
 import { connectAppServer, startAppServer, type AppServer } from "./app-server.ts";
 import { boxFitness, type BoxFitness } from "./box-fitness.ts";
+import { loginSecrets } from "./login-secrets.ts";
 import { CodexHome, threadConfig } from "./home.ts";
 import type { JsonValue } from "./protocol.ts";
 import { NO_RAW_LOG, RawLogs, type RawLog } from "./raw-log.ts";
@@ -33,6 +34,8 @@ export interface CodexHost {
   admit(directory: string, attempt: string): Admission;
   /** What was made for an attempt is nobody's any more: its processes are gone. */
   leave(attempt: string): void;
+  /** A step's secrets, and the login that its commands may read from Codex's home or the user's (invariant 15). */
+  secretsWith(own: readonly Secret[]): readonly Secret[];
   /** Where what Codex tells of an attempt is kept, word for word. */
   raw(attempt: string): RawLog;
   /** Whether its commands run on this machine, where they can be looked for. */
@@ -67,6 +70,8 @@ export interface CodexOnBoxOptions {
   /** Names this runner among those of one user. */
   runnerId: string;
   version: string;
+  /** The file of the box's configuration, absolute; it need not exist. */
+  rules?: string | undefined;
   /** Folder of raw logs, absolute; absent: none are kept. */
   raw?: string | undefined;
   /** Absent where nobody reads it. */
@@ -118,7 +123,14 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
         given.log?.("warn", `which thread goes on where is only remembered until the agent ends: ${why}`);
       }));
     },
-    rules: { allowDangerFullAccess: config.allowDangerFullAccess },
+    rules: {
+      allowDangerFullAccess: config.allowDangerFullAccess,
+      closed: [
+        directory,
+        ...["config.toml", "auth.json"].map((name) => join(userCodexHome(environment), name)),
+        ...(given.rules === undefined ? [] : [given.rules]),
+      ],
+    },
     prices: config.prices,
     here: config.url === undefined || isOnThisMachine(config.url),
     admit: (directory, attempt) => {
@@ -132,6 +144,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       // Without a home nothing was made. It may be large, and nobody waits for it.
       if (config.url === undefined) void home?.removeTemporaryOf(attempt);
     },
+    secretsWith: loginSecrets([directory, userCodexHome(environment)].map((of) => join(of, "auth.json"))),
     raw: (attempt) => raws?.begin(attempt) ?? NO_RAW_LOG,
     keep: (name, text) => made().keep(name, text),
     fit: async (server, { sandbox, model }) => {
@@ -152,13 +165,16 @@ export function isOnThisMachine(url: string): boolean {
 
 /** Where programs of a user keep what is neither configuration nor cache; never a temporary directory. */
 export function stateDirectory(environment: Readonly<Record<string, string | undefined>>): string {
-  const state = environment["XDG_STATE_HOME"] ?? join(environment["HOME"] ?? "/var/lib", ".local", "state");
-  return join(state, "codex-flow");
+  const state = environment["XDG_STATE_HOME"] ?? "";
+  // One that is empty or relative counts as none, as the XDG specification says.
+  const base = isAbsolute(state) ? state : join(environment["HOME"] ?? "/var/lib", ".local", "state");
+  return join(base, "codex-flow");
 }
 
-/** The user's own CODEX_HOME, whose login and choice of model count. */
+/** The user's own CODEX_HOME, whose login and choice of model count. An empty one is none, as it is to Codex. */
 export function userCodexHome(environment: Readonly<Record<string, string | undefined>>): string {
-  return environment["CODEX_HOME"] ?? join(environment["HOME"] ?? "/", ".codex");
+  const named = environment["CODEX_HOME"] ?? "";
+  return named === "" ? join(environment["HOME"] ?? "/", ".codex") : named;
 }
 
 function chosen(

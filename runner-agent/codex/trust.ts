@@ -5,7 +5,7 @@
  * is written: so every thread is told, also one of an app-server that is not the agent's. Reads the disk, writes nothing.
  */
 import { existsSync, realpathSync } from "node:fs";
-import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 
 /** The table `projects` of a config.toml. */
 export type Projects = Record<string, { trust_level: "trusted" | "untrusted" }>;
@@ -38,10 +38,12 @@ export function isBelow(root: string, path: string): boolean {
   return way === "" || (!isAbsolute(way) && way.split("/")[0] !== "..");
 }
 
+/** Of what is not there, the part that is. */
 export function realpathOr(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return resolve(path);
+    const whole = resolve(path);
+    return dirname(whole) === whole ? whole : join(realpathOr(dirname(whole)), basename(whole));
   }
 }

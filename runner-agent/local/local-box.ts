@@ -8,7 +8,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { codexKinds, type CodexKinds } from "../codex/codex-kind.ts";
 import type { CodexConfig } from "../config/codex-config.ts";
 import { projectPaths } from "../config/projects.ts";
-import { readRunnerConfig, RunnerConfigError } from "../config/runner-config.ts";
+import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "../config/runner-config.ts";
 import { stepEnvironment } from "../config/step-environment.ts";
 import { stepStarter } from "../steps/start-step.ts";
 import type { RunHost } from "./local-run.ts";
@@ -67,6 +67,7 @@ export class LocalBox {
       environment: this.#environment,
       runnerId: LOCAL_RUNNER,
       version: packageJson.version,
+      rules: runnerConfigFile(this.#workspace),
     }));
   }
 }

@@ -16,33 +16,45 @@ import { secretForms } from "./secret-forms.ts";
 /** Names no secret: the text may go where nobody should learn which ones a box has. */
 export const REDACTED = "***";
 
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+
 export interface RedactionStream {
   /** What may go on; the rest follows with the next piece or at the end. */
   write(text: string): string;
   end(): string;
 }
 
-/** All steps of an agent have the same secrets, and a long key makes many forms. */
-const automatons = new WeakMap<readonly Secret[], SecretAutomaton>();
+interface Automatons {
+  exact: SecretAutomaton;
+  overLines: SecretAutomaton;
+}
 
-function automatonFor(secrets: readonly Secret[]): SecretAutomaton {
+/** All steps of an agent have the same secrets, and a long key makes many forms. */
+const automatons = new WeakMap<readonly Secret[], Automatons>();
+
+function automatonsFor(secrets: readonly Secret[]): Automatons {
   const known = automatons.get(secrets);
   if (known !== undefined) return known;
-  const made = new SecretAutomaton(new Set(secrets.flatMap((secret) => secretForms(secret.value))));
+  const forms = secrets.map((secret) => secretForms(secret.value));
+  const made = {
+    exact: new SecretAutomaton(new Set(forms.flatMap(({ exact }) => exact))),
+    overLines: new SecretAutomaton(new Set(forms.flatMap(({ overLines }) => overLines))),
+  };
   automatons.set(secrets, made);
   return made;
 }
 
 export class Redactor {
-  readonly #automaton: SecretAutomaton;
+  readonly #automatons: Automatons;
 
   /** @param secrets must not change afterwards: the same array is taken for the same secrets */
   constructor(secrets: readonly Secret[]) {
-    this.#automaton = automatonFor(secrets);
+    this.#automatons = automatonsFor(secrets);
   }
 
   stream(): RedactionStream {
-    return this.#automaton.empty ? PASS_THROUGH : new AutomatonStream(this.#automaton);
+    return this.#empty ? PASS_THROUGH : new AutomatonStream(this.#automatons);
   }
 
   text(whole: string): string {
@@ -56,7 +68,7 @@ export class Redactor {
    */
   result(result: FlowResult): FlowResult | undefined {
     if (deeperThan(result, EVENT_MAX_DEPTH)) return undefined;
-    if (this.#automaton.empty) return result;
+    if (this.#empty) return result;
     const { status, ...rest } = result;
     const clean = this.#members(rest);
     const text = JSON.stringify(clean);
@@ -65,7 +77,11 @@ export class Redactor {
 
   /** Any value, with every text in it as a whole redacted; keys too. */
   value(value: unknown): unknown {
-    return this.#automaton.empty ? value : this.#value(value);
+    return this.#empty ? value : this.#value(value);
+  }
+
+  get #empty(): boolean {
+    return this.#automatons.exact.empty;
   }
 
   #members(value: object): Record<string, unknown> {
@@ -93,35 +109,25 @@ interface Run {
 }
 
 class AutomatonStream implements RedactionStream {
-  readonly #automaton: SecretAutomaton;
-  #state = START;
+  readonly #finders: FormFinder[];
   #held = "";
   /** Where `held` begins, counted from the start of the stream. */
   #heldFrom = 0;
   #runs: Run[] = [];
 
-  constructor(automaton: SecretAutomaton) {
-    this.#automaton = automaton;
+  constructor({ exact, overLines }: Automatons) {
+    this.#finders = [new FormFinder(exact, false), new FormFinder(overLines, true)];
   }
 
   write(text: string): string {
-    const automaton = this.#automaton;
     const offset = this.#heldFrom + this.#held.length;
-    let state = this.#state;
-    for (let at = 0; at < text.length; at += 1) {
-      if (state === START) at = automaton.skip(text, at);
-      if (at >= text.length) break;
-      state = automaton.next(state, text.charCodeAt(at));
-      const length = automaton.complete[state] ?? 0;
-      if (length > 0) this.#cover(offset + at + 1 - length, offset + at + 1);
-    }
-    this.#state = state;
-    return this.#release(text, automaton.depth[state] ?? 0);
+    const found = this.#finders.flatMap((finder) => finder.read(text, offset));
+    for (const { from, to } of found.sort((one, other) => one.to - other.to)) this.#cover(from, to);
+    return this.#release(text, Math.min(...this.#finders.map(({ openFrom }) => openFrom)));
   }
 
   end(): string {
-    this.#state = START;
-    return this.#release("", 0);
+    return this.#release("", Infinity);
   }
 
   #cover(from: number, to: number): void {
@@ -134,11 +140,11 @@ class AutomatonStream implements RedactionStream {
     this.#runs.push(run);
   }
 
-  /** Sends on all but the last `keep` characters: no form that is still to come can begin before those. */
-  #release(text: string, keep: number): string {
+  /** Sends on all that stands before `openFrom`: no form that is still to come can begin there. */
+  #release(text: string, openFrom: number): string {
     const known = this.#held + text;
     const base = this.#heldFrom;
-    const end = base + known.length - keep;
+    const end = Math.min(base + known.length, openFrom);
     let out = "";
     let at = base;
     for (const run of this.#runs) {
@@ -152,5 +158,60 @@ class AutomatonStream implements RedactionStream {
     this.#held = known.slice(end - base);
     this.#heldFrom = end;
     return out + known.slice(at - base, end - base);
+  }
+}
+
+/** One automaton's way through a stream. Places are counted from the start of the stream. */
+class FormFinder {
+  readonly #automaton: SecretAutomaton;
+  readonly #overLines: boolean;
+  #state = START;
+  /** Behind the last character that counted. */
+  #end = 0;
+  /** Ends of lines that were passed over since the state was last the start. */
+  #breaks: number[] = [];
+
+  constructor(automaton: SecretAutomaton, overLines: boolean) {
+    this.#automaton = automaton;
+    this.#overLines = overLines;
+  }
+
+  /** Forms that end in this piece of the stream. */
+  read(text: string, offset: number): Array<Pick<Run, "from" | "to">> {
+    const automaton = this.#automaton;
+    const found: Array<Pick<Run, "from" | "to">> = [];
+    let state = this.#state;
+    for (let at = 0; at < text.length; at += 1) {
+      if (state === START) at = automaton.skip(text, at);
+      if (at >= text.length) break;
+      const code = text.charCodeAt(at);
+      if (this.#overLines && (code === LINE_FEED || code === CARRIAGE_RETURN)) {
+        this.#breaks.push(offset + at);
+        continue;
+      }
+      state = automaton.next(state, code);
+      this.#end = offset + at + 1;
+      const length = automaton.complete[state] ?? 0;
+      if (length > 0) found.push({ from: this.#before(length), to: this.#end });
+      if (state === START) this.#breaks = [];
+    }
+    this.#state = state;
+    return found;
+  }
+
+  /** Where the longest form that the next piece may complete has begun; Infinity for none. */
+  get openFrom(): number {
+    const depth = this.#automaton.depth[this.#state] ?? 0;
+    return depth === 0 ? Infinity : this.#before(depth);
+  }
+
+  /** So many characters that counted back from the last one. */
+  #before(count: number): number {
+    let from = this.#end - count;
+    for (const at of this.#breaks.toReversed()) {
+      if (at < from) break;
+      if (at < this.#end) from -= 1;
+    }
+    return from;
   }
 }

@@ -20,8 +20,13 @@ import { scopedCommand, scopeFault, type Command } from "./systemd-scope.ts";
 /** Beside this file in the source, and beside the bundle when built. */
 const WRAPPER = new URL("./module-wrapper.mjs", import.meta.url);
 
-/** A runner kind whose steps are scripts: all it has to say is which command runs one. */
-export function scriptStarter(commandFor: (wrapper: URL, script: string) => Command): StepStarter {
+/**
+ * A runner kind whose steps are scripts: all it has to say is which command runs one.
+ * @param commandFor `root` is the flow package's folder
+ */
+export function scriptStarter(
+  commandFor: (wrapper: URL, script: string, root: string) => Command,
+): StepStarter {
   return (request, events, clocks) => {
     const { flow, step } = request;
     const script = resolve(flow.root, step.script);
@@ -39,7 +44,7 @@ export function scriptStarter(commandFor: (wrapper: URL, script: string) => Comm
       });
     const fault = isScoped(request) ? scopeFault(process.env) : undefined;
     if (fault !== undefined) return refusedStep(fault);
-    const child = spawn(commandFor(WRAPPER, script), directory, request);
+    const child = spawn(commandFor(WRAPPER, script, flow.root), directory, request);
     return child.pid === undefined
       ? refusedStep(spawnError(child, where))
       : new ScriptStep(child, child.pid, request, events, clocks);

@@ -5,17 +5,25 @@
  * holes tells nobody anything.
  */
 export const SECRET_MIN_CHARS = 6;
-/** Where base64(1) and MIME break their lines. */
-const BASE64_LINE_CHARS = 76;
 const BITS_PER_BYTE = 8;
 const BITS_PER_CHAR = 6;
 
-/** Every form of a value, none twice; none at all for a value that is too short to be a secret. */
-export function secretForms(value: string): string[] {
+/** Forms of one value, none twice; none at all of a value that is too short to be a secret. */
+export interface SecretForms {
+  /** As they are. */
+  exact: string[];
+  /** Also where lines end in the middle of them: after 76 characters, or 64, or 60, or elsewhere. */
+  overLines: string[];
+}
+
+export function secretForms(value: string): SecretForms {
   // Whoever reads a secret from a file has its newline too, and most programs drop it.
   const secret = value.trim();
-  if (secret.length < SECRET_MIN_CHARS) return [];
-  return [...new Set([secret, ...jsonForms(secret), ...urlForms(secret), ...base64Forms(secret)])];
+  if (secret.length < SECRET_MIN_CHARS) return { exact: [], overLines: [] };
+  return {
+    exact: [...new Set([secret, ...jsonForms(secret), ...urlForms(secret)])],
+    overLines: [...new Set(base64Forms(secret))],
+  };
 }
 
 function jsonForms(secret: string): string[] {
@@ -27,16 +35,20 @@ function jsonForms(secret: string): string[] {
   return [escaped, ascii, ascii.replaceAll("/", "\\/")];
 }
 
+/** Programs differ in what they leave as it is: `!'()*` (JavaScript), `*` (forms), nothing of it (Python, curl), or `/`. */
 function urlForms(secret: string): string[] {
   const component = encodeURIComponent(secret.toWellFormed());
   const form = new URLSearchParams({ "": secret }).toString().slice(1);
-  const path = component.replaceAll("%2F", "/");
+  const strict = component.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  const strictForm = strict.replaceAll("%20", "+");
+  const bases = [component, form, strict, strictForm, strictForm.replaceAll("~", "%7E")];
+  const forms = bases.flatMap((base) => [base, base.replaceAll("%2F", "/")]);
   const lowerCase = (text: string): string => text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
-  return [component, form, path, lowerCase(component), lowerCase(form), lowerCase(path)];
+  return [...forms, ...forms.map(lowerCase)];
 }
 
 /**
- * Encoded alone (padded or not, in one line or broken), and inside something longer: there the characters that hold
+ * Encoded alone (padded or not), and inside something longer: there the characters that hold
  * bits of the secret only, for each of the three ways that a byte may fall onto the four characters of a group.
  */
 function base64Forms(secret: string): string[] {
@@ -48,10 +60,6 @@ function base64Forms(secret: string): string[] {
     const end = Math.floor(((before + bytes.length) * BITS_PER_BYTE) / BITS_PER_CHAR);
     return text.slice(first, end);
   });
-  const forms = [alone, alone.replace(/=+$/, ""), ...inside, ...[alone, ...inside.slice(0, 1)].map(broken)];
+  const forms = [alone, alone.replace(/=+$/, ""), ...inside];
   return [...forms, ...forms.map((form) => form.replaceAll("+", "-").replaceAll("/", "_"))];
-}
-
-function broken(text: string): string {
-  return text.replace(new RegExp(`.{${BASE64_LINE_CHARS}}(?=.)`, "g"), "$&\n");
 }

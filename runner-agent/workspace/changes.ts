@@ -20,7 +20,11 @@ const CHANGES_TIMEOUT_MS = 5_000;
 const COUNTED_MAX_FILES = 1_000;
 const COUNTED_MAX_BYTES = 1024 * 1024;
 
-const DIFF = ["diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "-z"];
+/** Not into submodules: git would run what their own settings say, which commands in a sandbox may have written. */
+const DIFF = [
+  ...["diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "-z"],
+  "--ignore-submodules=dirty",
+];
 const KINDS: Partial<Record<string, FileChange["kind"]>> = { A: "add", D: "delete" };
 
 /** Paths relative to the worktree's root, in their order. @throws WorkspaceError */

@@ -36,7 +36,9 @@ export async function inspect({ path, base, stashes }: Ownership): Promise<Workt
   // Here alone: above a worktree without its .git stands the workspace's own repository.
   const where: GitOptions = { directory: path, here: true };
   const status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"];
-  const changed = await gitMust([...status, "--ignore-submodules=none"], where);
+  // Not into submodules: git would run what the settings of theirs say, and commands may have written those. A worktree
+  // with one in it git does not remove, whatever its state.
+  const changed = await gitMust([...status, "--ignore-submodules=dirty"], where);
   const head = await git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], where);
   const tips = [...new Set([...(head.ok ? [head.stdout.trim()] : []), ...(await leftBehind(where))])];
   const count = async (...revisions: string[]): Promise<number> =>

@@ -8,7 +8,7 @@
  *     once, so nobody else can have it.
  */
 import { existsSync, realpathSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { execa } from "execa";
 import type { FlowEvent } from "../../contract/flow-event.ts";
@@ -104,11 +104,12 @@ export class Workspaces {
     const { attempt, step, signal } = request;
     const { repository, ref, base } = await findSource({ ...request, worktree, directory }, this.#options);
     const path = this.#owners.path(attempt);
-    if (!contains(path, resolve(path, step.cwd ?? ".")))
-      throw new WorkspaceError(
-        "workspace_outside",
-        `cwd = "${step.cwd ?? ""}" leads out of the worktree: with workspace = "worktree" it is relative to the worktree's root`,
-      );
+    const cwd = resolve(path, step.cwd ?? ".");
+    const outside = new WorkspaceError(
+      "workspace_outside",
+      `cwd = "${step.cwd ?? ""}" leads out of the worktree: with workspace = "worktree" it is relative to the worktree's root`,
+    );
+    if (!contains(path, cwd)) throw outside;
     const ownership: Ownership = {
       ...{ attempt, runnerId: this.#options.runnerId, pid: process.pid },
       ...{ path, repository, ref, base },
@@ -122,6 +123,8 @@ export class Workspaces {
     try {
       const add = ["worktree", "add", "--quiet", "--detach", "--", path, base];
       await gitMust(add, { directory: repository, timeoutMs: GIT_CHECKOUT_TIMEOUT_MS, signal });
+      // The commit may have a link there. One that leads nowhere is no directory, which the step says.
+      if (!contains(path, await realpath(cwd).catch(() => path))) throw outside;
     } catch (error) {
       await this.#discard(ownership);
       throw error;

@@ -185,8 +185,8 @@ const over = (id: string): Promise<RunView> => reached(id, (run) => isTerminal(r
 const waits = (id: string): Promise<RunView> => reached(id, (run) => run.pendingApprovals === 1);
 
 async function accept(id: string): Promise<void> {
-  await waits(id);
-  const { code } = await codexFlow(edge, "approvals", "accept", id);
+  const asked = (await waits(id)).approvals?.find(({ state }) => state === "pending");
+  const { code } = await codexFlow(edge, "approvals", "accept", id, asked?.id ?? "");
   expect(code).toBe(0);
 }
 
@@ -314,7 +314,9 @@ test("a command of a saved script waits for leave, which is given over HTTP; wha
   const said = await codexFlow(edge, "runs", "say", id, "be quick");
   expect(said.code).not.toBe(0);
   expect(said.stderr).toContain("of kind code-mode, which takes no messages");
-  await edge.client().decideApproval(id, approval?.id ?? "", { decision: "accept", by: "ada" });
+  await edge
+    .client()
+    .decideApproval(id, approval?.id ?? "", { decision: "accept", by: "ada", confirm: true });
   const run = await over(id);
   expect(run).toMatchObject({
     effectiveStatus: "changed",
@@ -379,7 +381,9 @@ test("20 at once complete, each with a command that waits for leave until all of
   await runner();
   const ids = await Promise.all(Array.from({ length: 20 }, () => send("quick")));
   await Promise.all(ids.map(waits));
-  await Promise.all(ids.map((id) => edge.client().decideApproval(id, "a1-1", { decision: "accept" })));
+  await Promise.all(
+    ids.map((id) => edge.client().decideApproval(id, "a1-1", { decision: "accept", confirm: true })),
+  );
   const runs = await Promise.all(ids.map(over));
   expect(runs.map((run) => run.effectiveStatus)).toEqual(ids.map(() => "completed"));
   expect(runs.map(({ approvals }) => approvals?.map(({ state }) => state))).toEqual(

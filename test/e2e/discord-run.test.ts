@@ -13,7 +13,7 @@ import {
 } from "../support/fake-discord/index.ts";
 import { walk } from "../support/fake-discord/message-rules.ts";
 import type { Component } from "../support/fake-discord/world.ts";
-import { command, held, structured } from "../support/fake-model/answers.ts";
+import { held, patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { writeFiles } from "../support/flow-workspace.ts";
@@ -35,7 +35,7 @@ const RULES = [
   {
     prompt: "make a file",
     answers: [
-      held(command("echo allowed > allowed.txt")),
+      held(patch("*** Add File: allowed.txt", "+echo allowed > allowed.txt")),
       structured({ status: "completed", message: "that is all" }),
     ],
   },
@@ -150,7 +150,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   // It asks for leave; the edge is killed before anybody answers.
   const questionIn = ({ id }: Channel): Promise<Message> =>
     discord.waitFor(() =>
-      discord.messages(id).find((one) => titlesOf(one).at(-1) === "codex-ask asks to run a command"),
+      discord.messages(id).find((one) => titlesOf(one).at(-1) === "codex-ask asks to change files"),
     );
   const questions = [await questionIn(threads[0]), await questionIn(threads[1])] as const;
   for (const question of questions) expect(textOf(question)).toContain("echo allowed > allowed.txt");
@@ -188,7 +188,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   );
   for (const final of finals) expect(textOf(final)).toContain("that is all");
   await discord.waitFor(() =>
-    questions.every((one) => titlesOf(one).at(-1) === "codex-ask asked to run a command"),
+    questions.every((one) => titlesOf(one).at(-1) === "codex-ask asked to change files"),
   );
   const everything = [discord.text, watched, ...threads].flatMap(({ id }) => discord.messages(id));
   expect(decisionsIn(everything)).toEqual([]);
@@ -202,7 +202,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   for (const { id } of threads)
     expect(discord.messages(id).map((one) => titlesOf(one).at(-1))).toEqual([
       "codex-ask · done",
-      "codex-ask asked to run a command",
+      "codex-ask asked to change files",
       "",
       "codex-ask · done",
     ]);

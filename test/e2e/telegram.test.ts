@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stringify } from "smol-toml";
 import { expect, onTestFinished, test } from "vitest";
 import { codexFlow } from "../support/command-line.ts";
-import { command, structured } from "../support/fake-model/answers.ts";
+import { patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { FakeTelegram, NO_LIMITS, type Message } from "../support/fake-telegram/index.ts";
@@ -26,7 +26,7 @@ const RULES = [
   {
     prompt: "make a file",
     answers: [
-      command("echo allowed > allowed.txt"),
+      patch("*** Add File: allowed.txt", "+allowed"),
       structured({ status: "completed", message: "the file is there" }),
     ],
   },

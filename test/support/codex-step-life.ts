@@ -31,14 +31,18 @@ export interface CodexBox {
   cwd: string;
 }
 
-/** @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs */
+/**
+ * @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs, `rules`:
+ *     the configuration's file
+ */
 export async function codexBox(
   rules: Rule[],
   {
     environment,
     raw,
+    rules: file,
     ...more
-  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string } = {},
+  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string; rules?: string } = {},
 ): Promise<CodexBox> {
   const model = await fakeModel(rules);
   const directory = folder("codex-box");
@@ -53,6 +57,7 @@ export async function codexBox(
     runnerId: "runner_of_the_test",
     version: "0.0.0",
     raw,
+    rules: file,
   });
   onTestFinished(() => box.stop());
   return { box, model, home, cwd: checkout() };

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse, stringify, type TomlTable } from "smol-toml";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { stateDirectory, userCodexHome } from "../../runner-agent/codex/codex-host.ts";
 import { findCodex } from "../../runner-agent/codex/codex-program.ts";
 import { CodexHome, CodexHomeError, homeConfig } from "../../runner-agent/codex/home.ts";
 import { projectsOf, type Projects } from "../../runner-agent/codex/trust.ts";
@@ -256,6 +257,13 @@ describe("configuration (H2)", () => {
     const home = privateHome(join(folder("nobody"), ".codex"));
     expect(projects(home)).toBeUndefined();
   });
+});
+
+test("a variable that is set and empty names no folder: what lies where the agent was started is nobody's home", () => {
+  const box = { HOME: "/home/ada", CODEX_HOME: "", XDG_STATE_HOME: "" };
+  expect(userCodexHome(box)).toBe("/home/ada/.codex");
+  expect(stateDirectory(box)).toBe("/home/ada/.local/state/codex-flow");
+  expect(stateDirectory({ ...box, XDG_STATE_HOME: "state" })).toBe("/home/ada/.local/state/codex-flow");
 });
 
 test("a home where commands may write is refused (H4)", () => {

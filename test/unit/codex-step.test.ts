@@ -1,11 +1,12 @@
 /** A codex step over the real Codex and a fake model: its answers and ends. Named after what goes wrong. */
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { resultFault } from "../../contract/flow-result.ts";
 import { KILL_GRACE_MS, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
+import { folder } from "../support/codex.ts";
 import { command, failed, held, message, patch, structured } from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
@@ -157,6 +158,44 @@ describe("approvals and messages", () => {
     expect(detail).not.toContain(value);
   });
 
+  test("a command that is allowed leaves the sandbox, whether or not it has said so, and is told as dangerous", async () => {
+    const escape = { sandbox_permissions: "require_escalated" };
+    const outside = join(folder("outside"), "made");
+    const at = await codexBox([
+      { answers: [command(`touch ${outside}-1`), command(`touch ${outside}-2`, escape), DONE] },
+    ]);
+    const { watchers } = await runCodexStep(at, {
+      template: ASKS,
+      watchers: (all) => {
+        all.answer = () => ({ decision: "accept", by: "Ada" });
+      },
+    });
+    expect([existsSync(`${outside}-1`), existsSync(`${outside}-2`)]).toEqual([true, true]);
+    expect(watchers.asked.map(({ dangerous }) => dangerous)).toEqual([true, true]);
+  });
+
+  test("a change of files outside is named first, also where one is moved to, and is dangerous", async () => {
+    const outside = join(folder("outside"), "moved");
+    const many = Array.from({ length: 60 }, (_, n) => [`*** Add File: harmless-${n}.txt`, "+x"]).flat();
+    const at = await codexBox([
+      {
+        answers: [
+          patch("*** Add File: in.txt", "+x"),
+          patch(...many, "*** Update File: step.txt", `*** Move to: ${outside}`, "@@", "-old", "+new"),
+          DONE,
+        ],
+      },
+    ]);
+    await writeFile(join(at.cwd, "step.txt"), "old\n");
+    const { watchers } = await runCodexStep(at, { template: ASKS });
+    expect(watchers.asked).toMatchObject([
+      { title: "change in.txt" },
+      { title: expect.stringContaining(outside) as string, dangerous: true },
+    ]);
+    expect(watchers.asked[0]).not.toHaveProperty("dangerous");
+    expect(watchers.asked[1]?.detail).toContain(outside);
+  });
+
   test("of a command with a secret across the cut shows no part of it", async () => {
     const value = "s3cr3t-across-the-cut-0123456789";
     const at = await codexBox([{ answers: [command(`echo ${"x".repeat(480)} ${value}`), DONE] }]);
@@ -294,4 +333,37 @@ test("a secret that a command prints, whole, in pieces and encoded, leaves the s
   expect(all).toContain("***");
   expect(all).not.toContain(value);
   expect(all).not.toContain(Buffer.from(value).toString("base64"));
+});
+
+test("the login that a command can read leaves the step nowhere, also when another one has taken its place", async () => {
+  const own = folder("of-the-user");
+  const auth = join(own, "auth.json");
+  const raw = folder("raw");
+  const answers = [command(`cat ${auth}; base64 ${auth}`), DONE];
+  const at = await codexBox([{ answers: [...answers, ...answers] }], {
+    environment: { CODEX_HOME: own },
+    raw,
+  });
+  for (const login of ["first", "second"]) {
+    const tokens = ["id", "access", "refresh"].map((of) => [
+      `${of}_token`,
+      `${login}-${of}-0123456789abcdef`,
+    ]);
+    await writeFile(
+      auth,
+      JSON.stringify({ OPENAI_API_KEY: null, tokens: Object.fromEntries(tokens) as unknown }),
+    );
+    const life = await runCodexStep(at, {
+      template: PROMPT,
+      secrets: [{ name: "TOKEN", value: "of-the-box" }],
+    });
+    expect(life.results).toHaveLength(1);
+    const kept = readdirSync(raw).map((file) => readFileSync(join(raw, file), "utf8"));
+    const all = [...life.told, ...kept].join("\n");
+    expect(all).toContain("***");
+    for (const [, value = ""] of tokens) {
+      expect(all).not.toContain(value);
+      expect(all).not.toContain(Buffer.from(value).toString("base64").slice(4, 24));
+    }
+  }
 });

@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer } from "../../runner-agent/codex/app-server.ts";
-import { codexEnvironment, fakeModel, folder } from "../support/codex.ts";
+import { checkout, codexEnvironment, fakeModel, folder } from "../support/codex.ts";
 import { codexBox, runCodexStep, startCodexStep, type CodexBox } from "../support/codex-step-life.ts";
 import {
   codeMode,
@@ -274,4 +274,38 @@ test("trap 8: a message of the agent is no answer: only the last one of the turn
   ]);
   const { results } = await runCodexStep(at, { template: AUTO });
   expect(results).toMatchObject([{ status: "completed", message: "done" }]);
+});
+
+test("trap 9: what is written into the folder of its step counts at once, and so the box's own rules may not lie there", async () => {
+  const rules = [{ answers: [command("echo x >> home/config.toml"), DONE] }];
+  const above = (at: CodexBox): string => join(at.home, "..");
+  const elsewhere = folder("elsewhere");
+  for (const [what, box, cwd] of [
+    ["the runner's home", {}, above],
+    ["a folder of it", {}, (at: CodexBox) => at.home],
+    ["the user's login", { environment: { CODEX_HOME: join(elsewhere, "of/ada") } }, () => elsewhere],
+    ["the runner's configuration", { rules: join(elsewhere, "w/.codex/runner.toml") }, () => elsewhere],
+  ] as const) {
+    const at = await codexBox(rules, box);
+    await mkdir(at.home, { recursive: true });
+    const before = (): string[] => readdirSync(at.home);
+    const files = before();
+    const refused = await runCodexStep(at, { template: AUTO, step: { cwd: cwd(at) } });
+    expect(refused.end, what).toMatchObject({ reason: "refused", error: { code: "sandbox_not_allowed" } });
+    expect(before()).toEqual(files);
+  }
+  const at = await codexBox(rules);
+  const readOnly = AUTO.replace("never", "never\nsandbox: read-only");
+  expect((await runCodexStep(at, { template: readOnly, step: { cwd: above(at) } })).end.reason).toBe(
+    "exited",
+  );
+});
+
+test("trap 9, the workspace itself: Codex lets nobody write to its .codex", async () => {
+  const workspace = checkout();
+  const answers = [command("mkdir -p .codex; echo x > .codex/runner.toml; touch y"), DONE];
+  const at = await codexBox([{ answers }], { rules: join(workspace, ".codex", "runner.toml") });
+  await runCodexStep(at, { template: AUTO, step: { cwd: workspace } });
+  expect(readdirSync(workspace)).toContain("y");
+  expect(existsSync(join(workspace, ".codex", "runner.toml"))).toBe(false);
 });

@@ -13,6 +13,11 @@ function streamed(redactor: Redactor, pieces: string[]): string {
   return pieces.map((piece) => stream.write(piece)).join("") + stream.end();
 }
 
+function allForms(value: string): string[] {
+  const { exact, overLines } = secretForms(value);
+  return [...exact, ...overLines];
+}
+
 /** Few letters, so that secrets overlap each other and themselves; no "*", which a mark could complete. */
 const letters = fc.constantFrom("a", "b", "/", '"', "ä", "😀");
 const secret = fc.string({ unit: letters, minLength: SECRET_MIN_CHARS, maxLength: 12 });
@@ -26,7 +31,7 @@ const scene = fc.array(secret, { minLength: 1, maxLength: 4 }).chain((secrets) =
       .array(
         fc.oneof(
           filler,
-          fc.constantFrom(...secrets.flatMap(secretForms), ...secrets.map((one) => one.slice(0, -1))),
+          fc.constantFrom(...secrets.flatMap(allForms), ...secrets.map((one) => one.slice(0, -1))),
         ),
         { maxLength: 12 },
       )
@@ -55,7 +60,7 @@ describe("a stream", () => {
     fc.assert(
       fc.property(scene, ({ secrets, text }) => {
         const out = redactorOf(...secrets).text(text);
-        expect(secrets.flatMap(secretForms).filter((form) => out.includes(form))).toEqual([]);
+        expect(secrets.flatMap(allForms).filter((form) => out.includes(form))).toEqual([]);
       }),
       { numRuns: 300 },
     );
@@ -64,7 +69,7 @@ describe("a stream", () => {
   test("keeps all else: what no form covers is there, in order, and each run of forms is one mark", () => {
     fc.assert(
       fc.property(scene, ({ secrets, text }) => {
-        const forms = secrets.flatMap(secretForms);
+        const forms = secrets.flatMap(allForms);
         const covered = new Array<number>(text.length).fill(0);
         const begins = new Set<number>();
         for (const form of forms)
@@ -104,6 +109,10 @@ describe("a stream", () => {
   });
 });
 
+function inLines(text: string, width: number, end = "\n"): string {
+  return text.replace(new RegExp(`.{${width}}`, "g"), `$&${end}`);
+}
+
 describe("the forms of a secret", () => {
   const bytes = fc
     .string({ unit: "grapheme", minLength: SECRET_MIN_CHARS, maxLength: 30 })
@@ -136,7 +145,10 @@ describe("the forms of a secret", () => {
     ["a form", (value: string) => new URLSearchParams({ token: value }).toString()],
     ["base64", (value: string) => Buffer.from(value).toString("base64")],
     ["base64url", (value: string) => Buffer.from(value).toString("base64url")],
-    ["base64 in lines", (value: string) => Buffer.from(value).toString("base64").replace(/.{76}/g, "$&\n")],
+    ...[60, 64, 76].map((width): [string, (value: string) => string] => [
+      `base64 in lines of ${width}`,
+      (value) => inLines(Buffer.from(value).toString("base64"), width),
+    ]),
   ])("%s", (_name, encode) => {
     const value = `pö "quo/ted"\n+&?=${"long".repeat(30)}`;
     const out = redactorOf(value).text(`before ${encode(value)} behind`);
@@ -145,8 +157,35 @@ describe("the forms of a secret", () => {
     expect(out).toMatch(/^before .*\*\*\*.* behind$/s);
   });
 
+  test("base64 of an environment, in lines that end anywhere in the value, cut anywhere", () => {
+    const token = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+    for (let before = 0; before < 80; before += 1) {
+      const dump = `${"A".repeat(before)}=${token}\nB=`;
+      const encoded = inLines(Buffer.from(dump).toString("base64"), 76, before % 2 === 0 ? "\n" : "\r\n");
+      const out = redactorOf(token).text(encoded);
+      const own = Math.floor(((before + 1) * 8 + token.length * 8) / 6) - Math.ceil(((before + 1) * 8) / 6);
+      expect(out.replace(/\s/g, "").length).toBeLessThanOrEqual(
+        encoded.replace(/\s/g, "").length - own + REDACTED.length,
+      );
+      for (const cut of [1, 7, 60, 77, 79])
+        expect(streamed(redactorOf(token), cutAt(encoded, [cut, 2 * cut]))).toBe(out);
+    }
+  });
+
+  test.each([
+    ["Python's quote, and curl", "pa%2Fss%21word%2A%281%29%20~x"],
+    ["Python's quote of a path", "pa/ss%21word%2A%281%29%20~x"],
+    ["Python's quote_plus", "pa%2Fss%21word%2A%281%29+~x"],
+    ["PHP's urlencode", "pa%2Fss%21word%2A%281%29+%7Ex"],
+    ["a browser's form", "pa%2Fss%21word*%281%29+%7Ex"],
+    ["encodeURIComponent", "pa%2Fss!word*(1)%20~x"],
+    ["that in small letters", "pa%2fss%21word%2a%281%29%20~x"],
+  ])("URL-encoded by %s", (_who, encoded) => {
+    expect(redactorOf("pa/ss!word*(1) ~x").text(`<${encoded}>`)).toBe(`<${REDACTED}>`);
+  });
+
   test("a value that is too short to be one is left alone, and a trailing newline is no part of it", () => {
-    expect(secretForms("a".repeat(SECRET_MIN_CHARS - 1))).toEqual([]);
+    expect(allForms("a".repeat(SECRET_MIN_CHARS - 1))).toEqual([]);
     expect(redactorOf("12345").text("12345")).toBe("12345");
     expect(redactorOf("hunter22\n").text("hunter22")).toBe(REDACTED);
   });

@@ -198,6 +198,23 @@ describe.each(RUNNERS)("%s", (runner) => {
     ]);
   });
 
+  test("a bunfig.toml of the folder where it works runs nothing; the package's own does", async () => {
+    const preload = `preload = ["./before.ts"]`;
+    const theirs = {
+      "theirs/bunfig.toml": preload,
+      "theirs/before.ts": `console.log("of the folder");`,
+    };
+    const files = { "bunfig.toml": preload, "before.ts": `console.log("of the package");` };
+    const source = `console.log("in " + process.cwd().split("/").at(-1));`;
+    for (const own of ["", undefined]) {
+      const there = { ...theirs, ...(own === undefined ? {} : { "bunfig.toml": own }) };
+      const { text } = await run(source, { runner, files: there, cwd: "theirs" });
+      expect(text("stdout")).toBe("in theirs\n");
+    }
+    const { text } = await run(source, { runner, files });
+    expect(text("stdout").startsWith("of the package\n")).toBe(runner === "bun");
+  });
+
   test("nothing else of the agent's environment is seen, nor a .env file that lies there", async () => {
     const source = `console.log(JSON.stringify(process.env));`;
     const { text } = await run(source, { runner, files: { ".env": "FROM_FILE=hunter22" } });

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { changesSince } from "../../runner-agent/workspace/changes.ts";
 import { Owners, type KeptWorktree } from "../../runner-agent/workspace/ownership.ts";
 import { temporaryFolder, writeFiles } from "../support/flow-workspace.ts";
 import { cloneAt, commit, git } from "../support/git-repositories.ts";
@@ -133,6 +134,25 @@ describe("no work goes with a worktree", () => {
     await work(worktree.root, at);
     expect(await worktree.release()).toBeUndefined();
     await expectNoTrace(at);
+  });
+
+  test("what commands have put where the commit has a submodule is not run when git looks at it", async () => {
+    const at = await box();
+    await git(at.workspace, "update-index", "--add", "--cacheinfo", `160000,${"1".repeat(40)},sub`);
+    await git(at.workspace, "commit", "--quiet", "--message", "a submodule of nobody's");
+    const worktree = made(await prepare(at));
+    // A sandbox keeps only the .git at the top of the place where the step works.
+    const sub = join(worktree.root, "sub");
+    await git(worktree.root, "init", "--quiet", "sub");
+    await commit(sub, { "file.txt": "1" });
+    const ran = join(at.workspace, "ran");
+    await git(sub, "config", "filter.theirs.clean", `sh -c 'touch "${ran}"; cat'`);
+    await writeFiles(sub, { ".gitattributes": "* filter=theirs", "file.txt": "2" });
+    expect(await changesSince(worktree.base, worktree.root)).toMatchObject([{ path: "sub", kind: "update" }]);
+    expect(await worktree.release()).toMatchObject({ kept: true, changedFiles: 1 });
+    await at.workspaces.prune();
+    await at.workspaces.force(worktree.attempt);
+    expect(existsSync(ran)).toBe(false);
   });
 
   test("commits and stashes that were there before are not its own", async () => {

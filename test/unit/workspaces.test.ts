@@ -114,6 +114,16 @@ describe("a worktree is made of what was asked for", () => {
   });
 });
 
+test("a cwd that the commit makes a link to another folder of its own is one", async () => {
+  const at = await box();
+  await symlink("packages/docs", join(at.elsewhere, "docs"));
+  await commit(at.elsewhere, { "packages/docs/a.txt": "1" });
+  await git(at.elsewhere, "push", "--quiet", "origin", "HEAD:theirs");
+  expect(
+    existsSync(join(made(await prepare(at, { ref: "origin/theirs", cwd: "docs" })).root, "docs/a.txt")),
+  ).toBe(true);
+});
+
 describe("what cannot be made is refused with a code, and leaves nothing behind", () => {
   test.each<[string, Wanted, string, string]>([
     ["a value that the event has not", { ref: "{{payload.sha}}" }, "workspace_value_missing", "payload.sha"],
@@ -156,6 +166,17 @@ describe("what cannot be made is refused with a code, and leaves nothing behind"
     expect(refused.message).toContain(words);
     await expectNoTrace(at);
     expect(await git(at.workspace, "for-each-ref", "refs/heads/other")).toBe("");
+  });
+
+  test.each(["/", "../../.."])("a cwd that the commit makes a link to %s", async (target) => {
+    const at = await box();
+    await symlink(target, join(at.elsewhere, "docs"));
+    await commit(at.elsewhere, { "a.txt": "1" });
+    await git(at.elsewhere, "push", "--quiet", "origin", "HEAD:theirs");
+    const refused = await refusal(prepare(at, { ref: "origin/theirs", cwd: "docs" }));
+    expect(refused).toMatchObject({ code: "workspace_outside" });
+    expect(refused.message).toContain("cwd");
+    await expectNoTrace(at);
   });
 
   test("a link in the workspace to a repository outside of it", async () => {

@@ -58,7 +58,7 @@ export function planScript(request: StepRequest, rules: CodexRules): ScriptPlan 
     approvalPolicy: fields.approval_policy ?? "on-request",
     network: fields.network ?? false,
   };
-  checkSandbox(settings.sandbox, request, rules);
+  checkSandbox(settings.sandbox, place.cwd, request, rules);
   return {
     ...place,
     settings,

@@ -16,54 +16,81 @@ export type Asked = Omit<ApprovalRequest, "id">;
 
 const TITLE_CHARS = 512;
 const DETAIL_CHARS = 4096;
+const DETAIL_END_CHARS = 1024;
 const REASON_CHARS = 1024;
 const CWD_CHARS = 1024;
 const ALL: ApprovalDecision[] = ["accept", "accept_for_session", "decline", "cancel"];
 
-/** `escalates`: Codex asks only for what its sandbox would not allow. */
-export function commandApproval(
-  params: Params<"item/commandExecution/requestApproval">,
-  escalates: boolean,
-): Asked {
+/**
+ * Always dangerous: under "on-request" Codex asks only for what its sandbox forbids, and under "untrusted" a command that
+ * was allowed and meets the sandbox is run again without it; one that wants none from the beginning looks the same.
+ */
+export function commandApproval(params: Params<"item/commandExecution/requestApproval">): Asked {
+  const { networkApprovalContext, additionalPermissions } = params;
   const command = params.command ?? "a command";
   return asked("command", command, {
-    detail: command,
+    detail: [
+      command,
+      ...(additionalPermissions == null ? [] : [`with more permissions: ${whole(additionalPermissions)}`]),
+      ...(networkApprovalContext == null ? [] : [`with network: ${whole(networkApprovalContext)}`]),
+    ].join("\n\n"),
     cwd: params.cwd ?? undefined,
     reason: params.reason ?? undefined,
-    dangerous: escalates || params.networkApprovalContext != null || params.additionalPermissions != null,
+    dangerous: true,
   });
 }
 
-/** `change`: what the request is about, as the item before it has told. */
+/**
+ * @param change what the request is about, as the item before it has told
+ * @param escalates Codex asks only for what its sandbox would not allow
+ */
 export function fileChangeApproval(
   params: Params<"item/fileChange/requestApproval">,
   change: PlannedChange | undefined,
   escalates: boolean,
 ): Asked {
-  const { paths = [], diff = "" } = change ?? {};
+  const { paths = [], diff = "", leaves = true } = change ?? {};
   const what = paths.length === 0 ? "files" : paths.join(", ");
   return asked("file_change", `change ${what}`, {
     detail: diff,
     cwd: params.grantRoot ?? undefined,
     reason: params.reason ?? undefined,
-    dangerous: escalates || params.grantRoot != null,
+    dangerous: escalates || leaves || params.grantRoot != null,
   });
 }
 
+/** The title says what is asked for; why, is the model's own word for it. */
 export function permissionsApproval(params: Params<"item/permissions/requestApproval">): Asked {
-  return asked("permissions", params.reason ?? "more permissions than the sandbox gives", {
-    detail: JSON.stringify(params.permissions, null, 2),
+  const { network, fileSystem } = params.permissions;
+  const wanted = [
+    ...(network === null ? [] : ["the network"]),
+    ...(fileSystem === null ? [] : [`files ${JSON.stringify(fileSystem)}`]),
+  ];
+  return asked("permissions", `more than the sandbox gives: ${wanted.join(", ")}`, {
+    detail: whole(params.permissions),
     cwd: params.cwd,
+    reason: params.reason ?? undefined,
     dangerous: true,
   });
 }
 
+/** With what the tool would be called with, or where a page would lead: the question alone may not say. */
 export function elicitationApproval(params: Params<"mcpServer/elicitation/request">): Asked {
   const text = "message" in params ? params.message : params.description;
   return asked("tool", `${params.serverName}: ${text}`, {
-    detail: text,
+    detail: [text, ...("url" in params ? [params.url] : []), ...toolParameters(params)].join("\n\n"),
     decisions: ["accept", "decline", "cancel"],
   });
+}
+
+function toolParameters({ _meta: meta }: Params<"mcpServer/elicitation/request">): string[] {
+  const known =
+    meta !== null && typeof meta === "object" && !Array.isArray(meta) ? meta["tool_params"] : undefined;
+  return known === undefined || known === null ? [] : [whole(known)];
+}
+
+function whole(value: unknown): string {
+  return JSON.stringify(value, null, 2);
 }
 
 function asked(
@@ -81,7 +108,7 @@ function asked(
   return {
     kind,
     title: cut(oneLine(title), TITLE_CHARS) || kind,
-    ...(detail === undefined ? {} : { detail: cut(detail, DETAIL_CHARS) }),
+    ...(detail === undefined ? {} : { detail: bothEnds(detail) }),
     ...(cwd === undefined ? {} : { cwd: cut(cwd, CWD_CHARS) }),
     ...(reason === undefined ? {} : { reason: cut(reason, REASON_CHARS) }),
     decisions: decisions ?? ALL,
@@ -93,6 +120,15 @@ function asked(
 function oneLine(text: string): string {
   const [first = "", ...more] = text.trim().split("\n");
   return more.length === 0 ? first : `${first} …`;
+}
+
+/** Its beginning and its end, and how much is between: what is worst may stand last. */
+function bothEnds(text: string): string {
+  if (text.length <= DETAIL_CHARS) return text;
+  const end = text.slice(-DETAIL_END_CHARS);
+  const note = (leftOut: number): string => `\n… ${leftOut} characters are not shown …\n`;
+  const begins = DETAIL_CHARS - DETAIL_END_CHARS - note(text.length).length;
+  return `${text.slice(0, begins)}${note(text.length - begins - DETAIL_END_CHARS)}${end}`.toWellFormed();
 }
 
 function cut(text: string, maxChars: number): string {
@@ -159,11 +195,11 @@ export function approvalHandlers(given: {
   ask(asked: Asked, withdrawn: AbortSignal): Promise<ApprovalDecision>;
 }): ThreadHandlers {
   const { policy, changeOf, redacted, ask } = given;
-  // Under "untrusted" Codex asks for nearly everything, under "on-request" only for what its sandbox forbids.
+  // Under "untrusted" Codex asks for each change of files, under "on-request" only for what its sandbox forbids.
   const escalates = policy !== "untrusted";
   return {
     "item/commandExecution/requestApproval": async (params, withdrawn) =>
-      commandAnswer(await ask(commandApproval(redacted(params), escalates), withdrawn)),
+      commandAnswer(await ask(commandApproval(redacted(params)), withdrawn)),
     "item/fileChange/requestApproval": async (params, withdrawn) => {
       const change = redacted(changeOf(params.itemId));
       return fileChangeAnswer(await ask(fileChangeApproval(redacted(params), change, escalates), withdrawn));

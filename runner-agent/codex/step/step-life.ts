@@ -95,7 +95,7 @@ export class StepLife implements RunningStep {
     this.clocks = clocks;
     this.cwd = place.cwd;
     this.#variables = place.variables;
-    this.redactor = new Redactor(request.env.secrets);
+    this.redactor = new Redactor(host.secretsWith(request.env.secrets));
     this.items = new ItemCoalescer((item) => {
       events.output("agent", JSON.stringify(item));
     });

@@ -4,9 +4,10 @@
  */
 import type { Sandbox } from "../../../contract/codex-prompt.ts";
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import type { StepRequest } from "../../steps/step.ts";
 import { stepVariables, workingDirectory } from "../../steps/step-input.ts";
+import { isBelow, realpathOr } from "../trust.ts";
 import { answerForm, OutputSchemaError, type AnswerForm } from "./final-answer.ts";
 import { FrontMatterError } from "./front-matter.ts";
 import { PromptTemplateError, renderPrompt, type CodexSettings } from "./prompt-template.ts";
@@ -14,6 +15,8 @@ import { PromptTemplateError, renderPrompt, type CodexSettings } from "./prompt-
 /** What the box allows; a flow package cannot grant it to itself. */
 export interface CodexRules {
   allowDangerFullAccess: boolean;
+  /** Files and folders that say what commands may do, absolute: none may be written to from within a sandbox. */
+  closed: readonly string[];
 }
 
 /** Where commands run, and what they see. */
@@ -50,7 +53,7 @@ export function planStep(request: StepRequest, rules: CodexRules): StepPlan {
   const template = readScript(request, "prompt template");
   try {
     const { settings, text } = renderPrompt(template, { event: request.event, config: flow.config });
-    checkSandbox(settings.sandbox, request, rules);
+    checkSandbox(settings.sandbox, place.cwd, request, rules);
     const form = answerForm(settings.output === undefined ? undefined : resolve(flow.root, settings.output));
     return { ...place, settings, prompt: text, form };
   } catch (error) {
@@ -93,11 +96,27 @@ export function readScript(request: StepRequest, kind: string): string {
   }
 }
 
-/** @throws StepPlanError for a sandbox that this box does not allow */
-export function checkSandbox(sandbox: Sandbox, request: StepRequest, rules: CodexRules): void {
+/** @throws StepPlanError for a sandbox that this box does not allow, or not there */
+export function checkSandbox(sandbox: Sandbox, cwd: string, request: StepRequest, rules: CodexRules): void {
   if (sandbox === "danger-full-access" && !rules.allowDangerFullAccess)
     throw new StepPlanError(
       "sandbox_not_allowed",
       `${nameOf(request)} asks for the sandbox danger-full-access, which this box does not allow: set allow_danger_full_access = true under [codex] in its runner.toml if it shall`,
     );
+  if (sandbox !== "workspace-write") return;
+  const opened = rules.closed.find((path) => opens(realpathOr(cwd), realpathOr(path)));
+  if (opened !== undefined)
+    throw new StepPlanError(
+      "sandbox_not_allowed",
+      `${nameOf(request)} would let commands write to all of ${cwd}, and so to ${opened}, which says what they may do: let it work in another folder, or read-only`,
+    );
+}
+
+/** At the top of the place where a step works, Codex itself lets nobody write to these. */
+const CLOSED_BY_CODEX = [".git", ".codex", ".agents"];
+
+/** Whether commands that may write to a directory may write to that path, or to something in it. Both without links. */
+function opens(directory: string, path: string): boolean {
+  const [top = ""] = relative(directory, path).split("/", 1);
+  return isBelow(path, directory) || (isBelow(directory, path) && !CLOSED_BY_CODEX.includes(top));
 }

@@ -12,7 +12,10 @@ const DIFF_MAX_CHARS = 8 * 1024;
 
 /** A change of files that is about to be made. */
 export interface PlannedChange {
+  /** From and to where; those outside of the working directory first: of many, not all are shown. */
   paths: string[];
+  /** Some lie where the sandbox lets nobody write. */
+  leaves: boolean;
   /** For people: each file's name before its lines. */
   diff: string;
 }
@@ -24,10 +27,19 @@ export class WorkRecord {
 
   /** A change as Codex has told it, redacted: what is kept of it is cut. `cwd`: what its paths are relative to. */
   begins({ id, changes }: Extract<ThreadItem, { type: "fileChange" }>, cwd: string): void {
+    const told = changes.map((change) => {
+      const to = change.kind.type === "update" ? change.kind.move_path : null;
+      const paths = [change.path, ...(to === null ? [] : [to])].map((path) => relativeTo(cwd, path));
+      return { change, paths, leaves: paths.some(isOutside) };
+    });
+    const sorted = [...told.filter(({ leaves }) => leaves), ...told.filter(({ leaves }) => !leaves)];
     let diff = "";
-    for (const change of changes) if (diff.length < DIFF_MAX_CHARS) diff += diffOf(change, cwd);
-    const paths = changes.map(({ path }) => relativeTo(cwd, path));
-    this.#planned.set(id, { paths, diff: diff.slice(0, DIFF_MAX_CHARS) });
+    for (const { change } of sorted) if (diff.length < DIFF_MAX_CHARS) diff += diffOf(change, cwd);
+    this.#planned.set(id, {
+      paths: sorted.flatMap(({ paths }) => paths),
+      leaves: told.some(({ leaves }) => leaves),
+      diff: diff.length > DIFF_MAX_CHARS ? `${diff.slice(0, DIFF_MAX_CHARS)}\n… and more` : diff,
+    });
   }
 
   note(item: AgentItem): void {
@@ -73,6 +85,11 @@ export function changeArtifacts(files: readonly FileChange[]): {
       removedLines: files.reduce((sum, file) => sum + file.removedLines, 0),
     },
   };
+}
+
+/** Of the working directory, or at its top where no sandbox lets anybody write. `path`: relative where it can be. */
+function isOutside(path: string): boolean {
+  return /^(\/|\.git(\/|$)|\.codex(\/|$)|\.agents(\/|$))|(^|\/)\.\.(\/|$)/.test(path);
 }
 
 function diffOf({ path, kind, diff }: FileUpdateChange, cwd: string): string {
