@@ -91,8 +91,7 @@ export async function git(args: readonly string[], options: GitOptions): Promise
   clearTimeout(timer);
   signal?.removeEventListener("abort", cancel);
   if (ended instanceof WorkspaceError) {
-    // A box on which nobody can look ends nothing.
-    if (tree !== undefined) await endTree(tree, END_CLOCKS, () => undefined).catch(() => undefined);
+    if (tree !== undefined) await endTree(tree, END_CLOCKS, () => undefined);
     for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
     throw ended;
   }
