@@ -5,6 +5,7 @@ import type { AgentItem } from "../../contract/agent-item.ts";
 import { codexBox, startCodexStep } from "../support/codex-step-life.ts";
 import { deafCodex } from "../support/deaf-codex.ts";
 import { command, held, structured, withUsage } from "../support/fake-model/answers.ts";
+import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 
 const DONE = structured({ status: "completed", message: "done" });
@@ -49,4 +50,14 @@ describe("a message that Codex neither takes nor refuses", () => {
     expect(await life.step.ended).toMatchObject({ reason: "canceled", tree: { empty: true } });
     expect(at.model.requests).toHaveLength(asked);
   });
+});
+
+test("an app-server that hangs in its start holds up no agent that stops", { timeout: 20_000 }, async () => {
+  const at = await codexBox([], { command: deafCodex("initialize") });
+  const life = await startCodexStep(at, { template: PROMPT });
+  await until(() => processesWith("environ", `CODEX_HOME=${at.home}`)[0]);
+  life.step.cancel("abandoned");
+  expect(await life.step.ended).toMatchObject({ reason: "abandoned", tree: { empty: true } });
+  await at.box.stop();
+  expect(processesWith("environ", `CODEX_HOME=${at.home}`)).toEqual([]);
 });
