@@ -11,6 +11,7 @@ import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
 import type { StartableStep } from "../contract/flow-manifest.ts";
+import { unlessStopped } from "./codex/unless-stopped.ts";
 import { Conversation } from "./conversation.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt } from "./journal/entries.ts";
@@ -68,7 +69,7 @@ export class Attempt {
   #step: RunningStep | undefined;
   /** From the claim until the end is written down. */
   #running: Promise<void> = Promise.resolve();
-  /** Gives up a workspace that is still being made. */
+  /** Gives up what is waited for before the step begins. */
   readonly #preparing = new AbortController();
   /** The step's last word so far. */
   #result: FlowResult | undefined;
@@ -123,8 +124,11 @@ export class Attempt {
         this.stop(reason, why);
       },
       refused: (code, message) => {
-        this.#step?.cancel("abandoned");
-        this.#settle({ kind: "refused", code, message });
+        // One that has begun is stopped, however far it has come, and is over when nothing of it is left.
+        if (this.#lease !== undefined) this.stop("abandoned", message);
+        void this.#running.then(() => {
+          this.#settle({ kind: "refused", code, message });
+        });
       },
       done: () => {
         this.#settle({ kind: "handed_over" });
@@ -197,7 +201,13 @@ export class Attempt {
   }
 
   async #start(context: StepContext): Promise<void> {
-    await this.#host.journal.written();
+    // The disk may take nothing for any time.
+    const { signal } = this.#preparing;
+    await unlessStopped(this.#host.journal.written(), signal).catch(() => undefined);
+    if (signal.aborted) {
+      this.#endUnbegun();
+      return;
+    }
     const looked = await this.#host.findPackage(context);
     const loaded = "found" in looked ? looked.found : undefined;
     const step = loaded?.flow.steps.find((candidate) => candidate.name === context.step);
@@ -210,16 +220,11 @@ export class Attempt {
       step,
       event: context.event as FlowEvent,
       flowRoot: loaded.root,
-      signal: this.#preparing.signal,
+      signal,
     });
     if (this.#stopped !== undefined) {
       if ("release" in workspace) await workspace.release({ processesGone: true });
-      // Stopped before it began: nothing is started only to be ended.
-      this.#end({
-        reason: this.#stopped,
-        tree: { empty: true, survivors: [] },
-        error: this.#lostError(this.#stopped),
-      });
+      this.#endUnbegun();
       return;
     }
     if ("refused" in workspace) {
@@ -239,6 +244,12 @@ export class Attempt {
     const error = end.error ?? (byItself ? this.#invalid : this.#lostError(end.reason));
     await this.#release(workspace, { ...end, error });
     this.#end({ ...end, error });
+  }
+
+  /** Stopped before its step began: nothing is started only to be ended. */
+  #endUnbegun(): void {
+    const reason = this.#stopped ?? "abandoned";
+    this.#end({ reason, tree: { empty: true, survivors: [] }, error: this.#lostError(reason) });
   }
 
   async #run(given: {

@@ -42,6 +42,7 @@ import type { ClientMethod, ClientMethods, ServerMethod } from "./protocol.ts";
 import { spawnTransport } from "./transport-stdio.ts";
 import { connectTransport } from "./transport-websocket.ts";
 import type { Transport, TransportEnd } from "./transport.ts";
+import { unlessStopped } from "./unless-stopped.ts";
 
 /** It reads its configuration and opens its databases before it answers; a fresh home takes 100 ms more. */
 const INITIALIZE_TIMEOUT_MS = 30_000;
@@ -50,6 +51,8 @@ const CLIENT_NAME = "codex-flow-edge";
 export interface ClientOptions {
   /** Version of this program, for Codex's own records. */
   version: string;
+  /** Nobody waits for its start any more. */
+  stopped?: AbortSignal;
 }
 
 export interface StartOptions extends ClientOptions {
@@ -105,10 +108,10 @@ export async function connectAppServer(url: string, options: ClientOptions): Pro
   return await shakeHands(await connectTransport(url), options);
 }
 
-async function shakeHands(transport: Transport, { version }: ClientOptions): Promise<AppServer> {
+async function shakeHands(transport: Transport, { version, stopped }: ClientOptions): Promise<AppServer> {
   const connection = new Connection(transport);
   try {
-    await connection.request(
+    const initialized = connection.request(
       "initialize",
       {
         clientInfo: { name: CLIENT_NAME, title: "Codex Flow Edge", version },
@@ -116,6 +119,7 @@ async function shakeHands(transport: Transport, { version }: ClientOptions): Pro
       },
       { timeoutMs: INITIALIZE_TIMEOUT_MS },
     );
+    await unlessStopped(initialized, stopped);
   } catch (error) {
     await transport.stop();
     throw error;

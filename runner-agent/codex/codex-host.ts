@@ -89,14 +89,15 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       config: config.config as TomlTable,
     }));
   const owners = threadConfig(config.config as TomlTable) as Record<string, JsonValue>;
-  const servers = new SharedServer(async () => {
-    if (config.url !== undefined) return await connectAppServer(config.url, { version });
+  const servers = new SharedServer(async (stopped) => {
+    if (config.url !== undefined) return await connectAppServer(config.url, { version, stopped });
     const { path, variables } = made();
     const command = config.command ?? environment["CODEX_APP_SERVER_CODEX_COMMAND"];
     return await startAppServer({
       cwd: path,
       env: { ...chosen(environment, [...PASSED, ...config.env]), ...variables },
       version,
+      stopped,
       ...(command === undefined ? {} : { command }),
     });
   });

@@ -11,6 +11,7 @@
  * It owns the servers: `stop` ends them, whoever still uses them.
  */
 import type { AppServer } from "./app-server.ts";
+import { RequestTimeoutError } from "./errors.ts";
 import type { ServerMethod, ServerMethods } from "./protocol.ts";
 import { unlessStopped } from "./unless-stopped.ts";
 
@@ -73,7 +74,7 @@ interface Writer {
 }
 
 export class SharedServer {
-  readonly #start: () => Promise<AppServer>;
+  readonly #start: (stopped: AbortSignal) => Promise<AppServer>;
   readonly #idleStopMs: number;
   /** The one that is given to who asks. */
   #current: Promise<Running> | undefined;
@@ -81,8 +82,10 @@ export class SharedServer {
   readonly #all = new Set<Running>();
   readonly #writers = new Map<string, Writer>();
   #idle: NodeJS.Timeout | undefined;
+  readonly #stopped = new AbortController();
 
-  constructor(start: () => Promise<AppServer>, idleStopMs = IDLE_STOP_MS) {
+  /** @param start given up when its signal is aborted */
+  constructor(start: (stopped: AbortSignal) => Promise<AppServer>, idleStopMs = IDLE_STOP_MS) {
     this.#start = start;
     this.#idleStopMs = idleStopMs;
   }
@@ -147,14 +150,18 @@ export class SharedServer {
   /** Idempotent. */
   async stop(): Promise<void> {
     clearTimeout(this.#idle);
+    this.#stopped.abort();
     await this.#current?.catch(() => undefined);
     for (const running of this.#all) this.#retire(running);
     await Promise.all([...this.#all].map(({ server }) => server.stop()));
   }
 
   async #living(): Promise<Running> {
-    const current = this.#current ?? this.#begin();
-    const running = await current;
+    const running = await (this.#current?.catch(async (error: unknown) => {
+      // It hung before this one came, and may have been the only one that does.
+      if (!(error instanceof RequestTimeoutError)) throw error;
+      return await (this.#current ?? this.#begin());
+    }) ?? this.#begin());
     // Some milliseconds, which show whether it still answers.
     await Promise.all(running.leaving);
     if (!running.retired && running.server.error === undefined) return running;
@@ -173,7 +180,7 @@ export class SharedServer {
   }
 
   async #begun(): Promise<Running> {
-    const server = await this.#start();
+    const server = await this.#start(this.#stopped.signal);
     const running: Running = { server, handlers: new Map(), users: 0, leaving: new Set(), retired: false };
     for (const method of HANDLED) route(running, method);
     this.#all.add(running);

@@ -32,6 +32,11 @@ export class HeldWrites {
     this.#begun.push(of);
   }
 
+  /** Whether it is not on the disk at all. */
+  isBegun(of: JournaledAttempt): boolean {
+    return this.#begun.some((held) => keyOf(held) === keyOf(of));
+  }
+
   append(of: JournaledAttempt, row: JournalRow): void {
     this.#entries.push({ of, row });
   }

@@ -162,7 +162,7 @@ export class Journal {
 
   /** The number that the next entry gets when it is written; undefined when the attempt was handed over. */
   #nextSeq(of: JournaledAttempt): number | undefined {
-    const onDisk = this.#tables.lastSeq(of);
+    const onDisk = this.#tables.lastSeq(of) ?? (this.#held.isBegun(of) ? 0 : undefined);
     const acked = this.#held.ackedSeq(of);
     if (onDisk === undefined || !Number.isFinite(acked)) return undefined;
     return 1 + Math.max(onDisk, acked, this.#held.entries(of).at(-1)?.seq ?? 0);

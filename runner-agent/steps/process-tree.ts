@@ -75,7 +75,7 @@ export function processTree(mark: string, leader: number): StepTree {
 /**
  * Ends whatever is left of a tree: SIGTERM once, after the grace SIGKILL until nothing is left or the time for the
  * proof is over. Sends nothing when nothing is there. `signalled` hears who is left, after the first signal and
- * whenever that changes.
+ * whenever that changes. Never rejects.
  */
 export async function endTree(
   tree: StepTree,
@@ -89,7 +89,14 @@ export async function endTree(
   let sent: "nothing" | "SIGTERM" | "SIGKILL" = "nothing";
   let reported = "";
   for (let pause = LOOK_AGAIN_FIRST_MS; ; pause = Math.min(pause * 2, LOOK_AGAIN_MAX_MS)) {
-    const members = await membersOf(tree, session);
+    const members = await membersOf(tree, session).catch(() => undefined);
+    if (members === undefined) {
+      // Nobody can look (no more files may be opened): nothing is known, until somebody can or the time is over.
+      if (performance.now() - began > clocks.killGraceMs + clocks.killProofMs)
+        return { empty: false, survivors: [] };
+      await sleep(pause);
+      continue;
+    }
     if (members.length === 0) return { empty: true, survivors: [] };
     // An empty session stays empty; later its number may be another's.
     if (!members.some((member) => member.session === session)) session = undefined;

@@ -2,9 +2,15 @@
  * How git is run by the agent: never asking anybody, never running a repository's hooks, in an environment that
  * names no other repository, with a time limit and bounded output. Whoever calls it decides what an answer means;
  * what git cannot do for reasons of the box (not installed, too slow, disk full) is the same for all and an error.
+ *
+ * Git's work is done by others, too: ssh, helpers for http, filters. They outlive a git that is ended and hold its pipes,
+ * for as long as their own other side hangs. So its end is the end of all of them, and is not waited for without bound.
  */
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
+import { DEFAULT_CLOCKS } from "../steps/clocks.ts";
+import { endTree, processTree } from "../steps/process-tree.ts";
 import { WorkspaceError } from "./workspace-error.ts";
 
 /** For what reads or writes a little of a repository. */
@@ -14,6 +20,10 @@ export const GIT_CHECKOUT_TIMEOUT_MS = 120_000;
 /** For what goes over the network. */
 export const GIT_FETCH_TIMEOUT_MS = 60_000;
 const GIT_OUTPUT_MAX_CHARS = 4 * 1024 * 1024;
+/** Borne by a git and all that it starts. */
+const GIT_VARIABLE = "CODEX_FLOW_GIT_ID";
+/** One that has to end takes its locks away first; what hangs in the kernel is not waited for. */
+const END_CLOCKS = { ...DEFAULT_CLOCKS, killGraceMs: 2_000, killProofMs: 1_000 };
 /** How much of git's own words an error carries. */
 const WORDS_MAX_CHARS = 500;
 
@@ -49,24 +59,42 @@ export interface GitAnswer {
 /** Runs git once. Throws WorkspaceError when git could not do its work at all. */
 export async function git(args: readonly string[], options: GitOptions): Promise<GitAnswer> {
   const { directory, timeoutMs = GIT_TIMEOUT_MS, signal } = options;
-  const ended = await execa("git", [...SETTINGS, ...args], {
+  const what = `git ${args[0] ?? ""} in ${directory}`;
+  const canceled = new WorkspaceError("workspace_canceled", `${what} was canceled`);
+  if (signal?.aborted === true) throw canceled;
+  const id = randomUUID();
+  const child = execa("git", [...SETTINGS, ...args], {
     cwd: directory,
-    env: environment(options),
+    env: { ...environment(options), [GIT_VARIABLE]: id },
     extendEnv: false,
     stdin: "ignore",
     reject: false,
-    timeout: timeoutMs,
+    detached: true,
     maxBuffer: GIT_OUTPUT_MAX_CHARS,
     stripFinalNewline: false,
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  const what = `git ${args[0] ?? ""} in ${directory}`;
-  if (ended.isCanceled) throw new WorkspaceError("workspace_canceled", `${what} was canceled`);
-  if (ended.timedOut)
-    throw new WorkspaceError(
-      "workspace_timeout",
-      `${what} took longer than ${timeoutMs} ms: see whether its disk or its remote answers`,
+  const tree = child.pid === undefined ? undefined : processTree(`${GIT_VARIABLE}=${id}`, child.pid);
+  const stopped = Promise.withResolvers<WorkspaceError>();
+  const timer = setTimeout(() => {
+    stopped.resolve(
+      new WorkspaceError(
+        "workspace_timeout",
+        `${what} took longer than ${timeoutMs} ms: see whether its disk or its remote answers`,
+      ),
     );
+  }, timeoutMs);
+  const cancel = (): void => {
+    stopped.resolve(canceled);
+  };
+  signal?.addEventListener("abort", cancel, { once: true });
+  const ended = await Promise.race([child, stopped.promise]);
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", cancel);
+  if (ended instanceof WorkspaceError) {
+    if (tree !== undefined) await endTree(tree, END_CLOCKS, () => undefined);
+    for (const pipe of [child.stdout, child.stderr]) pipe.destroy();
+    throw ended;
+  }
   if (ended.isMaxBuffer)
     throw new WorkspaceError(
       "workspace_git_failed",

@@ -1,31 +1,53 @@
 /** One attempt at a fake edge, when what runs in it fails in a way that nobody has foreseen. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { RESULT_MAX_BYTES } from "../../contract/limits.ts";
+import type { AttemptEnd } from "../../contract/run-record.ts";
+import { RUN_NOT_FOUND } from "../../contract/runner-link.ts";
 import { Attempt, type AttemptHost } from "../../runner-agent/attempt.ts";
 import { Journal } from "../../runner-agent/journal/journal.ts";
 import type { StepRequest } from "../../runner-agent/steps/step.ts";
 import { CONTEXT, RUN_ID, startFakeRunEdge, type FakeRunEdge } from "../support/fake-run-edge.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
+import { fillDisk, freeDisk } from "../support/full-disk.ts";
 import { processesOfRun } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
+
+interface Around {
+  changed(): boolean;
+  making(): Promise<unknown>;
+  fullDisk: boolean;
+}
 
 interface Life {
   edge: FakeRunEdge;
   attempt: Attempt;
+  journal: Journal;
   /** Workspaces that were given back, and whether nothing worked in them any more. */
   released: boolean[];
   logged: string[];
 }
 
-/** @param changed whether its package is by now another one */
+/**
+ * @param changed whether its package is by now another one
+ * @param making what its workspace waits for
+ * @param fullDisk the journal can be written no more as soon as it is there
+ */
 async function runAttempt(
   startStep: AttemptHost["startStep"],
-  changed = (): boolean => false,
+  { changed = () => false, making = () => Promise.resolve(), fullDisk = false }: Partial<Around> = {},
 ): Promise<Life> {
   const edge = await startFakeRunEdge();
   const folder = await temporaryFolder();
   const journal = new Journal(join(folder, "journal.sqlite"));
+  if (fullDisk) {
+    onTestFinished(() => {
+      freeDisk(process.pid);
+    });
+    fillDisk(process.pid);
+  }
   const released: boolean[] = [];
   const logged: string[] = [];
   const step = {
@@ -53,13 +75,15 @@ async function runAttempt(
       startStep,
       executor: { kind: "direct" },
       workspaces: {
-        prepare: () =>
-          Promise.resolve({
+        prepare: async () => {
+          await making();
+          return {
             release: ({ processesGone }: { processesGone: boolean }) => {
               released.push(processesGone);
               return Promise.resolve(undefined);
             },
-          }),
+          };
+        },
       },
       findPackage: () =>
         Promise.resolve(
@@ -81,7 +105,7 @@ async function runAttempt(
     journal.close();
   });
   attempt.take();
-  return { edge, attempt, released, logged };
+  return { edge, attempt, journal, released, logged };
 }
 
 const never = { pid: undefined, cancel: () => undefined, pause: () => undefined, resume: () => undefined };
@@ -154,10 +178,74 @@ test.each([
       const end = { reason: "exited" as const, exit: { code: 0, signal: null } };
       return { ...never, ended: Promise.resolve({ ...end, tree: { empty: true, survivors: [] } }) };
     },
-    () => written,
+    { changed: () => written },
   );
   expect(await life.attempt.over).toEqual({ kind: "handed_over" });
   const said = JSON.stringify(life.edge.received.filter(({ frame }) => frame.type === "output"));
   expect(said.includes("files of flow release have changed while this step ran")).toBe(writes);
   expect(life.edge.received.at(-1)?.frame).toMatchObject({ type: "end", reason: "exited" });
+});
+
+test("one that is canceled while the disk takes nothing ends, though its step may not begin", async () => {
+  let started = false;
+  const life = await runAttempt(
+    () => {
+      started = true;
+      return { ...never, ended: new Promise(() => undefined) };
+    },
+    { fullDisk: true },
+  );
+  await until(() => life.journal.trouble);
+  life.edge.say({ type: "cancel", reason: "canceled by Ada" });
+  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
+  expect(life.edge.received.at(-1)?.frame).toMatchObject({ type: "end", reason: "canceled" });
+  expect(started).toBe(false);
+});
+
+test("one that the edge knows no more while its workspace is made starts no step, and gives the workspace back", async () => {
+  const asked = Promise.withResolvers<undefined>();
+  const made = Promise.withResolvers<undefined>();
+  let started = false;
+  const life = await runAttempt(
+    () => {
+      started = true;
+      return { ...never, ended: new Promise(() => undefined) };
+    },
+    {
+      making: async () => {
+        asked.resolve(undefined);
+        await made.promise;
+      },
+    },
+  );
+  await asked.promise;
+  Object.assign(life.edge.server, {
+    refuseWith: 404,
+    refusal: JSON.stringify({ error: { code: RUN_NOT_FOUND } }),
+  });
+  life.edge.drop();
+  await until(() => life.logged.find((line) => line.includes("stopping: the edge has no such run")));
+  made.resolve(undefined);
+  expect(await life.attempt.over).toMatchObject({ kind: "refused" });
+  await life.attempt.stepEnded();
+  expect(started).toBe(false);
+  expect(life.released).toEqual([true]);
+});
+
+test("one that the edge gives up in mid-step is over when its step is", async () => {
+  const ended = Promise.withResolvers<AttemptEnd>();
+  const life = await runAttempt(() => ({ ...never, ended: ended.promise }));
+  await until(() => life.logged.find((line) => line.includes("running")));
+  life.edge.drop();
+  life.edge.resumes = { code: "unknown_lease", message: "no such lease" };
+  let over = false;
+  void life.attempt.over.then(() => {
+    over = true;
+  });
+  await until(() => life.logged.find((line) => line.includes("stopping")));
+  await setImmediate();
+  expect(over).toBe(false);
+  ended.resolve({ reason: "abandoned", tree: { empty: true, survivors: [] } });
+  expect(await life.attempt.over).toMatchObject({ kind: "refused" });
+  expect(life.released).toEqual([true]);
 });

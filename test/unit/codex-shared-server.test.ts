@@ -2,7 +2,11 @@
 import { setImmediate as breath } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { startAppServer, type AppServer } from "../../runner-agent/codex/app-server.ts";
-import { AppServerExitedError, AppServerUnavailableError } from "../../runner-agent/codex/errors.ts";
+import {
+  AppServerExitedError,
+  AppServerUnavailableError,
+  RequestTimeoutError,
+} from "../../runner-agent/codex/errors.ts";
 import { SharedServer, type ServerLease } from "../../runner-agent/codex/shared-server.ts";
 import { codexEnvironment, codexHome, fakeModel } from "../support/codex.ts";
 import { processesWith } from "../support/run-processes.ts";
@@ -136,4 +140,23 @@ test("who waits for a thread and has to end gets it never: it is free for the ne
   gone.resolve(undefined);
   const third = await servers.lease();
   expect(await third.claim("t", "run_3")).toBeUndefined();
+});
+
+test("a step that comes while a start hangs gets the next one, and only who has begun it hears that it hung", async () => {
+  const home = codexHome(await fakeModel([]));
+  const hung = Promise.withResolvers<AppServer>();
+  let starts = 0;
+  const servers = new SharedServer(async () => {
+    starts += 1;
+    return await (starts === 1
+      ? hung.promise
+      : startAppServer({ cwd: home, env: codexEnvironment(home), version: "0.0.0" }));
+  });
+  onTestFinished(() => servers.stop());
+  const first = servers.lease();
+  const others = [servers.lease(), servers.lease()];
+  hung.reject(new RequestTimeoutError("Codex did not answer initialize in time"));
+  await expect(first).rejects.toBeInstanceOf(RequestTimeoutError);
+  for (const lease of await Promise.all(others)) expect(await answers(lease)).toBe(true);
+  expect(starts).toBe(2);
 });

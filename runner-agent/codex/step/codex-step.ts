@@ -129,9 +129,9 @@ class CodexWork implements StepWork {
     let corrected = false;
     for (;;) {
       const outcome = await this.#turn(session, next);
+      if (outcome.kind === "failed") return this.#life.stop ?? turnFailed(outcome);
+      const said = await this.#said();
       if (this.#life.stop !== undefined && outcome.kind !== "completed") return this.#life.stop;
-      if (outcome.kind === "failed") return turnFailed(outcome);
-      const said = await this.#inbox.next();
       // Looked at last: somebody may have raised it meanwhile.
       const { exceeded } = this.#meter.state;
       if (outcome.kind === "interrupted") {
@@ -174,6 +174,16 @@ class CodexWork implements StepWork {
     } finally {
       this.#budget.turnEnded();
     }
+  }
+
+  /** What the next turn begins with. Nothing does any more when the step has to end: what Codex answers is of no matter. */
+  async #said(): Promise<NextTurn | undefined> {
+    const { stopped } = this.#life;
+    if (stopped.aborted) return undefined;
+    return await unlessStopped(this.#inbox.next(), stopped).catch((error: unknown) => {
+      if (!stopped.aborted) throw error;
+      return undefined;
+    });
   }
 
   #blocked(heldBy: string): Stop {

@@ -313,13 +313,11 @@ export class StepLife implements RunningStep {
     const clocks = { ...this.clocks, killGraceMs: Math.min(this.clocks.killGraceMs, CODEX_KILL_GRACE_MS) };
     const since = this.#stoppedAt ?? performance.now();
     const seen = new Set<number>();
-    const look = async (): Promise<TreeProof> => {
-      const proof = endTree({ marks: this.#marks }, clocks, (survivors) => {
+    const look = (): Promise<TreeProof> =>
+      endTree({ marks: this.#marks }, clocks, (survivors) => {
         for (const pid of survivors) seen.add(pid);
         this.events.signalled(survivors);
       });
-      return await proof.catch(() => ({ empty: false, survivors: [] }));
-    };
     const serverEnds = this.#session?.hung === true ? this.#lease?.end() : undefined;
     let proof = await look();
     if (serverEnds !== undefined) {

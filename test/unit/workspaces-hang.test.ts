@@ -1,0 +1,69 @@
+/** Git that hangs in what it has started: who has to end is not held up, and nothing of it is left. */
+import { chmod, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { changesSince } from "../../runner-agent/workspace/changes.ts";
+import { git } from "../support/git-repositories.ts";
+import { processesWith } from "../support/run-processes.ts";
+import { until } from "../support/until.ts";
+import { box, expectNoTrace, made, prepare, refusal, type Box } from "../support/workspace-box.ts";
+
+/** A host that takes connections and says nothing. */
+async function silentHost(): Promise<{ port: number; connected: Socket[] }> {
+  const connected: Socket[] = [];
+  const server = createServer((socket) => connected.push(socket)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    for (const socket of connected) socket.destroy();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, connected };
+}
+
+/** Has git run a program for README.md that never ends, not by a signal either. */
+async function hangingFilter(at: Box, kind: "smudge" | "clean"): Promise<string> {
+  const filter = join(at.workspace, "..", "filter.sh");
+  await writeFile(filter, `#!/bin/sh\ntrap "" TERM\nsleep 300\n`);
+  await chmod(filter, 0o755);
+  await git(at.workspace, "config", `filter.hangs.${kind}`, filter);
+  await writeFile(join(at.workspace, ".git/info/attributes"), "README.md filter=hangs\n");
+  return filter;
+}
+
+describe("a cancel ends a worktree that is being made", () => {
+  test("while the host of its remote says nothing", async () => {
+    const at = await box();
+    const { port, connected } = await silentHost();
+    await git(at.workspace, "remote", "set-url", "origin", `http://127.0.0.1:${port}/r.git`);
+    const cancel = new AbortController();
+    const refused = refusal(prepare(at, { ref: "later", signal: cancel.signal }));
+    await until(() => connected[0]);
+    cancel.abort();
+    expect((await refused).code).toBe("workspace_canceled");
+    expect(processesWith("cmdline", String(port))).toEqual([]);
+    await expectNoTrace(at);
+  });
+
+  test("while a filter of its repository hangs", async () => {
+    const at = await box();
+    const filter = await hangingFilter(at, "smudge");
+    const cancel = new AbortController();
+    const refused = refusal(prepare(at, { signal: cancel.signal }));
+    await until(() => processesWith("cmdline", filter)[0]);
+    cancel.abort();
+    expect((await refused).code).toBe("workspace_canceled");
+    expect(processesWith("cmdline", filter)).toEqual([]);
+    await expectNoTrace(at);
+  });
+});
+
+test("what is changed in a worktree is asked no longer than it may take, though a filter hangs", async () => {
+  const at = await box();
+  const { root, base } = made(await prepare(at));
+  const filter = await hangingFilter(at, "clean");
+  await writeFile(join(root, "README.md"), "bye\n");
+  await expect(changesSince(base, root)).rejects.toMatchObject({ code: "workspace_timeout" });
+  expect(processesWith("cmdline", filter)).toEqual([]);
+});
