@@ -232,4 +232,19 @@ describe("runs show", () => {
     expect(out).toMatch(/budget +tokens 2,100\.46 of 2,000 \(used up\)/);
     expect(out).toMatch(/continued by +run_0123456789abcdef_2/);
   });
+
+  test("a budget of less than a cent does not read as nothing of nothing", async () => {
+    const stopped = endedRun("needs_intervention", "used up");
+    const limits = { usd: 0.001 + 0.0002 };
+    const result = {
+      status: "needs_intervention" as const,
+      artifacts: { budget: { limits, used: { usd: 0.00121 }, exceeded: "usd" } },
+    };
+    const edge = await startFakeEdge({
+      runs: [[{ ...stopped, result }]],
+      events: [eventFixture({ id: stopped.eventId })],
+    });
+    const { out } = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(out).toMatch(/budget +usd 0\.00121 of 0\.0012 \(used up\)/);
+  });
 });

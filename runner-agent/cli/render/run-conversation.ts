@@ -1,6 +1,6 @@
 /** What passes between a run and people, as text: what was said to it, its budget, and the runs of one thread. */
 import type { MessageView, RunView } from "../../../client/http.ts";
-import { BUDGET_UNITS, type BudgetUse } from "../../../contract/budget.ts";
+import { BUDGET_UNITS, budgetAmount, type BudgetUse } from "../../../contract/budget.ts";
 import { table } from "./table.ts";
 import { indent, nextSteps, paragraphs, statusText, timeText, visible, type Style } from "./text.ts";
 
@@ -56,13 +56,9 @@ export function budgetText({ colors }: Style, run: RunView): string {
     const limit = allowed[unit];
     if (limit === undefined) return [];
     const use = used[unit] ?? run.budgetUsed?.[unit];
-    const text = `${unit} ${use === undefined ? "up to" : `${amount(use)} of`} ${amount(limit)}`;
+    const text = `${unit} ${use === undefined ? "up to" : `${budgetAmount(use)} of`} ${budgetAmount(limit)}`;
     return [exceeded === unit ? colors.red(`${text} (used up)`) : text];
   }).join(", ");
-}
-
-function amount(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: 2 });
 }
 
 /** What a codex step says of its budget in its artifacts; anything may stand there. */
