@@ -142,6 +142,18 @@ describe("runs budget", () => {
     expect(posted(edge)[0]).toEqual([`/runs/${RUN}/budget`, { addTokens: 1000, addUsd: 0.5, by: "Ada" }]);
   });
 
+  test("takes a part of one as people write it", async () => {
+    const edge = await startFakeEdge({ runs: [[runningRun()]] });
+    const { code } = await codexFlow(
+      ["runs", "budget", RUN, "--add-usd", ".5", "--add-seconds", "0.25"],
+      access(edge),
+    );
+    expect([code, posted(edge)[0]?.[1]]).toEqual([
+      EXIT.ok,
+      expect.objectContaining({ addUsd: 0.5, addSeconds: 0.25 }),
+    ]);
+  });
+
   test("--wait follows the run that continues, and ends with its result", async () => {
     const edge = await startFakeEdge({
       runs: [[runningRun(2)], [runningRun(2)], [endedRun("blocked", "look", 2)]],
