@@ -245,6 +245,23 @@ describe("runs show", () => {
     expect(out).toMatch(/continued by +run_0123456789abcdef_2/);
   });
 
+  test("what was said too late for a run does not read as if somebody would still hear it", async () => {
+    const said = {
+      id: "m1",
+      text: "stop there",
+      by: "Ada",
+      at: "2026-03-01T12:00:02.000Z",
+      state: "pending",
+    };
+    const edge = await startFakeEdge({
+      runs: [[{ ...runningRun(), messages: [said] }], [{ ...endedRun("completed"), messages: [said] }]],
+    });
+    const going = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(going.out).toMatch(/m1 .* waits for the runner to take it +stop there/);
+    const over = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(over.out).toMatch(/m1 .* reached nobody: the run ended before +stop there/);
+  });
+
   test("a budget of less than a cent does not read as nothing of nothing", async () => {
     const stopped = endedRun("needs_intervention", "used up");
     const limits = { usd: 0.001 + 0.0002 };
