@@ -175,6 +175,18 @@ describe("approvals and messages", () => {
     expect(() => readFileSync(join(at.cwd, "not-made"))).toThrow();
   });
 
+  test("an answer that ends the turn is the reason that the run has for its end", async () => {
+    const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
+    const { end } = await runCodexStep(at, {
+      template: ASKS,
+      watchers: (watchers) => {
+        watchers.answer = () => ({ decision: "cancel", by: "Ada" });
+      },
+    });
+    expect(end.error?.code).toBe("turn_interrupted");
+    expect(end.error?.message).toMatch(/Ada answered cancel to approval a1-1 \(.*touch not-made/);
+  });
+
   test("without anybody to ask, nothing is allowed", async () => {
     const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
     const life = await runCodexStep(at, { template: ASKS, request: { conversation: undefined } });

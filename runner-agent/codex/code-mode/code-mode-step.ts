@@ -185,7 +185,7 @@ class ScriptWork implements StepWork {
     if (outcome.kind === "failed") return turnFailed(outcome);
     if (outcome.kind !== "interrupted") return { reason: "exited" };
     return this.#meter.state.exceeded === undefined
-      ? turnInterrupted()
+      ? turnInterrupted(this.#life.canceledBy)
       : this.#overBudget("the script was interrupted");
   }
 

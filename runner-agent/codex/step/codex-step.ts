@@ -137,7 +137,7 @@ class CodexWork implements StepWork {
       const { exceeded } = this.#meter.state;
       if (outcome.kind === "interrupted") {
         if (exceeded !== undefined) return await this.#overBudget(exceeded);
-        if (!this.#spent) return turnInterrupted();
+        if (!this.#spent) return turnInterrupted(this.#life.canceledBy);
         next = goOn(said);
         continue;
       }
