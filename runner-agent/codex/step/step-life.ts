@@ -269,8 +269,11 @@ export class StepLife implements RunningStep {
     const { decision, by } = await conversation.ask({ ...asked, id }, withdrawn);
     this.#asking -= 1;
     // One that is withdrawn is told as canceled, too: what ended the turn by then was something else.
-    if (decision === "cancel" && !withdrawn.aborted)
+    if (decision === "cancel" && !withdrawn.aborted) {
       this.#canceledBy ??= `${by} answered cancel to approval ${id} (${asked.title})`;
+      // Of a command or a change Codex ends the turn itself; of others it has only a no.
+      if (asked.kind === "permissions" || asked.kind === "tool") void this.#session?.interrupt();
+    }
     this.restartSilence();
     this.say(`${asked.title}: ${decision} (${by})`);
     return decision;
