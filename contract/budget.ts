@@ -52,6 +52,14 @@ export function additionOf({ addTokens, addSeconds, addUsd }: BudgetRequest): Bu
   };
 }
 
+/** As people read it. Of less than one, as of cents, what it is worth stands behind more noughts than two. */
+export function budgetAmount(value: number): string {
+  return value.toLocaleString(
+    "en",
+    value < 1 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 2 },
+  );
+}
+
 export function sum(a: BudgetUse | undefined, b: BudgetUse): BudgetUse {
   return Object.fromEntries(
     BUDGET_UNITS.flatMap((unit) => {

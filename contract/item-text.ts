@@ -1,28 +1,30 @@
 /** An agent's item as one line or a few, for whoever shows plain output: the ancestor's clients, a log, a phone. */
 import type { AgentItem } from "./agent-item.ts";
 
-/** Nothing for what only matters to those who read items themselves. Lines end with a newline. */
+type Whole<Type extends AgentItem["type"]> = Extract<
+  AgentItem,
+  { type: Type; state: "started" | "completed" }
+>;
+
+/**
+ * Nothing for what only matters to those who read items themselves. Lines end with a newline. What was left out of an item is
+ * counted here, too (rule A3), and what did not happen does not read as if it had.
+ */
 export function itemText(item: AgentItem): string {
   if (item.state === "delta") return "";
   switch (item.type) {
     case "message":
       return item.state === "completed" && item.text !== ""
-        ? `${item.role === "user" ? "> " : ""}${item.text}\n`
+        ? `${item.role === "user" ? "> " : ""}${item.text}\n${omitted(item)}`
         : "";
     case "reasoning":
-      return item.state === "completed" && item.text !== "" ? `(${item.text})\n` : "";
+      return item.state === "completed" && item.text !== "" ? `(${item.text})\n${omitted(item)}` : "";
     case "command":
       if (item.state === "started") return `$ ${item.command}\n`;
-      return `${item.output}${item.output === "" || item.output.endsWith("\n") ? "" : "\n"}${commandEnd(item)}`;
+      // Of a command's output, the end is there.
+      return `${omitted(item)}${item.output}${item.output === "" || item.output.endsWith("\n") ? "" : "\n"}${commandEnd(item)}`;
     case "file_change":
-      return item.state === "completed"
-        ? item.changes
-            .map(
-              ({ kind, path, addedLines, removedLines }) =>
-                `${kind} ${path} +${addedLines} -${removedLines}\n`,
-            )
-            .join("")
-        : "";
+      return item.state === "completed" ? fileChange(item) : "";
     case "plan":
       return item.steps
         .map(
@@ -33,7 +35,7 @@ export function itemText(item: AgentItem): string {
     case "tool_call":
       return item.state === "completed" ? `tool ${item.tool}: ${item.error ?? item.outcome}\n` : "";
     case "warning":
-      return `warning: ${item.text}\n`;
+      return `warning: ${item.text}\n${omitted(item)}`;
     case "turn":
       return item.outcome === "failed" ? `turn failed: ${item.error?.message ?? ""}\n` : "";
     case "activity":
@@ -43,10 +45,20 @@ export function itemText(item: AgentItem): string {
   }
 }
 
-function commandEnd({
-  outcome,
-  exitCode,
-}: Extract<AgentItem, { type: "command"; state: "started" | "completed" }>): string {
+function commandEnd({ outcome, exitCode }: Whole<"command">): string {
   if (outcome === "declined") return "(declined)\n";
-  return exitCode === undefined || exitCode === 0 ? "" : `(exit code ${exitCode})\n`;
+  if (exitCode === undefined) return outcome === "failed" ? "(failed)\n" : "";
+  return exitCode === 0 ? "" : `(exit code ${exitCode})\n`;
+}
+
+function fileChange({ changes, omittedChanges, outcome }: Whole<"file_change">): string {
+  const lines = changes.map(
+    ({ kind, path, addedLines, removedLines }) => `${kind} ${path} +${addedLines} -${removedLines}\n`,
+  );
+  const more = omittedChanges === undefined ? "" : `… and ${omittedChanges} more files\n`;
+  return `${lines.join("")}${more}${outcome === "completed" ? "" : `(${outcome})\n`}`;
+}
+
+function omitted({ omittedChars }: { omittedChars?: number }): string {
+  return omittedChars === undefined ? "" : `(${omittedChars.toLocaleString("en")} characters left out)\n`;
 }

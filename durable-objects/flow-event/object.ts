@@ -29,6 +29,7 @@ import type { Env } from "../../worker/env.ts";
 import { withToldUse } from "./budget-use.ts";
 import { EventClock, type RunChange } from "./event-clock.ts";
 import { ChangeWaiters } from "./change-waiters.ts";
+import { raisedBy, runToRaise } from "./continuation.ts";
 import { effectsOfChange, endOptions, positionOf } from "./rules.ts";
 import type {
   AskedBy,
@@ -231,8 +232,10 @@ export class FlowEventObject extends DurableObject<Env> {
     return this.#steer(n, (run, now) => say(run, given, now));
   }
 
-  raiseBudget(n: number, addition: BudgetUse, request?: string): Promise<RaiseAnswer | undefined> {
-    return this.#steer(n, (run, now) => raiseBudget(run, addition, now, request));
+  async raiseBudget(n: number, addition: BudgetUse, request?: string): Promise<RaiseAnswer | undefined> {
+    const runs = this.#storage.readRuns();
+    const run = raisedBy(request, runs) ?? runToRaise(n, runs);
+    return run && this.#steer(run.n, (of, now) => raiseBudget(of, addition, now, request));
   }
 
   async #steer<Answer>(
@@ -246,7 +249,10 @@ export class FlowEventObject extends DurableObject<Env> {
     return answer((shown) => this.#progressOf(shown));
   }
 
-  /** A new run that goes on in the thread of one that its budget has stopped. The same request makes it once. */
+  /**
+   * A new run that goes on in the thread of one that its budget has stopped. The same request makes it once. Where somebody
+   * was first with another one, that run gets more instead.
+   */
   async continueRun(
     n: number,
     match: MatchedStep,
@@ -255,8 +261,10 @@ export class FlowEventObject extends DurableObject<Env> {
   ): Promise<ReplayAnswer> {
     const made = this.#madeBy(asked.request);
     if (made.length > 0) return { kind: "runs", runs: made };
+    const raised = await this.raiseBudget(n, addition, asked.request);
+    if (raised?.kind === "raised") return { kind: "runs", runs: [raised.run] };
     const stored = this.#storage.readEvent();
-    const run = this.#storage.readRun(n);
+    const run = runToRaise(n, this.#storage.readRuns());
     const continues = run && continuationOf(run);
     if (stored === undefined || continues === undefined) return { kind: "unknown" };
     if (stored.runCount + 1 > RUNS_PER_EVENT_MAX) return { kind: "full" };

@@ -8,6 +8,11 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(EXIT.ok);
 });
 
+// What is said beside the answer is lost then, and nothing else: the command goes on, and an agent with its steps.
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 // Not process.exit: what was written to a pipe must still drain.
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,

@@ -15,7 +15,7 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
 /** Reads a number above 0, at most `maximum`; fractions are allowed. */
 export function positiveNumber(maximum: number): (text: string) => number {
   return (text) => {
-    const value = /^[0-9]{1,12}(\.[0-9]{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^[0-9]{0,12}(\.[0-9]{1,15})?$/.test(text) ? Number(text) : Number.NaN;
     if (value > 0 && value <= maximum) return value;
     throw new InvalidArgumentError(`It must be a number above 0, at most ${maximum}.`);
   };

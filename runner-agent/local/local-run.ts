@@ -258,14 +258,23 @@ export class RunInProgress {
   }
 }
 
-/** Local mode makes no worktrees, and what wants one must not write to the checkout that it would be made of. */
+/**
+ * Local mode makes no worktrees. What wants one is not run elsewhere: it would look at other files than it says, and may commit,
+ * reset or push what is somebody's work there.
+ */
 function placeOf(
   request: PlaceRequest & Pick<RunTarget, "step">,
   rules: ProjectRules,
 ): { directory: string | undefined } | { refused: Reason } {
+  if (request.step.worktree !== undefined)
+    return {
+      refused: {
+        code: "worktree_unavailable",
+        message: `step ${request.step.name} works in a git worktree, which only a runner agent makes: send its event to an edge that has one (codex-flow dev starts both)`,
+      },
+    };
   try {
-    const directory = projectDirectory(request, rules);
-    return { directory: request.step.worktree === undefined ? directory : undefined };
+    return { directory: projectDirectory(request, rules) };
   } catch (error) {
     if (error instanceof WorkspaceError) return { refused: { code: error.code, message: error.message } };
     throw error;

@@ -205,6 +205,12 @@ test("more of a budget for a run that has ended at it starts one new run, howeve
   expect((await post(update, { settings: dyingAt("CHAT_ACCESS", "conclude", "before") })).status).toBe(503);
   await take(update);
   expect(await runsOf(eventId)).toBe(2);
+  const next = runId.replace(/_1$/, "_2");
+  expect((await runOf(next)).budget).toEqual({ tokens: 1_100 });
+  const answers = (await saidIn(group)).filter(
+    ({ lines }) => lines?.some((line) => line.includes(next)) === true,
+  );
+  expect(answers.map(({ title }) => title)).toEqual([expect.stringMatching(/^Started /)]);
 });
 
 test("an event that had matched nothing is replayed once", async () => {

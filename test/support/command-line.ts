@@ -21,7 +21,14 @@ export async function codexFlow(
     environment = {},
     input = "",
     cwd,
-  }: { environment?: Record<string, string>; input?: string; cwd?: string } = {},
+    unheard = false,
+  }: {
+    environment?: Record<string, string>;
+    input?: string;
+    cwd?: string;
+    /** Nobody reads its standard error: the pipe is closed. */
+    unheard?: boolean;
+  } = {},
 ): Promise<Ended> {
   const home = environment["XDG_CONFIG_HOME"] ?? (await temporaryFolder());
   const child = spawn(process.execPath, [PROGRAM, ...words], {
@@ -30,8 +37,13 @@ export async function codexFlow(
   });
   onTestFinished(() => void child.kill("SIGKILL"));
   child.stdin.end(input);
+  if (unheard) child.stderr.destroy();
   const ended = once(child, "exit") as Promise<[number | null]>;
-  const [out, err, [code]] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended]);
+  const [out, err, [code]] = await Promise.all([
+    readAll(child.stdout),
+    unheard ? "" : readAll(child.stderr),
+    ended,
+  ]);
   return { code, out, err };
 }
 

@@ -48,6 +48,17 @@ const FIRE = ["fire", "--event", "-"];
 const RUN = ["run", "step", "run", "--event", "-"];
 
 describe("fire", () => {
+  test("a step that wants a worktree is not run in somebody's checkout instead, and says why", async () => {
+    const step = `${RAW} appendFileSync("../../touched", "by a step"); result({ status: "completed" });`;
+    const cwd = await workspaceWith(nodePackage("step", step, { toml: 'workspace = "worktree"' }));
+    const { code, out } = await codexFlow(cwd, FIRE, event("completed"));
+    expect([code, out]).toEqual([
+      EXIT.bad,
+      expect.stringMatching(/a git worktree.*\(worktree_unavailable\)/),
+    ]);
+    expect(existsSync(join(cwd, "touched"))).toBe(false);
+  });
+
   test("prints what steps say on standard error while they say it, and how they ended on standard output", async () => {
     const { code, out, err } = await codexFlow(await workspace(), FIRE, event("completed"));
     expect(code).toBe(EXIT.ok);

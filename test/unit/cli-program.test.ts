@@ -277,6 +277,12 @@ describe("logs", () => {
     ]);
     expect([code, err]).toEqual([EXIT.ok, ""]);
   });
+
+  test("-f goes on to its end when nobody reads standard error any more", async () => {
+    const edge = await startFakeEdge({ output: OUTPUT });
+    const { code, out } = await codexFlow(["runs", "logs", "-f", RUN], { ...access(edge), unheard: true });
+    expect([code, out]).toEqual([EXIT.ok, "one\ntwo\n"]);
+  });
 });
 
 describe("login", () => {

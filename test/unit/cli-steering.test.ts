@@ -142,6 +142,18 @@ describe("runs budget", () => {
     expect(posted(edge)[0]).toEqual([`/runs/${RUN}/budget`, { addTokens: 1000, addUsd: 0.5, by: "Ada" }]);
   });
 
+  test("takes a part of one as people write it", async () => {
+    const edge = await startFakeEdge({ runs: [[runningRun()]] });
+    const { code } = await codexFlow(
+      ["runs", "budget", RUN, "--add-usd", ".5", "--add-seconds", "0.25"],
+      access(edge),
+    );
+    expect([code, posted(edge)[0]?.[1]]).toEqual([
+      EXIT.ok,
+      expect.objectContaining({ addUsd: 0.5, addSeconds: 0.25 }),
+    ]);
+  });
+
   test("--wait follows the run that continues, and ends with its result", async () => {
     const edge = await startFakeEdge({
       runs: [[runningRun(2)], [runningRun(2)], [endedRun("blocked", "look", 2)]],
@@ -231,5 +243,37 @@ describe("runs show", () => {
     const { out } = await codexFlow(["runs", "show", RUN], access(edge));
     expect(out).toMatch(/budget +tokens 2,100\.46 of 2,000 \(used up\)/);
     expect(out).toMatch(/continued by +run_0123456789abcdef_2/);
+  });
+
+  test("what was said too late for a run does not read as if somebody would still hear it", async () => {
+    const said = {
+      id: "m1",
+      text: "stop there",
+      by: "Ada",
+      at: "2026-03-01T12:00:02.000Z",
+      state: "pending",
+    };
+    const edge = await startFakeEdge({
+      runs: [[{ ...runningRun(), messages: [said] }], [{ ...endedRun("completed"), messages: [said] }]],
+    });
+    const going = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(going.out).toMatch(/m1 .* waits for the runner to take it +stop there/);
+    const over = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(over.out).toMatch(/m1 .* reached nobody: the run ended before +stop there/);
+  });
+
+  test("a budget of less than a cent does not read as nothing of nothing", async () => {
+    const stopped = endedRun("needs_intervention", "used up");
+    const limits = { usd: 0.001 + 0.0002 };
+    const result = {
+      status: "needs_intervention" as const,
+      artifacts: { budget: { limits, used: { usd: 0.00121 }, exceeded: "usd" } },
+    };
+    const edge = await startFakeEdge({
+      runs: [[{ ...stopped, result }]],
+      events: [eventFixture({ id: stopped.eventId })],
+    });
+    const { out } = await codexFlow(["runs", "show", RUN], access(edge));
+    expect(out).toMatch(/budget +usd 0\.00121 of 0\.0012 \(used up\)/);
   });
 });

@@ -70,6 +70,17 @@ describe("a budget of money", () => {
     ]);
   });
 
+  test("of less than a cent says of how much it is that it is used up", async () => {
+    const at = await codexBox([{ answers: [withUsage(command("true"), usage), held(DONE)] }], {
+      prices: { "fake-direct": { input: 2, output: 8 } },
+    });
+    const { results } = await runCodexStep(at, {
+      template: PROMPT,
+      request: { budget: { usd: 0.001 + 0.0002 } },
+    });
+    expect(results[0]?.message).toContain("the budget of 0.0012 usd is used up (0.0016)");
+  });
+
   test("is refused before a turn where the box knows no price of the model, and says what to write where", async () => {
     const at = await codexBox([{ answers: [DONE] }], { prices: { other: { input: 2, output: 8 } } });
     const { end, results } = await runCodexStep(at, { template: PROMPT, request: { budget } });

@@ -7,7 +7,16 @@ import { resultFault } from "../../contract/flow-result.ts";
 import { KILL_GRACE_MS, RESULT_MAX_BYTES } from "../../contract/limits.ts";
 import { outcomeOf } from "../../contract/run-outcome.ts";
 import { folder } from "../support/codex.ts";
-import { command, failed, held, message, patch, structured } from "../support/fake-model/answers.ts";
+import {
+  command,
+  failed,
+  held,
+  message,
+  patch,
+  slow,
+  structured,
+  toolCall,
+} from "../support/fake-model/answers.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 import { codexBox, runCodexStep, startCodexStep } from "../support/codex-step-life.ts";
@@ -212,6 +221,39 @@ describe("approvals and messages", () => {
     expect(life.results).toMatchObject([{ status: "completed" }]);
     expect(life.items).toContainEqual(expect.objectContaining({ type: "command", outcome: "declined" }));
     expect(() => readFileSync(join(at.cwd, "not-made"))).toThrow();
+  });
+
+  test("an answer that ends the turn is the reason that the run has for its end", async () => {
+    const at = await codexBox([{ answers: [command("touch not-made"), DONE] }]);
+    const { end } = await runCodexStep(at, {
+      template: ASKS,
+      watchers: (watchers) => {
+        watchers.answer = () => ({ decision: "cancel", by: "Ada" });
+      },
+    });
+    expect(end.error?.code).toBe("turn_interrupted");
+    expect(end.error?.message).toMatch(/Ada answered cancel to approval a1-1 \(.*touch not-made/);
+  });
+
+  test("an answer that ends the turn ends it, also where Codex has no word for that", async () => {
+    const wants = toolCall("request_permissions", {
+      reason: "to look it up",
+      permissions: { network: { enabled: true } },
+    });
+    const at = await codexBox([{ answers: [wants, slow(DONE, 1_000)] }], {
+      config: {
+        features: { request_permissions_tool: true, plugins: false, apps: false, shell_snapshot: false },
+      },
+    });
+    const life = await runCodexStep(at, {
+      template: "---\napproval_policy: on-request\n---\nDo it.",
+      watchers: (watchers) => {
+        watchers.answer = () => ({ decision: "cancel", by: "Ada" });
+      },
+    });
+    expect(life.watchers.asked).toMatchObject([{ kind: "permissions" }]);
+    expect(life.end.error).toMatchObject({ code: "turn_interrupted" });
+    expect(life.results).toEqual([]);
   });
 
   test("without anybody to ask, nothing is allowed", async () => {

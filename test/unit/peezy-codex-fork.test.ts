@@ -205,3 +205,48 @@ test("a plain release starts the bindings only; one that names the fork starts b
   for (const tag of ["v0.169.0", "rust-v1.0.0; true", "--upload-pack=x", "rust-v1.0"])
     expect(started({ ...forked, tag })).not.toContain("peezy-codex-fork");
 });
+
+test("a patch branch that somebody has checked out beside it is not moved under their feet", async () => {
+  const { clone, run } = await fork();
+  await git(clone, "checkout", "--quiet", "main");
+  const beside = join(clone, "..", "beside");
+  await git(clone, "worktree", "add", "--quiet", beside, "patches");
+  const before = await git(clone, "rev-parse", "patches");
+  expect(await run("rust-v1.0.0")).toMatchObject({
+    status: "blocked",
+    message: expect.stringContaining(beside) as string,
+  });
+  expect(await git(beside, "status", "--porcelain")).toBe("");
+  expect(await git(clone, "rev-parse", "patches")).toBe(before);
+});
+
+test("a conflict in a binary file, with a name that needs quoting, is told and taken back", async () => {
+  const { clone, run } = await fork();
+  const name = "bild ü '1'.bin";
+  const elsewhere = join(clone, "..", "elsewhere");
+  await git(clone, "clone", "--quiet", await git(clone, "remote", "get-url", "upstream"), elsewhere);
+  await writeFile(join(elsewhere, name), Buffer.from([0, 1, 255, 10, 0]));
+  await git(elsewhere, "add", "--all");
+  await git(
+    elsewhere,
+    "-c",
+    "user.name=Ada",
+    "-c",
+    "user.email=a@b",
+    "commit",
+    "--quiet",
+    "--message",
+    "theirs",
+  );
+  await git(elsewhere, "tag", "rust-v3.0.0");
+  await git(elsewhere, "push", "--quiet", "origin", "rust-v3.0.0");
+  await writeFile(join(clone, name), Buffer.from([0, 2, 254, 10, 0]));
+  await git(clone, "add", "--all");
+  await git(clone, "commit", "--quiet", "--message", "ours");
+  const found = await checkoutOf(clone);
+  expect(await run("rust-v3.0.0")).toMatchObject({
+    status: "needs_intervention",
+    artifacts: { conflict: { commit: { subject: "ours" }, count: 1, files: [{ path: name }] } },
+  });
+  expect(await checkoutOf(clone)).toBe(found);
+});

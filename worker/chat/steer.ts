@@ -156,7 +156,9 @@ export async function raiseBudget(
   const answer = await located.object.raiseBudget(located.n, addition, requestKey(asker));
   switch (answer?.kind) {
     case "raised":
-      return said(`added ${words.join(", ")}`, `Added ${words.join(", ")}`, { lines: [runId] });
+      return said(`added ${words.join(", ")}`, `Added ${words.join(", ")}`, {
+        lines: [answer.run.id],
+      });
     case "stopped": {
       return started([await continueRun(located, answer, addition, askedBy(asker))]);
     }

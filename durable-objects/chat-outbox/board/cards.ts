@@ -5,7 +5,7 @@
  * All texts are plain; whoever draws the message escapes them. `safe` leaves out bodies of commands, files and output.
  */
 import type { ApprovalView } from "../../../contract/approvals.ts";
-import { BUDGET_UNITS, type Budget, type BudgetUse } from "../../../contract/budget.ts";
+import { BUDGET_UNITS, budgetAmount, type Budget, type BudgetUse } from "../../../contract/budget.ts";
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
 import { endOf, shortened as cutTo } from "../../../contract/chat/short-text.ts";
 import type { RunView } from "../../../contract/run-view.ts";
@@ -166,14 +166,10 @@ export function budgetOf(run: RunView, tokens: number | undefined): string | und
   const parts = BUDGET_UNITS.flatMap((unit) => {
     const [limit, spent] = [limits[unit], used[unit]];
     if (typeof limit !== "number") return [];
-    return `${typeof spent === "number" ? `${amount(spent)} of ` : ""}${amount(limit)} ${unit}`;
+    return `${typeof spent === "number" ? `${budgetAmount(spent)} of ` : ""}${budgetAmount(limit)} ${unit}`;
   });
   if (parts.length > 0) return parts.join(", ");
-  return tokens === undefined ? undefined : `${amount(tokens)} tokens, no limit`;
-}
-
-function amount(value: number): string {
-  return (Math.round(value * 100) / 100).toLocaleString("en");
+  return tokens === undefined ? undefined : `${budgetAmount(tokens)} tokens, no limit`;
 }
 
 function field(name: string, value: string | undefined): { name: string; value: string }[] {

@@ -70,6 +70,9 @@ if (dirty.length > 0)
   });
 const before = await ask(`git rev-parse --verify --quiet ${q(`refs/heads/${branch}^{commit}`)}`);
 if (before === "") end("blocked", `${root} has no branch ${branch} (config.patch_branch)`);
+const beside = await worktreesOf(`refs/heads/${branch}`);
+if (beside.length > 0)
+  end("blocked", `${branch} is checked out in ${shortList(beside)}, too: it would move under what is there`);
 if ((await ask(`git remote get-url ${q(upstream)}`)) === "")
   end(
     "blocked",
@@ -119,6 +122,17 @@ async function checkout() {
       `${repo} is no git checkout (config.repo, or PEEZY_CODEX_REPO of the runner): ${output.trim()}`,
     );
   return output.trim();
+}
+
+/** Other worktrees of the repository, as far as they still exist, that have it checked out. */
+async function worktreesOf(ref) {
+  const list = await known("git worktree list --porcelain", "which worktrees there are");
+  return list
+    .split("\n\n")
+    .map((entry) => entry.split("\n"))
+    .filter((lines) => lines.includes(`branch ${ref}`) && !lines.some((line) => line.startsWith("prunable")))
+    .map(([first = ""]) => first.replace(/^worktree /, ""))
+    .filter((path) => path !== root);
 }
 
 function rebaseOf(what) {

@@ -1,6 +1,7 @@
 /** What passes between a run and people, as text: what was said to it, its budget, and the runs of one thread. */
 import type { MessageView, RunView } from "../../../client/http.ts";
-import { BUDGET_UNITS, type BudgetUse } from "../../../contract/budget.ts";
+import { BUDGET_UNITS, budgetAmount, type BudgetUse } from "../../../contract/budget.ts";
+import { isOver } from "../run-outcome.ts";
 import { table } from "./table.ts";
 import { indent, nextSteps, paragraphs, statusText, timeText, visible, type Style } from "./text.ts";
 
@@ -11,15 +12,20 @@ export function renderSaid(style: Style, run: string, { id, state }: MessageView
   ]);
 }
 
-/** The messages of a run, oldest first. */
-export function messagesTable(style: Style, messages: readonly MessageView[]): string {
+/** What was said to a run, oldest first. Of one that is over, nobody takes a message any more. */
+export function messagesTable(style: Style, run: RunView): string {
+  const { messages = [] } = run;
   if (messages.length === 0) return "";
-  const rows = messages.map(({ id, at, by, state, text }) => [
-    id,
-    timeText(style, at),
-    visible(by),
-    messageState(state),
-    visible(text),
+  const fateOf = ({ state }: MessageView): string =>
+    state === "pending" && isOver(run)
+      ? style.colors.yellow("reached nobody: the run ended before")
+      : messageState(state);
+  const rows = messages.map((message) => [
+    message.id,
+    timeText(style, message.at),
+    visible(message.by),
+    fateOf(message),
+    visible(message.text),
   ]);
   return indent(table(style, ["id", "said", "by", "state", "text"], rows, "wrap"));
 }
@@ -56,13 +62,9 @@ export function budgetText({ colors }: Style, run: RunView): string {
     const limit = allowed[unit];
     if (limit === undefined) return [];
     const use = used[unit] ?? run.budgetUsed?.[unit];
-    const text = `${unit} ${use === undefined ? "up to" : `${amount(use)} of`} ${amount(limit)}`;
+    const text = `${unit} ${use === undefined ? "up to" : `${budgetAmount(use)} of`} ${budgetAmount(limit)}`;
     return [exceeded === unit ? colors.red(`${text} (used up)`) : text];
   }).join(", ");
-}
-
-function amount(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: 2 });
 }
 
 /** What a codex step says of its budget in its artifacts; anything may stand there. */

@@ -73,7 +73,7 @@ export function renderRun(style: Style, run: RunView, continuedBy?: string): str
     `${style.colors.bold(run.id)}  ${runStatus(style, run)}  ${visible(`${run.flowName}/${run.stepName}`)}`,
     fields(style, [...runFacts(style, run), ["continued by", continuedBy ?? ""]]),
     section(style, "approvals", approvalsTable(style, run.approvals ?? [])),
-    section(style, "messages", messagesTable(style, run.messages ?? [])),
+    section(style, "messages", messagesTable(style, run)),
     section(style, "cancel", cancelText(style, run)),
     section(style, "result", resultText(style, run)),
     section(style, "attempts", attemptsText(style, run.attempts)),

@@ -11,7 +11,7 @@
  *     thread to go on in.
  */
 import type { AgentItem } from "../../../contract/agent-item.ts";
-import type { Budget, BudgetUse } from "../../../contract/budget.ts";
+import { budgetAmount, type Budget, type BudgetUse } from "../../../contract/budget.ts";
 import { Countdown } from "../../steps/clocks.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
@@ -185,7 +185,7 @@ class ScriptWork implements StepWork {
     if (outcome.kind === "failed") return turnFailed(outcome);
     if (outcome.kind !== "interrupted") return { reason: "exited" };
     return this.#meter.state.exceeded === undefined
-      ? turnInterrupted()
+      ? turnInterrupted(this.#life.canceledBy)
       : this.#overBudget("the script was interrupted");
   }
 
@@ -196,7 +196,7 @@ class ScriptWork implements StepWork {
     this.#life.items.flush();
     this.#life.events.result({
       status: "needs_intervention",
-      message: `${what}: its budget of ${limits.seconds ?? 0} seconds is used up. Replayed, it begins at its beginning: raise seconds in its flow.toml first`,
+      message: `${what}: its budget of ${budgetAmount(limits.seconds ?? 0)} seconds is used up. Replayed, it begins at its beginning: raise seconds in its flow.toml first`,
       artifacts: { budget: { limits, used: { seconds: state.used.seconds }, exceeded: "seconds" } },
     });
     return { reason: "reaped" };

@@ -12,6 +12,7 @@
  */
 import { join, relative } from "node:path";
 import type { AgentItem } from "../../../contract/agent-item.ts";
+import { budgetAmount } from "../../../contract/budget.ts";
 import type { FlowResult } from "../../../contract/flow-result.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
@@ -136,7 +137,7 @@ class CodexWork implements StepWork {
       const { exceeded } = this.#meter.state;
       if (outcome.kind === "interrupted") {
         if (exceeded !== undefined) return await this.#overBudget(exceeded);
-        if (!this.#spent) return turnInterrupted();
+        if (!this.#spent) return turnInterrupted(this.#life.canceledBy);
         next = goOn(said);
         continue;
       }
@@ -215,7 +216,7 @@ class CodexWork implements StepWork {
       : `earlier attempts used it elsewhere; raise ${exceeded} in its flow.toml, and replay it`;
     const result: FlowResult = {
       status: "needs_intervention",
-      message: `the budget of ${limit} ${exceeded} is used up (${rounded(used[exceeded] ?? 0)}): ${remedy}`,
+      message: `the budget of ${budgetAmount(limit)} ${exceeded} is used up (${budgetAmount(used[exceeded] ?? 0)}): ${remedy}`,
       artifacts: { budget: { limits: this.#meter.limits, used, exceeded } },
     };
     if (begun) await this.#result(result);
@@ -266,8 +267,4 @@ function goOn(said: NextTurn | undefined): NextTurn {
   return said === undefined
     ? { text: GO_ON, begun: () => undefined }
     : { ...said, text: `${GO_ON}\n\n${said.text}` };
-}
-
-function rounded(value: number): number {
-  return Math.round(value * 100) / 100;
 }

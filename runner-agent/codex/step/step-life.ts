@@ -85,6 +85,7 @@ export class StepLife implements RunningStep {
   #paused = false;
   #asking = 0;
   #asked = 0;
+  #canceledBy: string | undefined;
 
   constructor(given: StepLifeOptions, work: (life: StepLife) => StepWork) {
     const { host, place, request, events, clocks } = given;
@@ -129,6 +130,11 @@ export class StepLife implements RunningStep {
   /** Why it has to end, if it has to. */
   get stop(): Stop | undefined {
     return this.#stop;
+  }
+
+  /** Whose answer to which approval has ended the turn, if one has. */
+  get canceledBy(): string | undefined {
+    return this.#canceledBy;
   }
 
   /** Aborted as soon as it has to end: for whoever waits for others, who may take for ever. */
@@ -259,11 +265,15 @@ export class StepLife implements RunningStep {
     this.#asking += 1;
     this.#silence.stop();
     this.items.flush();
-    const { decision, by } = await conversation.ask(
-      { ...asked, id: `a${attempt}-${this.#asked}` },
-      withdrawn,
-    );
+    const id = `a${attempt}-${this.#asked}`;
+    const { decision, by } = await conversation.ask({ ...asked, id }, withdrawn);
     this.#asking -= 1;
+    // One that is withdrawn is told as canceled, too: what ended the turn by then was something else.
+    if (decision === "cancel" && !withdrawn.aborted) {
+      this.#canceledBy ??= `${by} answered cancel to approval ${id} (${asked.title})`;
+      // Of a command or a change Codex ends the turn itself; of others it has only a no.
+      if (asked.kind === "permissions" || asked.kind === "tool") void this.#session?.interrupt();
+    }
     this.restartSilence();
     this.say(`${asked.title}: ${decision} (${by})`);
     return decision;

@@ -50,6 +50,8 @@ export function missingPrice(model: string): string {
   return `the step has a budget in usd, and this box knows no price of the model ${model}: add [codex.prices.${JSON.stringify(model)}] with input and output, in US dollars for a million tokens, to its runner.toml`;
 }
 
-export function turnInterrupted(): Stop {
-  return { reason: "reaped", error: { code: "turn_interrupted", message: "the turn was interrupted" } };
+/** @param by whose answer did it; undefined: somebody else's doing at the app-server */
+export function turnInterrupted(by: string | undefined): Stop {
+  const message = `the turn was interrupted${by === undefined ? "" : `: ${by}`}`;
+  return { reason: "reaped", error: { code: "turn_interrupted", message } };
 }
