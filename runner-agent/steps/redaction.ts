@@ -18,6 +18,11 @@ export const REDACTED = "***";
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
+/**
+ * Of a form that goes on in the next line: less than this of it is not held back for it, and is shown. Nearly every line
+ * ends like some form begins, and whoever follows a run would wait for its end.
+ */
+const HELD_OVER_LINES_MIN_CHARS = 6;
 
 export interface RedactionStream {
   /** What may go on; the rest follows with the next piece or at the end. */
@@ -170,6 +175,9 @@ class FormFinder {
   #end = 0;
   /** Ends of lines that were passed over since the state was last the start. */
   #breaks: number[] = [];
+  #lastBreak = 0;
+  /** What stands before is shown: too little of a form for it to be held back at the end of its line. */
+  #shownTo = 0;
 
   constructor(automaton: SecretAutomaton, overLines: boolean) {
     this.#automaton = automaton;
@@ -186,13 +194,13 @@ class FormFinder {
       if (at >= text.length) break;
       const code = text.charCodeAt(at);
       if (this.#overLines && (code === LINE_FEED || code === CARRIAGE_RETURN)) {
-        this.#breaks.push(offset + at);
+        state = this.#passOver(state, offset + at, code);
         continue;
       }
       state = automaton.next(state, code);
       this.#end = offset + at + 1;
       const length = automaton.complete[state] ?? 0;
-      if (length > 0) found.push({ from: this.#before(length), to: this.#end });
+      if (length > 0) found.push({ from: Math.max(this.#before(length), this.#shownTo), to: this.#end });
       if (state === START) this.#breaks = [];
     }
     this.#state = state;
@@ -202,7 +210,21 @@ class FormFinder {
   /** Where the longest form that the next piece may complete has begun; Infinity for none. */
   get openFrom(): number {
     const depth = this.#automaton.depth[this.#state] ?? 0;
-    return depth === 0 ? Infinity : this.#before(depth);
+    return depth === 0 ? Infinity : Math.max(this.#before(depth), this.#shownTo);
+  }
+
+  /** The end of a line. No encoder leaves a line empty: behind one, nothing goes on. */
+  #passOver(state: number, at: number, code: number): number {
+    const emptyLine =
+      this.#breaks.at(-1) === at - 1 && (code === CARRIAGE_RETURN || this.#lastBreak === code);
+    this.#lastBreak = code;
+    if (emptyLine) {
+      this.#breaks = [];
+      return START;
+    }
+    this.#breaks.push(at);
+    if ((this.#automaton.depth[state] ?? 0) < HELD_OVER_LINES_MIN_CHARS) this.#shownTo = at + 1;
+    return state;
   }
 
   /** So many characters that counted back from the last one. */
