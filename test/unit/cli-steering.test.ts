@@ -142,6 +142,13 @@ describe("runs budget", () => {
     expect(posted(edge)[0]).toEqual([`/runs/${RUN}/budget`, { addTokens: 1000, addUsd: 0.5, by: "Ada" }]);
   });
 
+  test("of a run that was continued before names the one that is continued now", async () => {
+    const third = { ...runningRun(3), continues: OTHER_RUN };
+    const edge = await startFakeEdge({ runs: [[third]] });
+    const { out } = await codexFlow(["runs", "budget", RUN, "--add-tokens", "1000"], access(edge));
+    expect(out).toContain(`continues ${OTHER_RUN} in the same thread`);
+  });
+
   test("takes a part of one as people write it", async () => {
     const edge = await startFakeEdge({ runs: [[runningRun()]] });
     const { code } = await codexFlow(

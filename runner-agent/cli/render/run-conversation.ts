@@ -45,7 +45,8 @@ function messageState(state: string): string {
 
 /** `raised` is the run that was named; `run` the one that goes on. */
 export function renderRaised(style: Style, raised: string, run: RunView): string {
-  const how = run.id === raised ? "goes on with more" : `continues ${raised} in the same thread`;
+  const how =
+    run.id === raised ? "goes on with more" : `continues ${run.continues ?? raised} in the same thread`;
   const budget = budgetText(style, run);
   return paragraphs([
     `${style.colors.bold(run.id)}  ${statusText(style, run.effectiveStatus)}  ${how}${budget === "" ? "" : `; budget: ${budget}`}`,
