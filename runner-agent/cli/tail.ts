@@ -14,7 +14,7 @@ import {
 } from "../../client/transport.ts";
 import { OUTPUT_MAX_BYTES, PING_INTERVAL_MS } from "../../contract/limits.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
-import { MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
+import { failuresAfter, MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
 
 export interface TailOptions {
   url: string;
@@ -38,6 +38,7 @@ const REFUSAL_MAX_CHARS = 64 * 1024;
 export async function followRun(options: TailOptions): Promise<void> {
   const state = { cursor: options.after, failures: 0, reached: false };
   for (;;) {
+    const began = performance.now();
     const end = await oneConnection(options, state.cursor, (frame) => {
       state.reached = true;
       if (frame.type === "output") {
@@ -47,7 +48,7 @@ export async function followRun(options: TailOptions): Promise<void> {
       options.onFrame(frame);
     });
     if (end.over) return;
-    state.failures += 1;
+    state.failures = failuresAfter(state.failures, performance.now() - began);
     if (!state.reached || state.failures > MAX_FAILURES) throw end.error;
     const delayMs = retryDelayMs(state.failures, Math.random());
     options.onDrop(end.error.reason, delayMs);

@@ -7,7 +7,7 @@ import { composeEvent } from "../../runner-agent/cli/event-input.ts";
 import { EXIT, exitCodeHelp, exitCodeOfRuns, exitCodeOfStatus } from "../../runner-agent/cli/exit-codes.ts";
 import { createLogPrinter } from "../../runner-agent/cli/log-printer.ts";
 import { createOutput, type TextStream } from "../../runner-agent/cli/output.ts";
-import { MAX_FAILURES, retryDelayMs } from "../../runner-agent/cli/retry-delay.ts";
+import { failuresAfter, MAX_FAILURES, retryDelayMs } from "../../runner-agent/cli/retry-delay.ts";
 import { table } from "../../runner-agent/cli/render/table.ts";
 import {
   bytesText,
@@ -276,4 +276,10 @@ test("a retry waits longer each time, up to a bound, and never not at all", () =
       },
     ),
   );
+});
+
+test("a connection that lasted, and over which nothing came, is no failure of a row; one that drops at once is", () => {
+  const ends = Array.from({ length: 2 * MAX_FAILURES });
+  expect(ends.reduce<number>((failures) => failuresAfter(failures, 10 * 60_000), 0)).toBe(1);
+  expect(ends.reduce<number>((failures) => failuresAfter(failures, 100), 0)).toBeGreaterThan(MAX_FAILURES);
 });
