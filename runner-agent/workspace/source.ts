@@ -149,14 +149,22 @@ async function fetchRef(
     return { why: "it is not the name of a branch, a tag or a commit" };
   const fetched = `refs/codex-flow/${attempt}`;
   const options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--end-of-options"];
-  const answer = await pastLocks(() =>
-    git(["fetch", ...options, REMOTE, `+${source}:${fetched}`], {
-      ...where,
-      timeoutMs: GIT_FETCH_TIMEOUT_MS,
-    }),
-  );
-  if (!answer.ok) return { why: answer.words };
-  const commit = await commitHere(repository, fetched, signal);
-  await gitMust(["update-ref", "-d", fetched], where);
+  // Not with the attempt's signal: also one that is given up leaves nothing in the repository.
+  const forget = () => gitMust(["update-ref", "-d", fetched], { directory: repository });
+  let commit: string | undefined;
+  try {
+    const answer = await pastLocks(() =>
+      git(["fetch", ...options, REMOTE, `+${source}:${fetched}`], {
+        ...where,
+        timeoutMs: GIT_FETCH_TIMEOUT_MS,
+      }),
+    );
+    if (!answer.ok) return { why: answer.words };
+    commit = await commitHere(repository, fetched, signal);
+  } catch (error) {
+    await forget().catch(() => undefined);
+    throw error;
+  }
+  await forget();
   return commit === undefined ? { why: "it is not a commit" } : { commit };
 }

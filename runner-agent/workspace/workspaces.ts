@@ -14,6 +14,7 @@ import { execa } from "execa";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { Reason } from "../../contract/run-record.ts";
+import { unlessStopped } from "../codex/unless-stopped.ts";
 import { attemptProcesses } from "../steps/process-tree.ts";
 import type { StepRoot } from "../steps/step.ts";
 import { git, GIT_CHECKOUT_TIMEOUT_MS, gitMust, pastLocks } from "./git.ts";
@@ -119,7 +120,14 @@ export class Workspaces {
     };
     const claimed = this.#claims.then(() => this.#claim(ownership));
     this.#claims = claimed.catch(() => undefined);
-    await claimed;
+    try {
+      // Others before it may have git look at what was kept, which may take long.
+      await unlessStopped(claimed, signal);
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+      claimed.then(() => this.#discard(ownership)).catch(() => undefined);
+      throw new WorkspaceError("workspace_canceled", `the wait for a place for ${path} was canceled`);
+    }
     try {
       const add = ["worktree", "add", "--quiet", "--detach", "--", path, base];
       await gitMust(add, { directory: repository, timeoutMs: GIT_CHECKOUT_TIMEOUT_MS, signal });
