@@ -82,7 +82,8 @@ export class SharedServer {
   readonly #all = new Set<Running>();
   readonly #writers = new Map<string, Writer>();
   #idle: NodeJS.Timeout | undefined;
-  readonly #stopped = new AbortController();
+  /** Of those that are being started. */
+  #starting = new AbortController();
 
   /** @param start given up when its signal is aborted */
   constructor(start: (stopped: AbortSignal) => Promise<AppServer>, idleStopMs = IDLE_STOP_MS) {
@@ -147,10 +148,11 @@ export class SharedServer {
     };
   }
 
-  /** Idempotent. */
+  /** Idempotent. Whoever leases afterwards begins anew. */
   async stop(): Promise<void> {
     clearTimeout(this.#idle);
-    this.#stopped.abort();
+    this.#starting.abort();
+    this.#starting = new AbortController();
     await this.#current?.catch(() => undefined);
     for (const running of this.#all) this.#retire(running);
     await Promise.all([...this.#all].map(({ server }) => server.stop()));
@@ -180,7 +182,7 @@ export class SharedServer {
   }
 
   async #begun(): Promise<Running> {
-    const server = await this.#start(this.#stopped.signal);
+    const server = await this.#start(this.#starting.signal);
     const running: Running = { server, handlers: new Map(), users: 0, leaving: new Set(), retired: false };
     for (const method of HANDLED) route(running, method);
     this.#all.add(running);
