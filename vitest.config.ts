@@ -7,6 +7,8 @@ import { defineConfig } from "vitest/config";
 const STORY_TIMEOUT_MS = 120_000;
 /** Files at once. Most of their time is spent waiting, for a process, a clock or a disk; more would only hinder each other on two cores. */
 const FILES_AT_ONCE = 2;
+/** Of rules there is more waiting, and less to hinder. */
+const UNIT_FILES_AT_ONCE = 3;
 const UNIT_TIMEOUT_MS = 30_000;
 
 /** Secrets of the Worker under test; the tests read them from its environment. */
@@ -36,7 +38,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           testTimeout: UNIT_TIMEOUT_MS,
           hookTimeout: UNIT_TIMEOUT_MS,
-          maxWorkers: FILES_AT_ONCE,
+          maxWorkers: UNIT_FILES_AT_ONCE,
         },
       },
       {
