@@ -5,10 +5,10 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const STORY_TIMEOUT_MS = 120_000;
-/** Files at once. Most of their time is spent waiting, for a process, a clock or a disk; more would only hinder each other on two cores. */
-const FILES_AT_ONCE = 2;
-/** Of rules there is more waiting, and less to hinder. */
-const UNIT_FILES_AT_ONCE = 3;
+/** Files at once, on two cores. Rules and stories wait most of their time, for a process, a clock or a disk. */
+const FILES_AT_ONCE = 3;
+/** Inside workerd there is more to compute. */
+const EDGE_FILES_AT_ONCE = 2;
 const UNIT_TIMEOUT_MS = 30_000;
 
 /** Secrets of the Worker under test; the tests read them from its environment. */
@@ -38,7 +38,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           testTimeout: UNIT_TIMEOUT_MS,
           hookTimeout: UNIT_TIMEOUT_MS,
-          maxWorkers: UNIT_FILES_AT_ONCE,
+          maxWorkers: FILES_AT_ONCE,
         },
       },
       {
@@ -55,7 +55,7 @@ export default defineConfig({
           name: "edge",
           include: ["test/edge/**/*.test.ts"],
           testTimeout: UNIT_TIMEOUT_MS,
-          maxWorkers: FILES_AT_ONCE,
+          maxWorkers: EDGE_FILES_AT_ONCE,
           // Fake chats are servers, which workerd cannot hold.
           globalSetup: "./test/support/chat-fakes/server.ts",
         },
