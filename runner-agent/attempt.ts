@@ -239,7 +239,6 @@ export class Attempt {
     const end = await this.#run({ loaded, step, workspace, context }).catch((error: unknown) =>
       this.#failed(error),
     );
-    await this.#sayIfChanged(context);
     const byItself = end.reason === "exited" || end.reason === "reaped";
     const error = end.error ?? (byItself ? this.#invalid : this.#lostError(end.reason));
     await this.#release(workspace, { ...end, error });
@@ -324,15 +323,6 @@ export class Attempt {
     const result =
       this.#result === undefined || end.error !== undefined ? undefined : resultWithKept(this.#result, kept);
     if (result !== undefined) this.#host.journal.appendResult(this.#journaled(), result);
-  }
-
-  /** A package that changes while it runs is none that this box may run again: said where the step's author looks. */
-  async #sayIfChanged(context: StepContext): Promise<void> {
-    const looked = await this.#host.findPackage(context);
-    if ("found" in looked) return;
-    this.#say(
-      `the files of flow ${context.flow.name} have changed while this step ran: its next run waits until they are the deployed ones again. What a step writes belongs outside of its package, or under a name that begins with a dot\n`,
-    );
   }
 
   /** The agent's own words in the run's output. */

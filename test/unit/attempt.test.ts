@@ -16,7 +16,6 @@ import { processesOfRun } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
 
 interface Around {
-  changed(): boolean;
   making(): Promise<unknown>;
   fullDisk: boolean;
 }
@@ -31,13 +30,12 @@ interface Life {
 }
 
 /**
- * @param changed whether its package is by now another one
  * @param making what its workspace waits for
  * @param fullDisk the journal can be written no more as soon as it is there
  */
 async function runAttempt(
   startStep: AttemptHost["startStep"],
-  { changed = () => false, making = () => Promise.resolve(), fullDisk = false }: Partial<Around> = {},
+  { making = () => Promise.resolve(), fullDisk = false }: Partial<Around> = {},
 ): Promise<Life> {
   const edge = await startFakeRunEdge();
   const folder = await temporaryFolder();
@@ -86,17 +84,13 @@ async function runAttempt(
         },
       },
       findPackage: () =>
-        Promise.resolve(
-          changed()
-            ? { here: "sha256:other" }
-            : {
-                found: {
-                  root: folder,
-                  config: undefined,
-                  flow: { name: "release", version: 1, steps: [step] },
-                },
-              },
-        ),
+        Promise.resolve({
+          found: {
+            root: folder,
+            config: undefined,
+            flow: { name: "release", version: 1, steps: [step] },
+          },
+        }),
     },
     { runId: RUN_ID, attempt: 1 },
   );
@@ -165,25 +159,6 @@ test.each([
     type: "end",
     error: { code: "invalid_result", message: expect.stringContaining(word) as string },
   });
-});
-
-test.each([
-  ["has changed its own package says so", true],
-  ["has not says nothing of it", false],
-])("a step that %s, and ends as it would have", async (_what, writes) => {
-  let written = false;
-  const life = await runAttempt(
-    () => {
-      written = writes;
-      const end = { reason: "exited" as const, exit: { code: 0, signal: null } };
-      return { ...never, ended: Promise.resolve({ ...end, tree: { empty: true, survivors: [] } }) };
-    },
-    { changed: () => written },
-  );
-  expect(await life.attempt.over).toEqual({ kind: "handed_over" });
-  const said = JSON.stringify(life.edge.received.filter(({ frame }) => frame.type === "output"));
-  expect(said.includes("files of flow release have changed while this step ran")).toBe(writes);
-  expect(life.edge.received.at(-1)?.frame).toMatchObject({ type: "end", reason: "exited" });
 });
 
 test("one that is canceled while the disk takes nothing ends, though its step may not begin", async () => {
