@@ -70,7 +70,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       environment: process.env,
       runnerId,
       version: packageJson.version,
-      rules: options.config === undefined ? runnerConfigFile(workspace) : resolve(options.config),
+      configFile: options.config === undefined ? runnerConfigFile(workspace) : resolve(options.config),
       raw: rawFolder(resolve(folder)),
       log,
     });

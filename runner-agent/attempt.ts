@@ -11,7 +11,7 @@ import type { OutputStream, StepContext } from "../contract/runner-link.ts";
 import { mayRead } from "./back-pressure.ts";
 import type { LoadedPackage } from "../catalog/load.ts";
 import type { StartableStep } from "../contract/flow-manifest.ts";
-import { unlessStopped } from "./codex/unless-stopped.ts";
+import { unlessStopped } from "./unless-stopped.ts";
 import { Conversation } from "./conversation.ts";
 import type { StepEnvironment } from "./config/step-environment.ts";
 import type { JournaledAttempt } from "./journal/entries.ts";

@@ -4,7 +4,7 @@
  */
 export class ChatWatch {
   readonly #unwatched = new Set<string>();
-  /** How often an outbox has looked at a run, since something of it was told last. */
+  /** How often an outbox has looked at a run. */
   readonly #looks = new Map<string, number>();
 
   wants(outbox: string, n: number): boolean {

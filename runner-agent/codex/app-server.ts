@@ -42,7 +42,7 @@ import type { ClientMethod, ClientMethods, ServerMethod } from "./protocol.ts";
 import { spawnTransport } from "./transport-stdio.ts";
 import { connectTransport } from "./transport-websocket.ts";
 import type { Transport, TransportEnd } from "./transport.ts";
-import { unlessStopped } from "./unless-stopped.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 
 /** It reads its configuration and opens its databases before it answers; a fresh home takes 100 ms more. */
 const INITIALIZE_TIMEOUT_MS = 30_000;

@@ -71,7 +71,7 @@ export interface CodexOnBoxOptions {
   runnerId: string;
   version: string;
   /** The file of the box's configuration, absolute; it need not exist. */
-  rules?: string | undefined;
+  configFile?: string | undefined;
   /** Folder of raw logs, absolute; absent: none are kept. */
   raw?: string | undefined;
   /** Absent where nobody reads it. */
@@ -129,7 +129,7 @@ export function codexOnBox(given: CodexOnBoxOptions): CodexOnBox {
       closed: [
         directory,
         ...["config.toml", "auth.json"].map((name) => join(userCodexHome(environment), name)),
-        ...(given.rules === undefined ? [] : [given.rules]),
+        ...(given.configFile === undefined ? [] : [given.configFile]),
       ],
     },
     prices: config.prices,

@@ -13,7 +13,7 @@
 import type { AppServer } from "./app-server.ts";
 import { RequestTimeoutError } from "./errors.ts";
 import type { ServerMethod, ServerMethods } from "./protocol.ts";
-import { unlessStopped } from "./unless-stopped.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 
 /** Kept for this long without a step. */
 const IDLE_STOP_MS = 10 * 60_000;

@@ -67,7 +67,7 @@ export class LocalBox {
       environment: this.#environment,
       runnerId: LOCAL_RUNNER,
       version: packageJson.version,
-      rules: runnerConfigFile(this.#workspace),
+      configFile: runnerConfigFile(this.#workspace),
     }));
   }
 }

@@ -14,7 +14,7 @@ import { execa } from "execa";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import type { Reason } from "../../contract/run-record.ts";
-import { unlessStopped } from "../codex/unless-stopped.ts";
+import { unlessStopped } from "../unless-stopped.ts";
 import { attemptProcesses } from "../steps/process-tree.ts";
 import type { StepRoot } from "../steps/step.ts";
 import { git, GIT_CHECKOUT_TIMEOUT_MS, gitMust, pastLocks } from "./git.ts";

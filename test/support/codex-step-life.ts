@@ -32,17 +32,17 @@ export interface CodexBox {
 }
 
 /**
- * @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs, `rules`:
- *     the configuration's file
+ * @param more of the runner's configuration; `environment` is added to the agent's own, `raw`: folder of raw logs, `configFile`:
+ *     where that would stand
  */
 export async function codexBox(
   rules: Rule[],
   {
     environment,
     raw,
-    rules: file,
+    configFile,
     ...more
-  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string; rules?: string } = {},
+  }: Partial<CodexConfig> & { environment?: Record<string, string>; raw?: string; configFile?: string } = {},
 ): Promise<CodexBox> {
   const model = await fakeModel(rules);
   const directory = folder("codex-box");
@@ -57,7 +57,7 @@ export async function codexBox(
     runnerId: "runner_of_the_test",
     version: "0.0.0",
     raw,
-    rules: file,
+    configFile,
   });
   onTestFinished(() => box.stop());
   return { box, model, home, cwd: checkout() };

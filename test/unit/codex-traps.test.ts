@@ -284,7 +284,7 @@ test("trap 9: what is written into the folder of its step counts at once, and so
     ["the runner's home", {}, above],
     ["a folder of it", {}, (at: CodexBox) => at.home],
     ["the user's login", { environment: { CODEX_HOME: join(elsewhere, "of/ada") } }, () => elsewhere],
-    ["the runner's configuration", { rules: join(elsewhere, "w/.codex/runner.toml") }, () => elsewhere],
+    ["the runner's configuration", { configFile: join(elsewhere, "w/.codex/runner.toml") }, () => elsewhere],
   ] as const) {
     const at = await codexBox(rules, box);
     await mkdir(at.home, { recursive: true });
@@ -304,7 +304,7 @@ test("trap 9: what is written into the folder of its step counts at once, and so
 test("trap 9, the workspace itself: Codex lets nobody write to its .codex", async () => {
   const workspace = checkout();
   const answers = [command("mkdir -p .codex; echo x > .codex/runner.toml; touch y"), DONE];
-  const at = await codexBox([{ answers }], { rules: join(workspace, ".codex", "runner.toml") });
+  const at = await codexBox([{ answers }], { configFile: join(workspace, ".codex", "runner.toml") });
   await runCodexStep(at, { template: AUTO, step: { cwd: workspace } });
   expect(readdirSync(workspace)).toContain("y");
   expect(existsSync(join(workspace, ".codex", "runner.toml"))).toBe(false);

@@ -27,7 +27,7 @@ import { turnFailed, turnInterrupted, type Stop } from "../step/step-stop.ts";
 import { openThread } from "../step/open-thread.ts";
 import type { ThreadSession, TurnOutcome } from "../step/thread-session.ts";
 import type { CellReport } from "./cell-report.ts";
-import { unlessStopped } from "../unless-stopped.ts";
+import { unlessStopped } from "../../unless-stopped.ts";
 import { executesScripts } from "./fork.ts";
 import { planScript, withOwnLines, type ScriptPlan } from "./saved-script.ts";
 import { SCRIPT_MODEL, SCRIPT_MODEL_CATALOG, ScriptProvider } from "./script-provider.ts";

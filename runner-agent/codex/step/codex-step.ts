@@ -22,7 +22,7 @@ import { WorkspaceError } from "../../workspace/workspace-error.ts";
 import type { CodexHost } from "../codex-host.ts";
 import type { ServerLease } from "../shared-server.ts";
 import { runKey } from "../sessions.ts";
-import { unlessStopped } from "../unless-stopped.ts";
+import { unlessStopped } from "../../unless-stopped.ts";
 import { BudgetMeter, type BudgetUnit } from "./budget-meter.ts";
 import { BudgetWatch } from "./budget-watch.ts";
 import { correction } from "./final-answer.ts";

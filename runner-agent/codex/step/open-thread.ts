@@ -6,7 +6,7 @@ import { realpathSync } from "node:fs";
 import { RequestFailedError, ThreadSettingsError } from "../errors.ts";
 import type { ClientMethods, JsonValue } from "../protocol.ts";
 import type { ServerLease } from "../shared-server.ts";
-import { unlessStopped } from "../unless-stopped.ts";
+import { unlessStopped } from "../../unless-stopped.ts";
 import type { CodexSettings } from "./prompt-template.ts";
 
 /** Where the thread comes from. */

@@ -22,7 +22,7 @@ import { ItemCoalescer } from "../item-coalescer.ts";
 import type { RawLog } from "../raw-log.ts";
 import { runKey } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
-import { unlessStopped } from "../unless-stopped.ts";
+import { unlessStopped } from "../../unless-stopped.ts";
 import { approvalHandlers, type Asked } from "./approval-requests.ts";
 import type { StepPlace } from "./step-plan.ts";
 import { isOfTheServer, stopFor, type Stop } from "./step-stop.ts";

@@ -7,7 +7,7 @@
 import type { StepRequest } from "../../steps/step.ts";
 import { runKey, sessionKey, type Sessions } from "../sessions.ts";
 import type { ServerLease } from "../shared-server.ts";
-import { unlessStopped } from "../unless-stopped.ts";
+import { unlessStopped } from "../../unless-stopped.ts";
 import type { StepPlan } from "./step-plan.ts";
 import {
   openThread,
