@@ -1,7 +1,7 @@
 /** A burst of events at once for a runner that takes eight at a time: nobody is lost, nobody crowds, the door stays open. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createEdgeClient, type EdgeClient } from "../client/http.ts";
-import { atLeast, atMost, quantile, type Figure } from "./figures.ts";
+import { atLeast, atMost, quantile, type BenchOptions, type Figure } from "./figures.ts";
 import { load } from "./http-load.ts";
 import { startRunner } from "./runner.ts";
 import { edgeServer } from "./servers.ts";
@@ -16,7 +16,8 @@ const LOOK_AGAIN_MS = 1_000;
 const HEALTH_EVERY_MS = 20;
 const GIVE_UP_MS = 180_000;
 
-export async function burst(): Promise<Figure[]> {
+export async function burst({ amount }: BenchOptions): Promise<Figure[]> {
+  const [events, stepMs] = [amount(EVENTS, CAPACITY), amount(STEP_MS, 1)];
   const edge = await edgeServer();
   const runner = await startRunner(edge, CAPACITY);
   const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.write });
@@ -24,22 +25,22 @@ export async function burst(): Promise<Figure[]> {
   try {
     const began = performance.now();
     const runIds: string[] = [];
-    await load(EVENTS, AT_A_TIME, async (n) => {
+    await load(events, AT_A_TIME, async (n) => {
       const answer = await client.dispatch({
         id: `burst:${process.pid}:${n}`,
         type: "bench.sleep",
-        payload: { ms: STEP_MS },
+        payload: { ms: stepMs },
       });
       runIds.push(...answer.runIds);
     });
     const taken = (performance.now() - began) / 1000;
-    await untilOver(client);
+    await untilOver(client, events);
     const seconds = (performance.now() - began) / 1000;
     const latencies = await health.stop();
     const times = await Promise.all(runIds.map((runId) => timesOf(client, runId)));
     const ran = times.filter((time) => time !== undefined);
     return [
-      atLeast("of 400 events, runs completed at the first attempt", ran.length, "", EVENTS),
+      atLeast(`of ${events} events, runs completed at the first attempt`, ran.length, "", events),
       atMost("steps at once, at most", mostAtOnce(ran), "", CAPACITY),
       atMost("/healthz during the burst, p99", quantile(latencies, 0.99), "ms", HEALTH_P99_MAX_MS, {
         aim: HEALTH_P99_AIM_MS,
@@ -47,7 +48,7 @@ export async function burst(): Promise<Figure[]> {
       { name: "/healthz during the burst, p50", value: quantile(latencies, 0.5), unit: "ms" },
       { name: "all accepted after", value: taken, unit: "s" },
       {
-        name: `all over after (${(EVENTS * STEP_MS) / CAPACITY / 1000} s of steps)`,
+        name: `all over after (${(events * stepMs) / CAPACITY / 1000} s of steps)`,
         value: seconds,
         unit: "s",
       },
@@ -80,11 +81,11 @@ function healthWatch(client: EdgeClient): { stop(): Promise<number[]> } {
   };
 }
 
-async function untilOver(client: EdgeClient): Promise<void> {
+async function untilOver(client: EdgeClient, events: number): Promise<void> {
   const deadline = performance.now() + GIVE_UP_MS;
   for (;;) {
     const { runs } = await client.listRuns({ status: "completed", limit: 500 });
-    if (runs.length >= EVENTS || performance.now() > deadline) return;
+    if (runs.length >= events || performance.now() > deadline) return;
     await sleep(LOOK_AGAIN_MS);
   }
 }

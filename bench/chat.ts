@@ -28,26 +28,27 @@ const FAULTS_SHOWN = 5;
 
 interface Scene {
   runs: number;
-  open: () => Promise<Place>;
+  open: (runs: number) => Promise<Place>;
 }
 
 /** By name, for `--part`. */
 const SCENES: Record<string, Scene> = {
-  "discord-channels": onDiscord({ channels: RUNS, threads: true, hidden: false }),
-  "discord-channels-hidden": onDiscord({ channels: RUNS, threads: true, hidden: true }),
-  "discord-channel": onDiscord({ channels: 1, threads: false, hidden: false }),
-  "discord-channel-hidden": onDiscord({ channels: 1, threads: false, hidden: true }),
-  "telegram-chats": { runs: RUNS, open: () => telegramPlace(RUNS) },
+  "discord-channels": onDiscord((runs) => ({ channels: runs, threads: true, hidden: false })),
+  "discord-channels-hidden": onDiscord((runs) => ({ channels: runs, threads: true, hidden: true })),
+  "discord-channel": onDiscord(() => ({ channels: 1, threads: false, hidden: false })),
+  "discord-channel-hidden": onDiscord(() => ({ channels: 1, threads: false, hidden: true })),
+  "telegram-chats": { runs: RUNS, open: telegramPlace },
   "telegram-group": { runs: RUNS_IN_GROUP, open: () => telegramPlace(0) },
 };
 
-function onDiscord(choice: DiscordChoice): Scene {
-  return { runs: RUNS, open: () => discordPlace(choice) };
+function onDiscord(choice: (runs: number) => DiscordChoice): Scene {
+  return { runs: RUNS, open: (runs) => discordPlace(choice(runs)) };
 }
 
 export async function chat({
   say,
-  seconds = SECONDS,
+  amount,
+  seconds = amount(SECONDS, 1),
   parts = Object.keys(SCENES),
 }: BenchOptions): Promise<Figure[]> {
   const figures: Figure[] = [];
@@ -55,10 +56,11 @@ export async function chat({
     const scene = SCENES[name];
     if (scene === undefined)
       throw new Error(`chat has no part ${name}; it has ${Object.keys(SCENES).join(", ")}`);
-    const place = await scene.open();
+    const runs = amount(scene.runs, 1);
+    const place = await scene.open(runs);
     const edge = await edgeServer(undefined, place.env);
     try {
-      for (const figure of await burst(place, edge, { runs: scene.runs, seconds, say }))
+      for (const figure of await burst(place, edge, { runs, seconds, say }))
         figures.push({ ...figure, name: `${name}: ${figure.name}` });
     } finally {
       await edge.close();

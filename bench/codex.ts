@@ -34,7 +34,8 @@ interface Round {
   warmMs: number;
 }
 
-export async function codex({ rounds }: BenchOptions): Promise<Figure[]> {
+export async function codex({ rounds, amount }: BenchOptions): Promise<Figure[]> {
+  const [oneRound, warmTurns] = [amount(ROUNDS_FOR_ONE, 1), amount(WARM_TURNS, 1)];
   const folder = await mkdtemp(join(PARENT, "codex-flow-bench-"));
   const model = await FakeModel.start([{ answers: [structured({ status: "completed", message: "done" })] }]);
   const edge = await edgeServer();
@@ -51,10 +52,10 @@ export async function codex({ rounds }: BenchOptions): Promise<Figure[]> {
     const product: Round[] = [];
     const bare: Round[] = [];
     // The first round makes both homes, and counts for neither.
-    for (let round = 0; round <= ROUNDS_FOR_ONE * rounds; round += 1) {
+    for (let round = 0; round <= oneRound * rounds; round += 1) {
       const [of, by] = [
-        await throughProduct(edge, round),
-        await byHand(home, join(edge.workspace, "flows/bench")),
+        await throughProduct(edge, round, warmTurns),
+        await byHand(home, join(edge.workspace, "flows/bench"), warmTurns),
       ];
       if (round === 0) continue;
       product.push(of);
@@ -75,14 +76,14 @@ export async function codex({ rounds }: BenchOptions): Promise<Figure[]> {
   }
 }
 
-async function throughProduct(edge: EdgeServer, round: number): Promise<Round> {
+async function throughProduct(edge: EdgeServer, round: number, warmTurns: number): Promise<Round> {
   const runner = await startRunner(edge, 1);
   const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.write });
   try {
     const turn = (n: number): Promise<number> => timed(() => dispatched(client, `codex:${round}:${n}`));
     const coldMs = await turn(0);
     const warm: number[] = [];
-    for (let n = 1; n <= WARM_TURNS; n += 1) warm.push(await turn(n));
+    for (let n = 1; n <= warmTurns; n += 1) warm.push(await turn(n));
     return { coldMs, warmMs: median(warm) };
   } finally {
     await runner.stop();
@@ -97,7 +98,7 @@ async function dispatched(client: EdgeClient, id: string): Promise<void> {
     );
 }
 
-async function byHand(home: string, cwd: string): Promise<Round> {
+async function byHand(home: string, cwd: string, warmTurns: number): Promise<Round> {
   let server: AppServer | undefined;
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, CODEX_HOME: home, TMPDIR: "/tmp" };
   try {
@@ -106,7 +107,7 @@ async function byHand(home: string, cwd: string): Promise<Round> {
       await oneTurn(server, cwd);
     });
     const warm: number[] = [];
-    for (let n = 0; n < WARM_TURNS; n += 1)
+    for (let n = 0; n < warmTurns; n += 1)
       if (server !== undefined) {
         const running = server;
         warm.push(await timed(() => oneTurn(running, cwd)));

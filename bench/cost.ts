@@ -50,18 +50,25 @@ const METERED = {
   objects: [{ name: "PROBE", class_name: "RowProbe" }],
 };
 
-export async function cost({ say, seconds = STEP_SECONDS }: BenchOptions): Promise<Figure[]> {
+export async function cost({ say, amount, seconds }: BenchOptions): Promise<Figure[]> {
+  const stepSeconds = seconds ?? amount(STEP_SECONDS, 1);
+  const many = amount(MANY, 2);
   const edge = await edgeServer(METERED);
   try {
     const meter = new MeteredEdge(edge);
     const logShare = samplingRate();
     const probe = await meter.ask<Record<string, number>>("probe");
     say(`  rows of the key-value store, as a table of its shape has them: ${JSON.stringify(probe)}`);
-    const idle = await idleMonth(meter, edge, logShare);
+    const idle = await idleMonth(meter, edge, { logShare, idleMs: amount(IDLE_MS, SETTLE_MS) });
     const runner = await startRunner(edge, 4);
-    const matched = await matchedEvent(meter, edge, { seconds, logShare, say }).finally(() => runner.stop());
-    const unmatched = await unmatchedEvents(meter, edge, logShare);
-    print(say, `one event, one step of ${seconds} s, ${OUTPUT_BYTES / 1000} KB of output`, matched);
+    const matched = await matchedEvent(meter, edge, {
+      seconds: stepSeconds,
+      many,
+      logShare,
+      say,
+    }).finally(() => runner.stop());
+    const unmatched = await unmatchedEvents(meter, edge, { many, logShare });
+    print(say, `one event, one step of ${stepSeconds} s, ${OUTPUT_BYTES / 1000} KB of output`, matched);
     print(say, "an event that matches nothing", unmatched);
     print(say, `${IDLE_RUNNERS} runners connected, idle, dollars a month`, idle);
     return [
@@ -77,6 +84,14 @@ export async function cost({ say, seconds = STEP_SECONDS }: BenchOptions): Promi
 interface Bill {
   lines: BillLine[];
   detail: string[];
+}
+
+/** What a bill is counted over. */
+interface BillOptions {
+  /** Events of which a mean is taken. */
+  many: number;
+  /** Share of invocations that are logged, 0 to 1. */
+  logShare: number;
 }
 
 class MeteredEdge {
@@ -108,7 +123,7 @@ class MeteredEdge {
 async function matchedEvent(
   meter: MeteredEdge,
   edge: EdgeServer,
-  { seconds, logShare, say }: { seconds: number; logShare: number; say: (text: string) => void },
+  { seconds, many, logShare, say }: BillOptions & { seconds: number; say: BenchOptions["say"] },
 ): Promise<Bill> {
   const token = edge.secrets.tokens.write;
   const client = createEdgeClient({ url: edge.url, token });
@@ -117,9 +132,9 @@ async function matchedEvent(
   await client.dispatch({ id: "cost:first", type: "bench.quick" }, { wait: true });
   await meter.settled();
   const ledgerBefore = await meter.ask<number>("size", ledger);
-  const busy = await processorOf(() => load(MANY, 4, () => post(edge.url, token, "bench.quick", {})));
+  const busy = await processorOf(() => load(many, 4, () => post(edge.url, token, "bench.quick", {})));
   await meter.settled();
-  const ledgerBytes = ((await meter.ask<number>("size", ledger)) - ledgerBefore) / MANY;
+  const ledgerBytes = ((await meter.ask<number>("size", ledger)) - ledgerBefore) / many;
   // The pool's sweep of those is not this event's.
   await meter.ask("alarm", { binding: "POOLS", name: "default" });
   await sleep(SETTLE_MS);
@@ -147,13 +162,17 @@ async function matchedEvent(
     reading,
     events: 1,
     storedBytes: storedBytes + ledgerBytes,
-    processorMs: busy / MANY,
+    processorMs: busy / many,
     logShare,
   });
   return { lines, detail: detail(reading, 1) };
 }
 
-async function unmatchedEvents(meter: MeteredEdge, edge: EdgeServer, logShare: number): Promise<Bill> {
+async function unmatchedEvents(
+  meter: MeteredEdge,
+  edge: EdgeServer,
+  { many, logShare }: BillOptions,
+): Promise<Bill> {
   const token = edge.secrets.tokens.write;
   const ledger = { binding: "LEDGERS", name: ledgerName({}, dayOf(Date.now()), "") };
   const send = (): Promise<void> =>
@@ -161,19 +180,23 @@ async function unmatchedEvents(meter: MeteredEdge, edge: EdgeServer, logShare: n
   await send();
   const before = await meter.settled();
   const sizeBefore = await meter.ask<number>("size", ledger);
-  const busy = await processorOf(() => load(MANY, 1, send));
+  const busy = await processorOf(() => load(many, 1, send));
   const reading = between(before, await meter.settled());
-  const storedBytes = ((await meter.ask<number>("size", ledger)) - sizeBefore) / MANY;
-  const lines = bill({ reading, events: MANY, storedBytes, processorMs: busy / MANY, logShare });
-  return { lines, detail: detail(reading, MANY) };
+  const storedBytes = ((await meter.ask<number>("size", ledger)) - sizeBefore) / many;
+  const lines = bill({ reading, events: many, storedBytes, processorMs: busy / many, logShare });
+  return { lines, detail: detail(reading, many) };
 }
 
 /** A month of ten connected runners: what some heartbeats cost, and what connecting again does now and then. */
-async function idleMonth(meter: MeteredEdge, edge: EdgeServer, logShare: number): Promise<Bill> {
+async function idleMonth(
+  meter: MeteredEdge,
+  edge: EdgeServer,
+  { logShare, idleMs }: { logShare: number; idleMs: number },
+): Promise<Bill> {
   const start = await meter.settled();
   const links = Array.from({ length: IDLE_RUNNERS }, (_unused, n) => idleRunner(edge, n));
   const connected = await meter.settled();
-  await sleep(IDLE_MS);
+  await sleep(idleMs);
   const idled = await meter.settled();
   for (const link of links) link.leave();
   await meter.settled();
@@ -181,11 +204,11 @@ async function idleMonth(meter: MeteredEdge, edge: EdgeServer, logShare: number)
   const reading: MeterReading = {};
   for (const [name, amount] of Object.entries(connecting)) reading[name] = amount * RECONNECTS_A_MONTH;
   for (const [name, amount] of Object.entries(between(connected, idled)))
-    reading[name] = (reading[name] ?? 0) + (amount * MONTH_MS) / IDLE_MS;
+    reading[name] = (reading[name] ?? 0) + (amount * MONTH_MS) / idleMs;
   const lines = bill({ reading, events: 1, storedBytes: 0, processorMs: 0, logShare });
   return {
     lines: lines.map((line) => ({ ...line, dollars: line.dollars / 1e6 })),
-    detail: detail(between(connected, idled), 1).map((line) => `in ${IDLE_MS / 1000} idle s: ${line}`),
+    detail: detail(between(connected, idled), 1).map((line) => `in ${idleMs / 1000} idle s: ${line}`),
   };
 }
 

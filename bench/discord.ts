@@ -32,7 +32,8 @@ interface Burst {
   deferred: number;
 }
 
-export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
+export async function discord({ rounds, amount }: BenchOptions): Promise<Figure[]> {
+  const atOnce = amount(AT_ONCE, 2);
   const cold: Burst[] = [];
   const warm: Burst[] = [];
   const byHttp: number[] = [];
@@ -40,7 +41,7 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
   const callers = await Callers.start();
   const all: Round[] = [];
   try {
-    for (let round = 0; round < rounds; round += 1) all.push(await openRound());
+    for (let round = 0; round < rounds; round += 1) all.push(await openRound(atOnce));
     // What has been awake for that sleeps again before anybody comes.
     await sleep(ASLEEP_AFTER_MS);
     for (let round = all.shift(); round !== undefined; round = all.shift())
@@ -52,7 +53,7 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
         warm.push(second.burst);
         const { edge, client, fake } = asking;
         const send = (): Promise<void> => post(edge.url, edge.secrets.tokens.write, "bench.quick", {});
-        byHttp.push((await load(AT_ONCE, AT_ONCE, send)).p99Ms);
+        byHttp.push((await load(atOnce, atOnce, send)).p99Ms);
         for (const asked of [...first.asked, ...second.asked]) await checkAnswered(asked, client);
         checkFaults(fake);
         inline.push(await scene.together(callers.send));
@@ -67,7 +68,7 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
   const medianOf = (bursts: Burst[], which: "acknowledged" | "answered", q: number): number =>
     median(bursts.map((burst) => quantile(burst[which], q)));
   const deferredOf = (bursts: Burst[]): number => median(bursts.map(({ deferred }) => deferred));
-  const first = `${AT_ONCE} interactions at once, objects cold`;
+  const first = `${atOnce} interactions at once, objects cold`;
   const again = "the same again, admission warm";
   return [
     atMost(
@@ -88,7 +89,7 @@ export async function discord({ rounds }: BenchOptions): Promise<Figure[]> {
     { name: `${again}, answered or deferred, p99`, value: medianOf(warm, "acknowledged", 0.99), unit: "ms" },
     { name: "of them deferred", value: deferredOf(warm), unit: "" },
     { name: "all of them answered in the end, p99", value: medianOf(warm, "answered", 0.99), unit: "ms" },
-    { name: `${AT_ONCE} events by HTTP at once, p99`, value: median(byHttp), unit: "ms" },
+    { name: `${atOnce} events by HTTP at once, p99`, value: median(byHttp), unit: "ms" },
     atMost(
       `${INLINE_AT_ONCE} forms, choices and decisions at once, objects cold, answered or deferred, p99`,
       median(inline.map(({ acknowledged }) => quantile(acknowledged, 0.99))),
@@ -112,8 +113,8 @@ interface Round {
 }
 
 /** One edge after the other: each is bundled by what stands in the environment. */
-async function openRound(): Promise<Round> {
-  const asking = await discordEdge(AT_ONCE);
+async function openRound(people: number): Promise<Round> {
+  const asking = await discordEdge(people);
   const answering = await discordEdge(INLINE_AT_ONCE);
   return { asking, answering, scene: await inlineScene(answering) };
 }

@@ -20,6 +20,10 @@ export interface BenchOptions {
   seconds?: number | undefined;
   /** Of `chat`: only these kinds of places, by name. */
   parts?: string[] | undefined;
+  /**
+   * Chooses an amount: the one that the bar is about, or with `--smallest` the least that still runs all of the bench.
+   */
+  amount(full: number, smallest: number): number;
 }
 
 interface More {

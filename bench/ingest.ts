@@ -18,24 +18,28 @@ interface Round {
   unmatched: Load;
 }
 
-export async function round(server: Pick<Server, "url">, token: string): Promise<Round> {
+export async function round(
+  server: Pick<Server, "url">,
+  token: string,
+  amount: BenchOptions["amount"],
+): Promise<Round> {
   const send = (type: string) => () => post(server.url, token, type, { name: "x" });
   // First what matches nothing: runs that wait for a runner are looked after in the background.
-  await load(WARM_UP, 16, send("bench.nobody"));
-  const unmatched = await load(UNMATCHED, 16, send("bench.nobody"));
-  await load(WARM_UP, 16, send("bench.quick"));
-  const matched = await load(MATCHED, 16, send("bench.quick"));
-  const crowded = await load(MATCHED, 64, send("bench.quick"));
+  await load(amount(WARM_UP, 1), 16, send("bench.nobody"));
+  const unmatched = await load(amount(UNMATCHED, 2), 16, send("bench.nobody"));
+  await load(amount(WARM_UP, 1), 16, send("bench.quick"));
+  const matched = await load(amount(MATCHED, 2), 16, send("bench.quick"));
+  const crowded = await load(amount(MATCHED, 2), 64, send("bench.quick"));
   return { matched, crowded, unmatched };
 }
 
-export async function ingest({ rounds: count }: BenchOptions): Promise<Figure[]> {
+export async function ingest({ rounds: count, amount }: BenchOptions): Promise<Figure[]> {
   const rounds: { edge: Round; floor: Round }[] = [];
   for (let n = 0; n < count; n += 1) {
     const floor = await floorServer();
-    const floorRound = await round(floor, "none").finally(() => floor.close());
+    const floorRound = await round(floor, "none", amount).finally(() => floor.close());
     const edge = await edgeServer();
-    const edgeRound = await round(edge, edge.secrets.tokens.write).finally(() => edge.close());
+    const edgeRound = await round(edge, edge.secrets.tokens.write, amount).finally(() => edge.close());
     rounds.push({ edge: edgeRound, floor: floorRound });
   }
   const of = (pick: (round: Round) => number, side: "edge" | "floor" = "edge"): number =>

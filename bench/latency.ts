@@ -1,6 +1,6 @@
 /** From an event's sending to the step's own code running, one after another, through a real runner agent. */
 import { createEdgeClient } from "../client/http.ts";
-import { atMost, median, quantile, type Figure } from "./figures.ts";
+import { atMost, median, quantile, type BenchOptions, type Figure } from "./figures.ts";
 import { startRunner } from "./runner.ts";
 import { edgeServer } from "./servers.ts";
 
@@ -10,13 +10,14 @@ const WARM_UP = 10;
 const ANCESTOR_P50_MS = 41;
 const AIM_P50_MS = 25;
 
-export async function latency(): Promise<Figure[]> {
+export async function latency({ amount }: BenchOptions): Promise<Figure[]> {
   const edge = await edgeServer();
   const client = createEdgeClient({ url: edge.url, token: edge.secrets.tokens.write });
   const runner = await startRunner(edge, 4);
   try {
+    const [warmUp, events] = [amount(WARM_UP, 0), amount(EVENTS, 1)];
     const delays: number[] = [];
-    for (let n = 0; n < WARM_UP + EVENTS; n += 1) {
+    for (let n = 0; n < warmUp + events; n += 1) {
       const sent = Date.now();
       const answer = await client.dispatch(
         { id: `latency:${process.pid}:${n}`, type: "bench.quick" },
@@ -24,7 +25,7 @@ export async function latency(): Promise<Figure[]> {
       );
       const { output } = await client.getOutput(answer.runIds[0] ?? "");
       const began = /began (\d+)/.exec(output.map((chunk) => chunk.text).join(""))?.[1];
-      if (n >= WARM_UP) delays.push(Number(began) - sent);
+      if (n >= warmUp) delays.push(Number(began) - sent);
     }
     return [
       atMost("event sent to step's code, p50", median(delays), "ms", ANCESTOR_P50_MS, {

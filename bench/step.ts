@@ -10,7 +10,7 @@ import { resolveManifest, type RunnerKind } from "../contract/flow-manifest.ts";
 import { startStep } from "../runner-agent/steps/start-step.ts";
 import type { StepRequest } from "../runner-agent/steps/step.ts";
 import { projectPath } from "../scripts/project.ts";
-import { atMost, median, type Figure } from "./figures.ts";
+import { atMost, median, type BenchOptions, type Figure } from "./figures.ts";
 
 const WARM_UP = 3;
 const PAIRS = 40;
@@ -24,7 +24,7 @@ const SCRIPTS = {
 };
 const KINDS: readonly RunnerKind[] = ["bun", "node"];
 
-export async function step(): Promise<Figure[]> {
+export async function step({ amount }: BenchOptions): Promise<Figure[]> {
   const root = await mkdtemp(join(tmpdir(), "codex-flow-bench-"));
   try {
     await mkdir(join(root, "exec"));
@@ -33,7 +33,7 @@ export async function step(): Promise<Figure[]> {
       for (const [style, text] of Object.entries(SCRIPTS)) {
         const script = `exec/${style}.mjs`;
         await writeFile(join(root, script), text);
-        const [bare, overhead] = await pairs(runner, root, script);
+        const [bare, overhead] = await pairs(requestFor(runner, root, script), amount(PAIRS, 1));
         figures.push(
           { name: `${runner}, ${style}: bare spawn`, value: bare, unit: "ms" },
           atMost(`${runner}, ${style}: step over it`, overhead, "ms", OVERHEAD_MAX_MS, {
@@ -49,15 +49,11 @@ export async function step(): Promise<Figure[]> {
 }
 
 /** Medians of the bare spawn and of what a step took longer than the spawn beside it, milliseconds. */
-async function pairs(runner: RunnerKind, root: string, script: string): Promise<[number, number]> {
-  const request = requestFor(runner, root, script);
+async function pairs(request: StepRequest, count: number): Promise<[number, number]> {
   const bare: number[] = [];
   const overhead: number[] = [];
-  for (let n = 0; n < WARM_UP + PAIRS; n += 1) {
-    const times = [
-      await timed(() => bareSpawn(runner, join(root, script), request.env.variables)),
-      await timed(() => runStep(request)),
-    ];
+  for (let n = 0; n < WARM_UP + count; n += 1) {
+    const times = [await timed(() => bareSpawn(request)), await timed(() => runStep(request))];
     if (n < WARM_UP) continue;
     bare.push(times[0] ?? 0);
     overhead.push((times[1] ?? 0) - (times[0] ?? 0));
@@ -71,10 +67,13 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - began;
 }
 
-function bareSpawn(runner: RunnerKind, script: string, env: Record<string, string>): Promise<void> {
-  const program = runner === "bun" ? projectPath("node_modules/bun/bin/bun.exe") : process.execPath;
+function bareSpawn({ flow, step, env }: StepRequest): Promise<void> {
+  const program = step.runner === "bun" ? projectPath("node_modules/bun/bin/bun.exe") : process.execPath;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [script], { env, stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(program, [join(flow.root, step.script)], {
+      env: env.variables,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     // A script that reads nothing may be gone before this is written.
     child.stdin.on("error", () => undefined);
     child.stdin.end("{}\n");

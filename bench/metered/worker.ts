@@ -99,6 +99,10 @@ function metered<Class extends ObjectClass>(name: string, base: Class): Class {
 export const FlowEventObject = metered("event", product.FlowEventObject);
 export const RunnerPool = metered("pool", product.RunnerPool);
 export const DayLedger = metered("ledger", product.DayLedger);
+export const ChatOutbox = metered("outbox", product.ChatOutbox);
+export const ChatAccess = metered("access", product.ChatAccess);
+/** No meter: itty-durable calls its methods on a proxy. No event of the bench comes from a chat, so none is missed. */
+export const { ChannelSettings } = product;
 
 function meteredEnv(env: Env): Env {
   return { ...env, RUN_QUEUE: meteredQueue(env.RUN_QUEUE), DEAD_QUEUE: meteredQueue(env.DEAD_QUEUE) };
