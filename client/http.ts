@@ -34,14 +34,16 @@ import type {
   RelaySessionRequest,
 } from "../contract/relay.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
-import type { EventView, OutputChunkView, RunSummary, RunView } from "../contract/run-view.ts";
+import type { EventView, OutputChunkView, RunStatusView, RunSummary, RunView } from "../contract/run-view.ts";
 import { EdgeAnswerError } from "./edge-errors.ts";
 import { createTransport, holdMs, type TransportOptions, type TransportRequest } from "./transport.ts";
 
 export { EdgeAnswerError, EdgeTimeoutError, EdgeUnreachableError, EdgeUrlError } from "./edge-errors.ts";
 export { REQUEST_TIMEOUT_MS } from "./transport.ts";
 
-export type DispatchAnswer = Static<typeof DispatchAnswerSchema>;
+/** A run of an answer: whole with `runs:read`, else its id and status, and its result where this request started it. */
+export type DispatchedRun = RunStatusView & Partial<RunView>;
+export type DispatchAnswer = Omit<Static<typeof DispatchAnswerSchema>, "runs"> & { runs: DispatchedRun[] };
 export type DryRunAnswer = Static<typeof DryRunAnswerSchema>;
 export type ReplayRequest = Static<typeof ReplayRequestSchema>;
 export type RunnerView = Static<typeof RunnerViewSchema>;

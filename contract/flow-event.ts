@@ -22,6 +22,12 @@ export const FlowEventInput = Type.Object(
 );
 export type FlowEventInput = Static<typeof FlowEventInput> & Record<string, unknown>;
 
+/**
+ * Beginnings of event ids that only the edge's own senders use: chats, relayed sessions, schedules and workspaces. Their
+ * ids can be foretold, so a sender that could use them would occupy the id of somebody's next command.
+ */
+export const RESERVED_ID_PREFIXES = ["telegram:", "discord:", "relay:", "schedule:", "workspace:"] as const;
+
 /** As the edge keeps it and a step receives it. */
 export interface FlowEvent {
   [extra: string]: unknown;

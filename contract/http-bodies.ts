@@ -1,7 +1,7 @@
 /** What the HTTP interface takes and answers where no other part of the contract says it; the routes: http.ts. */
 import Type from "typebox";
 import { ErrorDetail } from "./errors.ts";
-import { EventView, RunSummaryView, RunView } from "./run-view.ts";
+import { EventView, RunStatusView, RunSummaryView, RunView } from "./run-view.ts";
 
 export const ReplayRequest = Type.Object(
   {
@@ -28,7 +28,9 @@ export const DispatchAnswer = Type.Object(
     eventId: Type.String(),
     runIds: Type.Array(Type.String()),
     matched: Type.Integer({ description: "Steps matched by this request; 0 for a duplicate" }),
-    runs: Type.Array(RunView),
+    runs: Type.Array(Type.Union([RunView, RunStatusView]), {
+      description: "Whole runs for a caller with runs:read; for others id and status",
+    }),
     idempotent: Type.Boolean({ description: "True for a duplicate" }),
     conflict: Type.Optional(
       Type.Boolean({

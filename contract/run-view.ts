@@ -146,6 +146,35 @@ export const RunView = Type.Object(
 );
 export type RunView = Static<typeof RunView>;
 
+/** What a caller without the scope `runs:read` learns of a run: how it stands, and what came of its own event. */
+export const RunStatusView = Type.Object(
+  {
+    ...Type.Pick(RunView, ["id", "status", "resultStatus", "effectiveStatus", "needsAttention"]).properties,
+    ...Type.Pick(RunView, ["result", "error", "errorCode"]).properties,
+  },
+  {
+    $id: "RunStatus",
+    description:
+      "A run for a caller without runs:read. result and error only of runs that this request started from its own event",
+  },
+);
+export type RunStatusView = Static<typeof RunStatusView>;
+
+/** @param hasStartedIt the caller's own request started the run from the caller's own event */
+export function runStatusView(run: RunView, hasStartedIt: boolean): RunStatusView {
+  const { id, status, resultStatus, effectiveStatus, needsAttention, result, error, errorCode } = run;
+  return {
+    id,
+    status,
+    effectiveStatus,
+    needsAttention,
+    ...(resultStatus === undefined ? {} : { resultStatus }),
+    ...(hasStartedIt && result !== undefined ? { result } : {}),
+    ...(hasStartedIt && error !== undefined ? { error } : {}),
+    ...(hasStartedIt && errorCode !== undefined ? { errorCode } : {}),
+  };
+}
+
 export const EventView = Type.Object(
   {
     id: Type.String(),

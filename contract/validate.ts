@@ -10,7 +10,7 @@ import type { GrantRequest, ServerRequest } from "./chat/audit.ts";
 import type { TelegramUpdate } from "./chat/telegram-update.ts";
 import type { ChatPostRequest } from "./chat/requests.ts";
 import type { ErrorDetail } from "./errors.ts";
-import type { FlowEventInput } from "./flow-event.ts";
+import { RESERVED_ID_PREFIXES, type FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
 import * as compiled from "./generated/validators.js";
 import { resultFault } from "./flow-result.ts";
@@ -77,7 +77,23 @@ export function checkFlowEvent(value: unknown): Checked<FlowEventInput> {
   if (!outcome.ok) return outcome;
   // Half a surrogate pair is no text: ids that differ only there would share one key, and no URL could name them.
   if (!outcome.value.id.isWellFormed()) return fault("/id", "must be well-formed Unicode");
+  // A URL's path drops these segments, percent-encoded too, so no request could name the event.
+  if (outcome.value.id === "." || outcome.value.id === "..") return fault("/id", "must not be . or ..");
   return deeperThan(value, EVENT_MAX_DEPTH) ? fault("/payload", TOO_DEEP) : outcome;
+}
+
+/** An event that a product or a step sends: its id may not be one that the edge gives to its own events. */
+export function checkSentEvent(value: unknown): Checked<FlowEventInput> {
+  const outcome = checkFlowEvent(value);
+  if (!outcome.ok) return outcome;
+  const { id } = outcome.value;
+  const prefix = RESERVED_ID_PREFIXES.find((reserved) => id.startsWith(reserved));
+  return prefix === undefined
+    ? outcome
+    : fault(
+        "/id",
+        `begins with ${prefix}, which is reserved for events of the edge itself: use another prefix`,
+      );
 }
 
 const TOO_DEEP = `is nested deeper than ${EVENT_MAX_DEPTH} levels`;

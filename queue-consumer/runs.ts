@@ -8,7 +8,7 @@ import { parseRunId } from "../contract/ids.ts";
 import type { ChainedOutcome } from "../contract/run-lifecycle.ts";
 import { iso } from "../contract/run-view.ts";
 import type { QueueMessage, RunRoute } from "../contract/runner-link.ts";
-import { checkFlowEvent } from "../contract/validate.ts";
+import { checkSentEvent } from "../contract/validate.ts";
 import { dispatchEvent } from "../worker/dispatch.ts";
 import type { Env } from "../worker/env.ts";
 
@@ -70,7 +70,7 @@ async function sendChained(env: Env, message: ChainedMessage): Promise<void> {
   try {
     const parent = env.EVENTS.getByName(parsed.eventKey);
     const due = await parent.chainedEvent(parsed.n, index);
-    const checked = due === undefined ? undefined : checkFlowEvent(due.event);
+    const checked = due === undefined ? undefined : checkSentEvent(due.event);
     if (due !== undefined && checked?.ok === true) {
       const event = normalizeEvent(checked.value, iso(Date.now()));
       await parent.chainedOver(parsed.n, index, await outcomeOf(env, event, due.lineage));

@@ -12,7 +12,7 @@ import {
 } from "../../contract/run-record.ts";
 import type { EndOptions, OutputProgress } from "../../contract/run-lifecycle.ts";
 import { runSummary } from "../../contract/run-view.ts";
-import { checkFlowEvent } from "../../contract/validate.ts";
+import { checkSentEvent } from "../../contract/validate.ts";
 import type { OutputChunk, RunRoute } from "../../contract/runner-link.ts";
 
 import type { AttemptPosition } from "./calls.ts";
@@ -157,7 +157,7 @@ export function endOptions(now: number): EndOptions {
     now,
     random: Math.random(),
     checkEvent: (event) => {
-      const checked = checkFlowEvent(event);
+      const checked = checkSentEvent(event);
       return checked.ok ? [] : checked.faults;
     },
   };

@@ -1,5 +1,10 @@
 /** What `dispatch` and `events replay` do with the edge's answer: show it, or wait for its runs and show how they end. */
-import { EdgeAnswerError, type DispatchAnswer, type EdgeClient, type RunView } from "../../client/http.ts";
+import {
+  EdgeAnswerError,
+  type DispatchAnswer,
+  type DispatchedRun,
+  type EdgeClient,
+} from "../../client/http.ts";
 import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Output } from "./output.ts";
 import type { Wait } from "./option-values.ts";
@@ -11,9 +16,14 @@ import { waitForRuns } from "./wait-for-runs.ts";
 /** Of how many waiting runs the reason is asked for each time. */
 const EXPLAINED_MAX_RUNS = 5;
 
-/** The runs with why they wait, which only GET /runs/:id knows. A token that may not read gets them as they are. */
-export async function withReasons(client: EdgeClient, runs: RunView[]): Promise<RunView[]> {
-  const explained = runs.filter((run) => run.status === "queued").slice(0, EXPLAINED_MAX_RUNS);
+/**
+ * The runs with what only GET /runs/:id knows: why they wait, and all the rest of runs that were answered to a signature
+ * with id and status alone. A token that may not read gets them as they are.
+ */
+export async function withReasons(client: EdgeClient, runs: DispatchedRun[]): Promise<DispatchedRun[]> {
+  const explained = runs
+    .filter((run) => run.status === "queued" || run.flowName === undefined)
+    .slice(0, EXPLAINED_MAX_RUNS);
   return Promise.all(
     runs.map(async (run) => {
       if (!explained.includes(run)) return run;
@@ -32,7 +42,7 @@ export async function followAnswer(
   output: Output,
   answer: DispatchAnswer,
   wait: Wait | undefined,
-  refresh: (holdSeconds: number) => Promise<RunView[]>,
+  refresh: (holdSeconds: number) => Promise<DispatchedRun[]>,
 ): Promise<number> {
   if (wait === undefined || answer.conflict === true || answer.runs.length === 0) {
     await output.show(answer, (style) => renderDispatch(style, answer));

@@ -1,6 +1,6 @@
 /** Waits until runs are over, saying each change once. Asks again and again; the edge is free to hold an answer back. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { EdgeAnswerError, EdgeUnreachableError, type RunView } from "../../client/http.ts";
+import { EdgeAnswerError, EdgeUnreachableError, type DispatchedRun } from "../../client/http.ts";
 import { MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
 import { isOver } from "./run-outcome.ts";
 
@@ -10,17 +10,19 @@ const HOLD_SECONDS = 5;
 const PACE_MS = 1000;
 const SECOND_MS = 1000;
 
-export interface WaitOptions {
-  runs: RunView[];
+export interface WaitOptions<Run> {
+  runs: Run[];
   /** The same runs as they are now; may take up to so many seconds. */
-  refresh: (holdSeconds: number) => Promise<RunView[]>;
+  refresh: (holdSeconds: number) => Promise<Run[]>;
   /** How long to wait; without end when absent. */
   seconds?: number | undefined;
-  onChange: (run: RunView) => void;
+  onChange: (run: Run) => void;
 }
 
 /** The runs at the end, and whether all are over. Failures that may pass are waited out. */
-export async function waitForRuns(options: WaitOptions): Promise<{ runs: RunView[]; over: boolean }> {
+export async function waitForRuns<Run extends DispatchedRun>(
+  options: WaitOptions<Run>,
+): Promise<{ runs: Run[]; over: boolean }> {
   const deadline = options.seconds === undefined ? Infinity : performance.now() + options.seconds * SECOND_MS;
   const said = new Map<string, string>();
   let { runs } = options;

@@ -26,7 +26,7 @@ import {
   type RunRecord,
 } from "../../contract/run-record.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
-import { checkFlowEvent } from "../../contract/validate.ts";
+import { checkSentEvent } from "../../contract/validate.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
 import type { StartStep } from "../steps/start-step.ts";
 import type { RunningStep } from "../steps/step.ts";
@@ -68,7 +68,7 @@ export function endOptions(): EndOptions {
 }
 
 function checkEvent(event: unknown): ReturnType<EndOptions["checkEvent"]> {
-  const checked = checkFlowEvent(event);
+  const checked = checkSentEvent(event);
   return checked.ok ? [] : checked.faults;
 }
 

@@ -5,6 +5,7 @@ import { LOST_AFTER_MS, RELAY_CLAIM_MS, RELAY_LOST_AFTER_MS } from "../../contra
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { GuardAnswer, RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
 import { iso, type RunView } from "../../contract/run-view.ts";
+import { dispatchEvent } from "../../worker/dispatch.ts";
 import {
   armedAt,
   call,
@@ -121,10 +122,11 @@ describe("behind an open guard", () => {
     expect((await expectError(other, 409)).code).toBe("session_differs");
   });
 
-  test("an event that somebody sent under its id is no session", async () => {
+  test("an event that was stored under its id before such ids were reserved is no session", async () => {
     const { type } = deployStep();
     const id = crypto.randomUUID();
-    await expectJson(call("POST", "/events", { body: { id: `relay:${id}`, type } }), 202);
+    const event = { id: `relay:${id}`, type, receivedAt: new Date().toISOString(), payload: {} };
+    await dispatchEvent(env, event, { lineage: { rootId: event.id, depth: 0 }, origin: "event" });
     const answer = call("POST", "/relay/sessions", { body: request({ id }) });
     expect((await expectError(answer, 409)).code).toBe("session_differs");
   });

@@ -1,12 +1,13 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
 import { BadRequestError } from "../../contract/errors.ts";
+import type { Scope } from "../../contract/http.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
 import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
-import { iso, type EventView } from "../../contract/run-view.ts";
-import { checkFlowEvent, checkReplayRequest } from "../../contract/validate.ts";
+import { iso, runStatusView, type EventView } from "../../contract/run-view.ts";
+import { checkReplayRequest, checkSentEvent } from "../../contract/validate.ts";
 import type { UnmatchedEvent } from "../../durable-objects/day-ledger/storage.ts";
 import { eventView } from "../../durable-objects/flow-event/view.ts";
 import type { AppContext } from "../app-context.ts";
@@ -41,34 +42,38 @@ export const eventRoutes = new Hono<AppContext>()
     return context.json({ event: unmatchedView(unmatched), runs: [] });
   })
   .post("/events/:id/replay", async (context) => {
-    await authorize(context.req.raw.headers, context.env, ["runs:write", "events:write"]);
+    const granted = await authorize(context.req.raw.headers, context.env, ["runs:write", "events:write"]);
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
     const { flow, step, wait } = parseJson(context.req.raw, bytes, checkReplayRequest, {});
     const timeoutMs = waitMs(wait ?? context.req.query("wait"));
-    return answer(
-      context,
-      await replayEvent(context.env, context.req.param("id"), { flow, step }),
-      timeoutMs,
-    );
+    const outcome = await replayEvent(context.env, context.req.param("id"), { flow, step });
+    // The runs are the caller's, the event may be another sender's: its results would tell what is in it.
+    return answer(context, outcome, timeoutMs, { granted, ownEvent: false });
   });
+
+/** What a signature without a token allows: sending, and reading nothing. */
+const SIGNATURE_SCOPES: ReadonlySet<Scope> = new Set(["events:write"]);
 
 async function receive(context: Context<AppContext>): Promise<Response> {
   const { headers } = context.req.raw;
   const signed = signatureKind(headers) !== undefined;
   // A request with a token is judged by its token; the signature of one that bears both is checked as well.
-  if (!signed || bearerToken(headers) !== undefined) await authorize(headers, context.env, ["events:write"]);
+  const granted =
+    !signed || bearerToken(headers) !== undefined
+      ? await authorize(headers, context.env, ["events:write"])
+      : SIGNATURE_SCOPES;
   const bytes = await readBytes(context.req.raw, "the event", EVENT_MAX_BYTES);
   if (signed) await verifySignature(headers, bytes, context.env, Date.now());
 
   const timeoutMs = waitMs(context.req.query("wait"));
-  const input = parseJson(context.req.raw, bytes, checkFlowEvent);
+  const input = parseJson(context.req.raw, bytes, checkSentEvent);
   const event = normalizeEvent(input, iso(Date.now()));
   if (isDryRun(context.req.query("dry_run"))) return dryRunAnswer(context, event);
-  return answer(
-    context,
-    await dispatchEvent(context.env, event, { lineage: { rootId: event.id, depth: 0 }, origin: "event" }),
-    timeoutMs,
-  );
+  const outcome = await dispatchEvent(context.env, event, {
+    lineage: { rootId: event.id, depth: 0 },
+    origin: "event",
+  });
+  return answer(context, outcome, timeoutMs, { granted, ownEvent: outcome.status === "accepted" });
 }
 
 /** A word that says neither yes nor no is refused: taken for yes, it would drop an event that was meant to be stored. */
@@ -89,10 +94,18 @@ function dryRunAnswer(context: Context<AppContext>, event: FlowEvent): Response 
   });
 }
 
+/** Who gets an answer: what the credentials allow, and whether the runs come from the event that this request brought. */
+interface Caller {
+  granted: ReadonlySet<Scope>;
+  ownEvent: boolean;
+}
+
+/** A caller without `runs:read` learns ids and statuses: event ids can be guessed, so a duplicate proves nothing. */
 async function answer(
   context: Context<AppContext>,
   outcome: DispatchOutcome,
   timeoutMs: number,
+  { granted, ownEvent }: Caller,
 ): Promise<Response> {
   const runs = await waitForRuns(context.env, outcome.runs, timeoutMs);
   return context.json(
@@ -101,7 +114,7 @@ async function answer(
       eventId: outcome.eventId,
       runIds: runs.map((run) => run.id),
       matched: outcome.matched,
-      runs,
+      runs: granted.has("runs:read") ? runs : runs.map((run) => runStatusView(run, ownEvent)),
       idempotent: outcome.status === "duplicate",
       ...(outcome.conflict ? { conflict: true } : {}),
     },

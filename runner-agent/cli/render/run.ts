@@ -1,5 +1,5 @@
 /** Runs as text: the list, one run with everything known about it, and the lines that follow a run's progress. */
-import type { RunPage, RunSummary, RunView } from "../../../client/http.ts";
+import type { DispatchedRun, RunPage, RunSummary, RunView } from "../../../client/http.ts";
 import type { AttemptView } from "../../../contract/run-view.ts";
 import { isOver } from "../run-outcome.ts";
 import { approvalsTable } from "./approvals.ts";
@@ -24,7 +24,7 @@ import {
 } from "./text.ts";
 
 /** The one sentence that says most about a run: what it waits for, what went wrong, or what it reports. */
-export function runSentence(run: RunSummary): string {
+export function runSentence(run: DispatchedRun): string {
   const waiting =
     run.status === "queued" && run.waiting !== undefined ? `waits: ${run.waiting.message}` : undefined;
   const asks =
@@ -35,7 +35,7 @@ export function runSentence(run: RunSummary): string {
   return visible(waiting ?? asks ?? away ?? run.error ?? run.result?.message ?? "");
 }
 
-export function runStatus(style: Style, run: RunSummary): string {
+export function runStatus(style: Style, run: DispatchedRun): string {
   // Nothing goes on before somebody has answered.
   return statusText(style, run.effectiveStatus, run.needsAttention || run.pendingApprovals !== undefined);
 }
@@ -253,15 +253,16 @@ function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[str
 }
 
 /** One line for each change of a run that somebody waits for. */
-export function progressLine(style: Style, run: RunSummary): string {
-  const name = `${run.id} ${visible(`${run.flowName}/${run.stepName}`)}`;
-  const attempt = run.attemptCount > 1 ? ` (attempt ${run.attemptCount})` : "";
+export function progressLine(style: Style, run: DispatchedRun): string {
+  const step = run.flowName === undefined ? "" : ` ${visible(`${run.flowName}/${run.stepName ?? ""}`)}`;
+  const name = `${run.id}${step}`;
+  const attempt = (run.attemptCount ?? 0) > 1 ? ` (attempt ${run.attemptCount})` : "";
   const sentence = runSentence(run);
   return `${style.colors.dim(name)}  ${runStatus(style, run)}${attempt}${sentence === "" ? "" : `  ${sentence}`}`;
 }
 
 /** The last line of a run that was followed to its end. */
-export function resultLine(style: Style, run: RunSummary): string {
+export function resultLine(style: Style, run: DispatchedRun): string {
   const took = elapsedText(style, run.startedAt, run.completedAt);
   const sentence = runSentence(run);
   return `${style.colors.bold("result")}  ${run.id}  ${runStatus(style, run)}${took === "" ? "" : `  ${took}`}${sentence === "" ? "" : `  ${sentence}`}`;
