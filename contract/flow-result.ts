@@ -1,6 +1,7 @@
 /** A FLOW_RESULT: the one thing that a step says about its run. */
 import Type, { type Static } from "typebox";
 import { deeperThan } from "./json-depth.ts";
+import { changedNumbers } from "./json-numbers.ts";
 import { EVENT_MAX_DEPTH, RESULT_MAX_BYTES } from "./limits.ts";
 
 export const RESULT_STATUSES = [
@@ -52,6 +53,9 @@ function readResultJson(text: string): ResultLine {
   if (exceedsResult(text)) return tooLarge;
   try {
     const value: unknown = JSON.parse(text);
+    const changed = changedNumbers(text)[0];
+    if (changed !== undefined)
+      return { kind: "invalid", message: `FLOW_RESULT ${changed.path} ${changed.message}` };
     return isResultTooLarge(value) ? tooLarge : checkResult(value);
   } catch (error) {
     return {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import { eventIdentity, normalizeEvent, type FlowEventInput } from "../../contract/flow-event.ts";
+import { changedNumbers } from "../../contract/json-numbers.ts";
 import { UsageError } from "./problem.ts";
 
 export interface EventFlags {
@@ -60,14 +61,22 @@ function parseEvent(text: string, file: string): Record<string, unknown> {
 }
 
 function parseJson(text: string, where: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch (error) {
     throw new UsageError(
       `${where} is not JSON: ${messageOf(error)}`,
       "correct it; texts stand in double quotes",
     );
   }
+  const changed = changedNumbers(text)[0];
+  if (changed !== undefined)
+    throw new UsageError(
+      `${where}: ${changed.path} ${changed.message}`,
+      'write the number as a string, "9007199254740993"',
+    );
+  return value;
 }
 
 async function readText(file: string): Promise<string> {

@@ -257,6 +257,11 @@ describe("an event from flags", () => {
   test.each([
     [{}, { payload: "1" }, /has no type/],
     [{}, { type: "t", payload: "{a:1}" }, /--payload is not JSON/],
+    [
+      {},
+      { type: "t", payload: '{"id":9007199254740993}' },
+      /--payload: \/id is an integer that would arrive as/,
+    ],
     [{ type: 5 }, {}, /has no type/],
   ])("%j with %j is refused", (base, flags, message) => {
     expect(() => composeEvent(base, flags)).toThrow(message);

@@ -44,6 +44,14 @@ describe("a line of output", () => {
     ['FLOW_RESULT {"status":"completed","artifacts":[]}', "FLOW_RESULT artifacts must be an object"],
     ['FLOW_RESULT {"status":"completed","artifacts":null}', "FLOW_RESULT artifacts must be an object"],
     ['FLOW_RESULT {"status":"completed","next":{}}', "FLOW_RESULT next must be an array of events"],
+    [
+      'FLOW_RESULT {"status":"completed","artifacts":{"id":9007199254740993}}',
+      "FLOW_RESULT /artifacts/id is an integer that would arrive as 9007199254740992: send it as a string",
+    ],
+    [
+      'FLOW_RESULT {"status":"completed","next":[{"id":"a","type":"b","payload":{"ratio":1e400}}]}',
+      "FLOW_RESULT /next/0/payload/ratio is greater than the largest number",
+    ],
   ])("%j is no result, and says why", (line, message) => {
     const read = readResultLine(line);
     expect(read.kind).toBe("invalid");

@@ -4,6 +4,7 @@ import { encodeAction } from "../../contract/chat/action.ts";
 import type { ChatButton } from "../../contract/chat/message.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { deeperThan } from "../../contract/json-depth.ts";
+import { changedNumbers } from "../../contract/json-numbers.ts";
 import { EVENT_MAX_BYTES, EVENT_MAX_DEPTH, PROMPT_MAX_CHARS } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
 import { iso, type RunView } from "../../contract/run-view.ts";
@@ -124,6 +125,8 @@ export function typedPayload(text: string): { value: unknown } | { fault: string
   if (trimmed === "") return { value: {} };
   try {
     const value: unknown = JSON.parse(trimmed);
+    const changed = changedNumbers(trimmed)[0];
+    if (changed !== undefined) return { fault: `${changed.path} ${changed.message}`.trim() };
     return deeperThan(value, EVENT_MAX_DEPTH)
       ? { fault: `is nested deeper than ${EVENT_MAX_DEPTH} levels` }
       : { value };

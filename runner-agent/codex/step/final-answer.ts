@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { checkResult, RESULT_STATUSES, resultFault, type FlowResult } from "../../../contract/flow-result.ts";
+import { changedNumbers } from "../../../contract/json-numbers.ts";
 import { FinalAnswer } from "../../../contract/generated/codex-validators.js";
 import type { CompiledCheck } from "../../../contract/validate.ts";
 
@@ -52,6 +53,8 @@ export function answerForm(outputFile: string | undefined): AnswerForm {
       } catch (error) {
         return { wrong: `it is not JSON: ${error instanceof Error ? error.message : String(error)}` };
       }
+      const changed = changedNumbers(text)[0];
+      if (changed !== undefined) return { wrong: `${changed.path} ${changed.message}` };
       if (!check(value))
         return {
           wrong: (check.errors ?? [])
