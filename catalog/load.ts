@@ -5,13 +5,14 @@
  * A broken package costs itself and nothing else: it gives faults, and the others are loaded. A broken package of an
  * earlier root still shadows those of its name, so that an edit that goes wrong never brings an old copy back.
  */
-import { lstat, readFile, realpath, stat } from "node:fs/promises";
+import { lstat, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, sep } from "node:path";
 import { type Flow, type FlowManifest, resolveManifest } from "../contract/flow-manifest.ts";
 import { digestPackage, isOutsideDigest } from "./digest.ts";
 import { discoverPackages, type PackageFolder } from "./discover.ts";
 import { hasErrorCode, type PackageFault } from "./fault.ts";
 import { type ManifestReading, type NamedFile, readManifest } from "./manifest.ts";
+import { readTextFile } from "./text-file.ts";
 import { parseTriggerSchema, type TriggerSchema } from "./trigger-schema.ts";
 
 /** A package that can be run. */
@@ -58,7 +59,7 @@ async function readCandidate(folder: PackageFolder): Promise<Candidate> {
   const { manifestPath } = folder;
   try {
     if ((await lstat(manifestPath)).isFile())
-      return { folder, reading: readManifest(await readFile(manifestPath, "utf8"), manifestPath) };
+      return { folder, reading: readManifest(await readTextFile(manifestPath), manifestPath) };
     return { folder, reading: unreadable(manifestPath, "must be a regular file") };
   } catch (error) {
     return { folder, reading: unreadable(manifestPath, `cannot be read: ${reasonOf(error)}`) };
@@ -96,7 +97,7 @@ async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | {
       if ("problem" in found) faults.push(reading.faultAt(named.pointer, found.problem));
       else if (named.use === "schema" && !readSchemas.has(named.path)) {
         readSchemas.add(named.path);
-        const parsed = parseTriggerSchema(await readFile(found.file, "utf8"), found.file);
+        const parsed = parseTriggerSchema(await readTextFile(found.file), found.file);
         if ("schema" in parsed) schemas.set(named.path, { file: found.file, schema: parsed.schema });
         else faults.push(...parsed.faults);
       }

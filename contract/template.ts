@@ -10,12 +10,14 @@ export interface Placeholder {
   path: string;
   /** It ends in `?`. */
   optional: boolean;
+  /** Where it begins in the template, in characters. */
+  offset: number;
 }
 
 /** Puts what `fill` says in the place of each placeholder. */
 export function fillPlaceholders(template: string, fill: (placeholder: Placeholder) => string): string {
-  return template.replace(PLACEHOLDER, (_whole, path: string, mark: string | undefined) =>
-    fill({ path, optional: mark !== undefined }),
+  return template.replace(PLACEHOLDER, (_whole, path: string, mark: string | undefined, offset: number) =>
+    fill({ path, optional: mark !== undefined, offset }),
   );
 }
 

@@ -1,7 +1,7 @@
 /** Makes the event that `dispatch` sends: from a file, from standard input, from flags, or from both. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
+import { readTextFile } from "../../catalog/text-file.ts";
 import { eventIdentity, normalizeEvent, type FlowEventInput } from "../../contract/flow-event.ts";
 import { changedNumbers } from "../../contract/json-numbers.ts";
 import { UsageError } from "./problem.ts";
@@ -81,7 +81,7 @@ function parseJson(text: string, where: string): unknown {
 
 async function readText(file: string): Promise<string> {
   try {
-    return file === STDIN ? await readAll(process.stdin) : await readFile(file, "utf8");
+    return file === STDIN ? await readAll(process.stdin) : await readTextFile(file);
   } catch (error) {
     throw new UsageError(
       `cannot read ${file}: ${messageOf(error)}`,

@@ -6,6 +6,7 @@ import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { parse, stringify } from "smol-toml";
+import { decodeText } from "../../catalog/text-file.ts";
 import { UsageError } from "./problem.ts";
 
 export interface Profile {
@@ -52,7 +53,7 @@ async function readWithMode(path: string): Promise<{ mode: number; text: string 
   const file = await open(path, "r");
   try {
     const { mode } = await file.stat();
-    return { mode: mode & PERMISSIONS, text: await file.readFile("utf8") };
+    return { mode: mode & PERMISSIONS, text: decodeText(await file.readFile()) };
   } finally {
     await file.close();
   }

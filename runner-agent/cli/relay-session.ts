@@ -1,8 +1,8 @@
 /** The four ways to relay, from flags to an exit code: a command, a review, several tasks, an earlier session. */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { text as wholeText } from "node:stream/consumers";
+import { readTextFile } from "../../catalog/text-file.ts";
 import { GuardClosedError } from "../../contract/errors.ts";
 import type { RelayMode } from "../../contract/relay.ts";
 import { agentLog } from "../log.ts";
@@ -139,8 +139,10 @@ export async function relayParallel(
 ): Promise<number> {
   const settings = await settingsOf(invocation, flags);
   const file = resolve(given.file);
-  const read = await readFile(file, "utf8").catch(() => undefined);
-  if (read === undefined) throw new UsageError(`${file} cannot be read`, "name a file with a task a line");
+  const read = await readTextFile(file).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${file} cannot be read: ${why}`, "name a UTF-8 text file with one task per line");
+  });
   const tasks = await Promise.all(
     readTasks(read, given.file).map(async (task) => ({
       ...task,

@@ -20,7 +20,6 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   realpathSync,
   renameSync,
@@ -32,6 +31,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { parse, stringify, TomlError, type TomlTable } from "smol-toml";
+import { readTextFileSync } from "../../catalog/text-file.ts";
 import { CodexError } from "./errors.ts";
 import { isBelow, realpathOr } from "./trust.ts";
 
@@ -181,7 +181,7 @@ function isTable(value: TomlTable[string] | undefined): value is TomlTable {
 function readUserConfig(userHome: string): TomlTable {
   const file = join(userHome, "config.toml");
   try {
-    const config = parse(readFileSync(file, "utf8"));
+    const config = parse(readTextFileSync(file));
     const catalog = config["model_catalog_json"];
     // Codex reads it relative to the file that names it.
     return typeof catalog === "string" && !isAbsolute(catalog)

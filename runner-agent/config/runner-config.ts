@@ -3,12 +3,12 @@
  * steps may see. Everything in it has a default, so that a box without the file works; what it says is checked, so
  * that a mistyped key is an error and not a default.
  */
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Ajv, type ErrorObject } from "ajv";
 import { parse, TomlError } from "smol-toml";
 import Type, { type Static } from "typebox";
+import { NotTextError, readTextFile } from "../../catalog/text-file.ts";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
 import { codexConfig, CodexTable, type CodexConfig } from "./codex-config.ts";
@@ -123,12 +123,19 @@ export async function readRunnerConfig(options: { workspace: string; path?: stri
   const file = options.path ?? runnerConfigFile(options.workspace);
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = await readTextFile(file);
   } catch (error) {
     const absent = error instanceof Error && "code" in error && error.code === "ENOENT";
     if (absent && options.path === undefined) return withDefaults({});
     throw new RunnerConfigError(file, [
-      { path: "", message: absent ? "there is no such file" : String(error) },
+      {
+        path: "",
+        message: absent
+          ? "there is no such file"
+          : error instanceof NotTextError
+            ? error.message
+            : String(error),
+      },
     ]);
   }
   return parseRunnerConfig(text, file);

@@ -28,8 +28,8 @@ import type { ThreadSettings } from "../step/open-thread.ts";
 
 const readFrontMatter = frontMatterReader(ScriptFrontMatter, check);
 
-const OPENED = /^\s*\/\*---/;
-const FENCE = /^\s*\/\*---[ \t]*\r?\n([\s\S]*?)^---\*\//m;
+const OPENED = /^[\s\p{Cf}]*\/\*---/mu;
+const FENCE = /^[\s\p{Cf}]*\/\*---[ \t]*\r?\n([\s\S]*?)^---\*\//mu;
 const SCRIPT_MAX_BYTES = 512 * 1024;
 /** What Codex calls the module in its errors. */
 const MODULE_LINE = /exec_main\.mjs:(\d+)/g;
@@ -72,12 +72,25 @@ export function withOwnLines(error: string, script: string, before: number): str
   return error.replace(MODULE_LINE, (_whole, line: string) => `${script}:${Number(line) - before}`);
 }
 
-/** @throws FrontMatterError */
+/**
+ * Settings of a script. A comment that opens as front matter and does not close as front matter is refused wherever it
+ * is: its settings would be dropped.
+ * @throws FrontMatterError
+ */
 export function scriptFrontMatter(script: string): ScriptFrontMatter {
   const fence = FENCE.exec(script);
-  if (OPENED.test(script) && fence?.index !== 0)
-    throw new FrontMatterError("the front matter is not closed: put ---*/ on a line of its own behind it");
-  return readFrontMatter(fence?.[1] ?? "");
+  const opened = OPENED.exec(script);
+  const line = script.slice(0, (opened?.index ?? 0) + (opened?.[0].length ?? 0)).split("\n").length;
+  if (opened !== null && fence?.index !== opened.index)
+    throw new FrontMatterError([
+      {
+        line,
+        column: 1,
+        path: "",
+        message: "the front matter is not closed: put ---*/ on a line of its own behind it",
+      },
+    ]);
+  return readFrontMatter(fence?.[1] ?? "", line + 1).fields;
 }
 
 function frontMatterOf(script: string, request: StepRequest): ScriptFrontMatter {

@@ -2,8 +2,8 @@
  * The final answer of a codex step: asked for as structured output with the FLOW_RESULT schema, and checked, since
  * Codex itself does not look whether the model has kept to it.
  */
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { readTextFileSync } from "../../../catalog/text-file.ts";
 import { checkResult, RESULT_STATUSES, resultFault, type FlowResult } from "../../../contract/flow-result.ts";
 import { changedNumbers } from "../../../contract/json-numbers.ts";
 import { FinalAnswer } from "../../../contract/generated/codex-validators.js";
@@ -77,7 +77,7 @@ export function answerForm(outputFile: string | undefined): AnswerForm {
 /** @throws OutputSchemaError */
 export function readOutputSchema(file: string): Record<string, unknown> {
   try {
-    const schema: unknown = JSON.parse(readFileSync(file, "utf8"));
+    const schema: unknown = JSON.parse(readTextFileSync(file));
     if (schema !== null && typeof schema === "object" && !Array.isArray(schema))
       return schema as Record<string, unknown>;
   } catch (error) {

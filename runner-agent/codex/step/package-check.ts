@@ -3,16 +3,16 @@
  * front matter, what of a prompt the flow's configuration fills, and the schema of the answer. For whoever checks a
  * workspace before a run has to say it. Reads files, starts nothing.
  */
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { PackageFault } from "../../../catalog/fault.ts";
 import type { LoadedPackage } from "../../../catalog/load.ts";
+import { NotTextError, readTextFileSync } from "../../../catalog/text-file.ts";
 import type { Sandbox } from "../../../contract/codex-prompt.ts";
 import { fillPlaceholders, textAt } from "../../../contract/template.ts";
 import { scriptFrontMatter } from "../code-mode/saved-script.ts";
 import { answerForm, OutputSchemaError, readOutputSchema } from "./final-answer.ts";
 import { FrontMatterError } from "./front-matter.ts";
-import { PromptTemplateError, readTemplate } from "./prompt-template.ts";
+import { PromptTemplateError, readTemplate, type PromptTemplate } from "./prompt-template.ts";
 import { strictComplaints } from "./strict-schema.ts";
 
 /** A step that Codex works for, as far as its package says. */
@@ -43,37 +43,46 @@ export function checkCodexSteps(packages: readonly LoadedPackage[]): CheckedStep
       const file = resolve(root, script);
       const about = { name: `${flow.name}/${name}`, file, kind, priced: budget?.usd !== undefined };
       try {
-        const source = readFileSync(file, "utf8");
+        const source = readTextFileSync(file);
         if (kind === "code-mode") {
           all.steps.push({ ...about, sandbox: scriptFrontMatter(source).sandbox ?? "workspace-write" });
           continue;
         }
-        const { fields, text } = readTemplate(source);
+        const template = readTemplate(source);
+        const { fields } = template;
         all.steps.push({ ...about, sandbox: fields.sandbox ?? "workspace-write", model: fields.model });
-        all.faults.push(...unfilled(text, config, file));
+        all.faults.push(...unfilled(template, config, file));
         if (fields.output !== undefined) all.faults.push(...schemaFaults(resolve(root, fields.output)));
       } catch (error) {
-        all.faults.push(faultOf(error, file));
+        all.faults.push(...faultsOf(error, file));
       }
     }
   return all;
 }
 
-/** What an event brings is known when there is one; the configuration is there now. */
-function unfilled(text: string, config: Record<string, unknown> | undefined, file: string): PackageFault[] {
+/** The event is not there yet, but the flow's configuration is. */
+function unfilled(
+  { text, textLine }: PromptTemplate,
+  config: Record<string, unknown> | undefined,
+  file: string,
+): PackageFault[] {
   const faults: PackageFault[] = [];
-  fillPlaceholders(text, ({ path, optional }) => {
+  fillPlaceholders(text, ({ path, optional, offset }) => {
     if (path.startsWith("config.") && !optional && textAt({ config: config ?? {} }, path) === undefined)
-      faults.push(
-        fault(
-          file,
-          `{{${path}}}`,
-          `leads to nothing: add it to [config] of flow.toml, or write {{${path}?}}`,
-        ),
-      );
+      faults.push({
+        file,
+        ...positionAt(text, offset, textLine),
+        path: `{{${path}}}`,
+        message: `leads to nothing: add it to [config] of flow.toml, or write {{${path}?}}`,
+      });
     return "";
   });
   return faults;
+}
+
+function positionAt(text: string, offset: number, firstLine: number): { line: number; column: number } {
+  const before = text.slice(0, offset).split("\n");
+  return { line: firstLine + before.length - 1, column: (before.at(-1)?.length ?? 0) + 1 };
 }
 
 function schemaFaults(file: string): PackageFault[] {
@@ -84,11 +93,12 @@ function schemaFaults(file: string): PackageFault[] {
   );
 }
 
-function faultOf(error: unknown, file: string): PackageFault {
-  if (error instanceof OutputSchemaError) return fault(error.file, "", error.reason);
+function faultsOf(error: unknown, file: string): PackageFault[] {
+  if (error instanceof OutputSchemaError) return [fault(error.file, "", error.reason)];
   if (error instanceof PromptTemplateError || error instanceof FrontMatterError)
-    return fault(file, "", error.message);
-  return fault(file, "", `cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    return error.faults.map((one) => ({ file, ...one }));
+  const reason = error instanceof Error ? error.message : String(error);
+  return [fault(file, "", error instanceof NotTextError ? reason : `cannot be read: ${reason}`)];
 }
 
 function fault(file: string, path: string, message: string): PackageFault {

@@ -27,7 +27,7 @@ import {
 import type { FlowEvent } from "../../../contract/flow-event.ts";
 import { PromptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
 import { fillPlaceholders, textAt } from "../../../contract/template.ts";
-import { frontMatterReader } from "./front-matter.ts";
+import { frontMatterReader, type ScriptFault } from "./front-matter.ts";
 
 /** What a step asks of Codex, with every default filled in. */
 export interface CodexSettings {
@@ -53,27 +53,86 @@ export interface Prompt {
 /** The template cannot be used; the message names the file's key or placeholder. */
 export class PromptTemplateError extends Error {
   override readonly name = "PromptTemplateError";
+  /** Where in the file, when the template itself is wrong; absent when the event does not fit it. */
+  readonly faults: ScriptFault[];
+
+  constructor(message: string, faults: ScriptFault[] = []) {
+    super(message);
+    this.faults = faults;
+  }
 }
 
 const EMPTY = "the prompt is empty: write it behind the front matter";
-const FENCE = /^---\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
+/** What editors leave before the first character that people see: white space, byte order marks, zero-width characters. */
+const INVISIBLE = /^[\s\p{Cf}\p{Cc}]*/u;
+const FENCE = /^---[ \t]*\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
+const FENCE_LINE = /^[^\S\r\n]*---+[^\S\r\n]*$/;
+/** Settings that decide what Codex may do; a line with one of them is never mistaken for a part of the prompt. */
+const SAFETY_LINE = /^[\s\p{Cf}]*["']?(sandbox|approval_policy|network)["']?[ \t]*:/u;
 const PROMPT_MAX_CHARS = 512 * 1024;
-/** Of a value that an event has brought and that cannot be used. */
+/** How much of an event's value an error shows. */
 const SHOWN_MAX_CHARS = 64;
 
 const readFrontMatter = frontMatterReader(PromptFrontMatter, check);
 
-/** A template as it is written; what needs an event is not filled. @throws PromptTemplateError, FrontMatterError */
-export function readTemplate(source: string): { fields: PromptFrontMatter; text: string } {
-  const fence = source.startsWith("---") ? FENCE.exec(source) : null;
-  if (source.startsWith("---") && fence?.index !== 0)
-    throw new PromptTemplateError("the front matter is not closed: put --- on a line of its own behind it");
-  const fields = readFrontMatter(fence?.[1] ?? "");
-  // One without a placeholder says the same of every event.
-  if (fields.session?.includes("{{") === false) sessionOf(fields.session, {});
-  const text = source.slice(fence?.[0].length ?? 0).trim();
-  if (text === "") throw new PromptTemplateError(EMPTY);
-  return { fields, text };
+export interface PromptTemplate {
+  fields: PromptFrontMatter;
+  text: string;
+  /** Line of the file in which the text begins, from 1. */
+  textLine: number;
+  /** Line of a key of the front matter. */
+  lineOf: (key: string) => number;
+}
+
+/**
+ * Reads a template without an event. Front matter is recognised behind invisible characters, and settings that are
+ * not in front matter are refused: they would be dropped, and the sandbox would open.
+ * @throws PromptTemplateError, FrontMatterError
+ */
+export function readTemplate(source: string): PromptTemplate {
+  const start = INVISIBLE.exec(source)?.[0].length ?? 0;
+  const body = source.slice(start);
+  const firstLine = lineAt(source, start);
+  const fence = body.startsWith("---") ? FENCE.exec(body) : null;
+  if (body.startsWith("---") && fence?.index !== 0)
+    throw templateError(firstLine, "the front matter is not closed: put --- on a line of its own behind it");
+  if (fence === null) refuseMisplacedSettings(source);
+  const { fields, lineOf } = readFrontMatter(fence?.[1] ?? "", firstLine + 1);
+  // A session without a placeholder is the same for every event.
+  if (fields.session?.includes("{{") === false) {
+    try {
+      sessionOf(fields.session, {});
+    } catch (error) {
+      if (!(error instanceof PromptTemplateError)) throw error;
+      throw templateError(lineOf("session"), error.message);
+    }
+  }
+  const behind = body.slice(fence?.[0].length ?? 0);
+  const text = behind.trim();
+  if (text === "") throw templateError(firstLine, EMPTY);
+  const textStart = source.length - behind.trimStart().length;
+  return { fields, text, textLine: lineAt(source, textStart), lineOf };
+}
+
+/** Settings above a line of dashes are front matter whose beginning is missing or which something stands before. */
+function refuseMisplacedSettings(source: string): void {
+  const lines = source.split(/\r\n|\r|\n/);
+  const lastFence = lines.findLastIndex((line) => FENCE_LINE.test(line));
+  const misplaced = lines.findIndex((line, index) => index < lastFence && SAFETY_LINE.test(line));
+  if (misplaced < 0) return;
+  const key = SAFETY_LINE.exec(lines[misplaced] ?? "")?.[1] ?? "";
+  throw templateError(
+    misplaced + 1,
+    `${key} is not in front matter and would have no effect: the first line of the file must be ---`,
+  );
+}
+
+function templateError(line: number, message: string): PromptTemplateError {
+  return new PromptTemplateError(message, [{ line, column: 1, path: "", message }]);
+}
+
+function lineAt(source: string, offset: number): number {
+  return source.slice(0, offset).split("\n").length;
 }
 
 /** Reads a template and fills it. @throws PromptTemplateError, FrontMatterError */

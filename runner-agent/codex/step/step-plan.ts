@@ -2,8 +2,9 @@
  * What a codex step is going to do, from its package and the box's rules: everything that can be wrong before Codex is
  * asked, each with a code and a way to mend it. Reads files, starts nothing.
  */
+import { readTextFileSync } from "../../../catalog/text-file.ts";
 import type { Sandbox } from "../../../contract/codex-prompt.ts";
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import type { StepRequest } from "../../steps/step.ts";
 import { stepVariables, workingDirectory } from "../../steps/step-input.ts";
@@ -86,7 +87,7 @@ export function planPlace(request: StepRequest): StepPlace {
 export function readScript(request: StepRequest, kind: string): string {
   const path = resolve(request.flow.root, request.step.script);
   try {
-    return readFileSync(path, "utf8");
+    return readTextFileSync(path);
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
     throw new StepPlanError(
