@@ -39,6 +39,15 @@ const HEAD = {
   /** Without it, `message_thread_id` only names a thread of replies. */
   is_topic_message: Type.Optional(Type.Boolean()),
   text: Type.Optional(Type.String()),
+  // Marks of words that the sender has not written (Bot API, "Message"): forwards, in today's form and the one before
+  // version 7.0, results of inline bots, and posts that Telegram copies from a linked channel. Only their presence matters.
+  forward_origin: Type.Optional(Type.Unknown()),
+  forward_date: Type.Optional(Type.Unknown()),
+  forward_from: Type.Optional(Type.Unknown()),
+  forward_from_chat: Type.Optional(Type.Unknown()),
+  forward_sender_name: Type.Optional(Type.Unknown()),
+  via_bot: Type.Optional(Type.Unknown()),
+  is_automatic_forward: Type.Optional(Type.Unknown()),
   reply_markup: Type.Optional(Keyboard),
 };
 

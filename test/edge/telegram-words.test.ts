@@ -1,5 +1,7 @@
 /** Commands and plain messages in Telegram: who may, what cannot be read, what comes twice. */
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import { runOf } from "./support/api.ts";
 import {
   auditOf,
@@ -11,6 +13,7 @@ import {
   person,
   saidIn,
   take,
+  type Chat,
 } from "./support/telegram.ts";
 import { codexOfFile, RUN, runAskedBy, startedRun } from "./support/telegram-runs.ts";
 
@@ -127,6 +130,32 @@ test("a run that is asked for while every runner is off waits, is shown with the
   expect((await runOf(runId)).status).toBe("canceled");
 });
 
+describe("a command whose words the sender has not written", () => {
+  test.each([
+    ["forwarded", "forwarded", { forward_origin: { type: "user", sender_user: { id: 666 } } }],
+    ["forwarded by an older client", "forwarded", { forward_from: { id: 666 }, forward_date: 1 }],
+    ["chosen from an inline bot", "via_bot", { via_bot: { id: 667, is_bot: true, first_name: "x" } }],
+  ])("is not obeyed when it was %s, and the audit counts it", async (_, why, more) => {
+    const { group, admin } = await boundGroup();
+    const eve = await person("eve");
+    const privately: Chat = { id: admin.id, type: "private" };
+    const said = (await saidIn(group)).length;
+    for (const chat of [group, privately])
+      expect(await take(message(chat, admin, `/roles ${eve.id} admin`, { more }))).toEqual({});
+    await take(message(privately, admin, "do this", { more }));
+    const grants = await env.CHAT_ACCESS.getByName(CHAT_ACCESS).grants(BOT);
+    expect(grants.filter(({ subject }) => subject === `user:${eve.id}`)).toEqual([]);
+    expect(await saidIn(group)).toHaveLength(said);
+    expect(await lastWords(privately)).toContain("I only follow what you write yourself");
+    const refused = (await auditOf(admin)).filter(({ verdict }) => verdict === "denied");
+    expect(refused.map(({ act, place, outcome }) => [act, place, outcome])).toEqual([
+      ["/roles", `telegram:${group.id}`, why],
+      ["/roles", `telegram:${privately.id}`, why],
+      ["message", `telegram:${privately.id}`, why],
+    ]);
+  });
+});
+
 describe("a plain message", () => {
   test("starts nothing unless the chat's settings say so, and never in a topic of people", async () => {
     const { group, admin } = await boundGroup();
@@ -166,6 +195,21 @@ describe("a plain message", () => {
     await link.complete();
     await take(message(group, ada, "and now the docs", { replyTo }));
     expect(await runAskedBy(ada)).not.toBe(runId);
+  });
+
+  test("that was forwarded or comes from an inline bot is not said to a run, and the audit counts it", async () => {
+    const { group } = await boundGroup();
+    const { runId } = await startedRun(group);
+    const ada = await person("ada", "run:reply", "run:start");
+    const replyTo = await botMessage(group, `items|${runId}|telegram:${group.id}|0|0`, "hello");
+    for (const more of [{ forward_origin: { type: "hidden_user" } }, { via_bot: { id: 5, is_bot: true } }])
+      expect(await take(message(group, ada, "push it", { replyTo, more }))).toEqual({});
+    expect((await runOf(runId)).messages).toBeUndefined();
+    const rows = (await auditOf(ada)).map(({ act, verdict, outcome }) => [act, verdict, outcome]);
+    expect(rows).toEqual([
+      ["message", "denied", "forwarded"],
+      ["message", "denied", "via_bot"],
+    ]);
   });
 
   test("that replies to a message of an agent is not said to a run which that one has named", async () => {

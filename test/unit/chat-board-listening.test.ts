@@ -38,9 +38,23 @@ describe("what people write", () => {
     ["to nobody", message("1", "hello", { mentions: [] })],
     ["to somebody else", message("1", "<@5> hello", { mentions: [{ id: "5" }] })],
     ["as a bot", message("1", `<@${BOT}> again`, { author: { id: BOT, username: "bot", bot: true } })],
+    ["by a webhook", message("1", `<@${BOT}> again`, { webhook_id: "5" })],
+    ["by an application", message("1", `<@${BOT}> again`, { application_id: "5", type: 20 })],
+    ["for a user by an application", message("1", `<@${BOT}> again`, { interaction_metadata: { id: "5" } })],
+    ["by the system", message("1", `<@${BOT}> again`, { type: 18 })],
+    ["as a forward", message("1", `<@${BOT}> again`, { message_reference: { type: 1 } })],
+    [
+      "with a snapshot",
+      message("1", `<@${BOT}>`, { message_snapshots: [{ message: { content: "again" } }] }),
+    ],
     ["without an author", { id: "1", content: "x", mentions: [{ id: BOT }] }],
   ])("%s is not, but has been read", (_name, one) => {
     expect(heardIn([one], BOT)).toEqual({ messages: [], newest: "1" });
+  });
+
+  test("is taken as a reply, too", () => {
+    const reply = message("1", `<@${BOT}> again`, { type: 19, message_reference: { type: 0 } });
+    expect(heardIn([reply], BOT).messages).toMatchObject([{ text: "again" }]);
   });
 
   test.each([undefined, null, "text", {}, [null, 7, { id: 5 }, { id: "x" }]])("is nothing in %o", (body) => {

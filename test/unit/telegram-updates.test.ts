@@ -75,6 +75,49 @@ describe("an update", () => {
     expect(read({ message: sent })).toMatchObject({ kind: "nothing" });
   });
 
+  test.each([
+    ["forward_origin", { type: "user", sender_user: { id: 666 } }, "forwarded"],
+    ["forward_origin", { type: "of a later version" }, "forwarded"],
+    ["forward_date", 1, "forwarded"],
+    ["forward_from", { id: 666 }, "forwarded"],
+    ["forward_from_chat", { id: -1 }, "forwarded"],
+    ["forward_sender_name", "eve", "forwarded"],
+    ["is_automatic_forward", true, "forwarded"],
+    ["via_bot", { id: 5, is_bot: true }, "via_bot"],
+  ])("with %s = %j is neither a command nor plain words", (field, value, why) => {
+    for (const text of ["/roles 666 admin", "go on"])
+      expect(read({ message: message({ text, [field]: value }) })).toMatchObject({ kind: "foreign", why });
+  });
+
+  test.each([
+    ["a caption", { message: message({ text: undefined, caption: "/roles 666 admin", photo: [] }) }],
+    ["an edited message", { edited_message: message({ text: "/roles 666 admin" }) }],
+    ["a post of a channel", { channel_post: message({ text: "/roles 666 admin" }) }],
+    ["an edited post of a channel", { edited_channel_post: message({ text: "/roles 666 admin" }) }],
+    ["a message of a business account", { business_message: message({ text: "/roles 666 admin" }) }],
+    ["a quote", { message: message({ text: undefined, quote: { text: "/roles 666 admin" } }) }],
+  ])("that has a command only in %s asks for nothing", (_, update) => {
+    expect(read(update)).toMatchObject({ kind: "nothing" });
+  });
+
+  test("that quotes a command in a reply asks for what its own text says", () => {
+    const quoting = message({
+      text: "what is this?",
+      quote: { text: "/roles 666 admin" },
+      reply_to_message: { message_id: 4, chat: group, from: ada, text: "/roles 666 admin" },
+    });
+    expect(read({ message: quoting })).toMatchObject({ kind: "text", text: "what is this?" });
+  });
+
+  test("in a topic that replies to nothing does not name the person who has opened the topic", () => {
+    const opened = { message_id: 9, chat: group, from: { ...ada, id: 8 }, forum_topic_created: {} };
+    const inTopic = { text: "/roles admin", message_thread_id: 9, reply_to_message: opened };
+    expect(read({ message: message({ ...inTopic, is_topic_message: true }) })).not.toHaveProperty(
+      "repliedTo",
+    );
+    expect(read({ message: message(inTopic) })).toMatchObject({ repliedTo: { user: { id: "8" } } });
+  });
+
   test("belongs to a topic only where Telegram says that it is one", () => {
     const place = { platform: "telegram", channel: "-100123" };
     expect(read({ message: message({ message_thread_id: 9 }) })).toMatchObject({ place });

@@ -5,14 +5,16 @@
  * 1. A group that no administrator of the bot has bound is deaf but for `/codeflow`, `/bind` and `/help` of such an
  *    administrator: whoever adds the bot to a group of his own gets not even an answer.
  * 2. Nobody who cannot be known does anything: channels, anonymous administrators.
- * 3. What strangers ask for is in the audit, counted by sender; of what people only say to each other nothing is kept.
+ * 3. Words that the sender has not written, forwarded or from an inline bot, do nothing. They are counted in the audit where
+ *    they would have asked for something, and in a private chat the sender is told so.
+ * 4. What strangers ask for is in the audit, counted by sender; of what people only say to each other nothing is kept.
  */
 import { NOBODY_ID } from "../../contract/chat/place.ts";
 import type { TelegramCommandName } from "../../contract/chat/telegram-commands.ts";
 import { secretList } from "../auth/secrets.ts";
 import type { Env } from "../env.ts";
 import { mayNow, withAdmission } from "../chat/access.ts";
-import type { ChatAnswer } from "../chat/answer.ts";
+import { refused, type ChatAnswer } from "../chat/answer.ts";
 import type { Asker } from "../chat/asker.ts";
 import { runOfPlace } from "../chat/outbox.ts";
 import { noteStranger } from "../chat/refusals.ts";
@@ -21,8 +23,15 @@ import { COMMANDS, scopeFor, unknownCommand } from "./commands.ts";
 import { acknowledge, isGood, postAnswer, toast, type WebhookReply } from "./deliver.ts";
 import { press } from "./presses.ts";
 import { runRepliedTo } from "./replied.ts";
-import { hearText } from "./texts.ts";
-import type { Asked, CommandRequest, PressRequest, TelegramRequest } from "./update.ts";
+import { hearText, takesPrompts } from "./texts.ts";
+import type {
+  Asked,
+  CommandRequest,
+  ForeignRequest,
+  PressRequest,
+  TelegramRequest,
+  TextRequest,
+} from "./update.ts";
 import { chooseCommand, leadingRun } from "./words.ts";
 
 /** What an administrator may ask for in a chat that is not bound. */
@@ -40,6 +49,9 @@ export async function obey(
       return undefined;
     case "moved":
       await moveChat(env, request.from, request.to);
+      return undefined;
+    case "foreign":
+      await refuseForeign(env, bot, updateId, request);
       return undefined;
     case "command":
       return obeyCommand(env, bot, askerOf(env, bot, updateId, request), request);
@@ -136,6 +148,43 @@ async function obeyPress(
     );
   }
   return press(env, asker, request);
+}
+
+async function refuseForeign(
+  env: Env,
+  bot: string,
+  updateId: number,
+  { why, request }: ForeignRequest,
+): Promise<void> {
+  const asker = askerOf(env, bot, updateId, request);
+  const act = await foreignAct(env, asker, request);
+  if (act === undefined) return;
+  await noteStranger(env, asker ?? anonymous(bot, request), act, why);
+  if (asker === undefined || !request.isPrivate || !(await isBound(env, asker, true))) return;
+  await postAnswer(env, asker, FOREIGN);
+}
+
+const FOREIGN = refused("foreign_words", "I only follow what you write yourself", [
+  "Forwarded messages and results of other bots do nothing here. Type the text, or copy it into a message of your own.",
+]);
+
+/** What the message would have asked for, for the audit; undefined where people only talk to each other. */
+async function foreignAct(
+  env: Env,
+  asker: Asker | undefined,
+  request: CommandRequest | TextRequest,
+): Promise<string | undefined> {
+  if (request.kind === "command") {
+    const chosen = chooseCommand(request.name, request.rest);
+    if (chosen !== undefined) return `/${chosen.name}`;
+    return request.addressed ? "unknown command" : undefined;
+  }
+  const { ownMessage, runId } = request.repliedTo ?? {};
+  if (request.isPrivate || (ownMessage ?? runId) !== undefined) return "message";
+  if (asker === undefined || !(await isBound(env, asker, false))) return undefined;
+  const isHeard =
+    (await runOfPlace(env, asker.place)) !== undefined || (await takesPrompts(env, asker.place));
+  return isHeard ? "message" : undefined;
 }
 
 /** Not heard, and not answered with a word of the chat. */

@@ -56,7 +56,8 @@ export async function hearText(
 /** What `say` concludes of a step whose kind takes no messages. */
 const NOT_LISTENING = "refused: not_listening";
 
-async function takesPrompts(env: Env, place: ChatPlace): Promise<boolean> {
+/** Whether plain messages of this place that are about no run are prompts. */
+export async function takesPrompts(env: Env, place: ChatPlace): Promise<boolean> {
   if (place.thread !== undefined) return false;
   return (await glanceAtSettings(env, place)).prompts;
 }

@@ -7,6 +7,9 @@
  * 2. A topic is one only where Telegram says so: `message_thread_id` alone may be a thread of replies.
  * 3. A run is read from the buttons of the bot's own message only, and never from words: those may be an agent's, or quote
  *    other runs. What a message without buttons is about, the outbox knows that has sent it.
+ * 4. The words of a message carry the sender's authority only when the sender has written them. Forwards and results of
+ *    inline bots are other people's words: they are never a command and never reach a run (`foreign`). Captions, edited
+ *    messages, channel posts and quotes are not read at all.
  */
 import { parseAction } from "../../contract/chat/action.ts";
 import type { ChatPlace, ChatUser } from "../../contract/chat/place.ts";
@@ -67,9 +70,21 @@ export interface PressRequest extends Asked {
   data: string;
 }
 
+/** Whose words a message repeats, where the sender has not written them. */
+export type ForeignWords = "forwarded" | "via_bot";
+
+/** A message whose words somebody else has written. */
+export interface ForeignRequest {
+  kind: "foreign";
+  why: ForeignWords;
+  /** What it would ask for if the sender had written it. */
+  request: CommandRequest | TextRequest;
+}
+
 export type TelegramRequest =
   | CommandRequest
   | TextRequest
+  | ForeignRequest
   | PressRequest
   /** A group has become a supergroup, which has another id. */
   | { kind: "moved"; from: ChatPlace; to: ChatPlace }
@@ -86,6 +101,28 @@ export function readUpdate(update: TelegramUpdate, bot: BotIdentity): TelegramRe
 }
 
 function readMessage(message: TelegramMessage, bot: BotIdentity): TelegramRequest {
+  const request = readWords(message, bot);
+  const why = foreignWords(message);
+  const asks = request.kind === "command" || request.kind === "text";
+  return why !== undefined && asks ? { kind: "foreign", why, request } : request;
+}
+
+/** Any of these fields says it, whatever its value: a form that a later version of the Bot API sends counts too. */
+const FORWARDED = [
+  "forward_origin",
+  "forward_date",
+  "forward_from",
+  "forward_from_chat",
+  "forward_sender_name",
+  "is_automatic_forward",
+] as const;
+
+function foreignWords(message: TelegramMessage): ForeignWords | undefined {
+  if (FORWARDED.some((field) => message[field] !== undefined)) return "forwarded";
+  return message.via_bot === undefined ? undefined : "via_bot";
+}
+
+function readWords(message: TelegramMessage, bot: BotIdentity): TelegramRequest {
   const to = message.migrate_to_chat_id;
   if (to !== undefined) return moved(message.chat.id, to);
   // The same news, told in the new group.
@@ -101,7 +138,7 @@ function readMessage(message: TelegramMessage, bot: BotIdentity): TelegramReques
     user: message.sender_chat === undefined ? person(message.from) : undefined,
     isPrivate: message.chat.type === "private",
   };
-  const repliedTo = readRepliedTo(message.reply_to_message, bot);
+  const repliedTo = readRepliedTo(message, bot);
   const replied = repliedTo === undefined ? {} : { repliedTo };
   const command = readCommand(text);
   if (command === undefined)
@@ -146,10 +183,13 @@ export function readCommand(text: string): { name: string; bot?: string; rest: s
 }
 
 function readRepliedTo(
-  message: TelegramMessage["reply_to_message"],
+  { reply_to_message: message, message_thread_id: thread, is_topic_message: isTopic }: TelegramMessage,
   bot: BotIdentity,
 ): RepliedTo | undefined {
   if (message?.from === undefined || message.sender_chat !== undefined) return undefined;
+  // Every message of a topic that replies to nothing is shown as a reply to the message that has opened the topic, whose
+  // sender the author of this one does not mean.
+  if (isTopic === true && message.message_id === thread) return undefined;
   if (String(message.from.id) !== bot.id) {
     const user = person(message.from);
     return user === undefined ? undefined : { user };

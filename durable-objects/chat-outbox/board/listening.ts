@@ -1,7 +1,8 @@
 /**
  * Picking up what people write in a run's thread, where the platform tells nobody of it: Discord, without a gateway. Pure: how
  * often a thread is asked, and what of an answer is meant for its run. Only messages that mention the bot have a
- * text at all (Discord's rule without the MESSAGE_CONTENT intent), and only those are taken.
+ * text at all (Discord's rule without the MESSAGE_CONTENT intent), and only those are taken. A message counts only when its
+ * author is a person who has written it: not one of a bot, a webhook, an application or the system, and not a forward.
  */
 import { beginningOf } from "../../../contract/chat/short-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../../contract/limits.ts";
@@ -54,9 +55,26 @@ function readMessage(value: unknown, botId: string): { id: string; said?: HeardM
   const mentioned = Array.isArray(mentions) && mentions.some((one) => fieldsOf(one)["id"] === botId);
   if (bot === true || !mentioned || typeof userId !== "string" || typeof content !== "string")
     return [{ id }];
+  if (!isWrittenByAuthor(value)) return [{ id }];
   const name = typeof shown === "string" ? shown : typeof username === "string" ? username : userId;
   const text = content.replaceAll(new RegExp(`<@!?${botId}>`, "g"), "").trim();
   return [{ id, said: { id, user: { id: userId, name }, text: beginningOf(text, MESSAGE_MAX_CHARS) } }];
+}
+
+/** Discord's numbers of kinds of messages that a person types: ordinary ones, and replies. */
+const TYPED: readonly unknown[] = [undefined, 0, 19];
+/** Discord's number of a reference that makes a message a forward. */
+const FORWARD = 1;
+
+function isWrittenByAuthor(value: unknown): boolean {
+  const { type, webhook_id, application_id, interaction_metadata, message_snapshots, message_reference } =
+    fieldsOf(value);
+  const foreign = [webhook_id, application_id, interaction_metadata, message_snapshots];
+  return (
+    TYPED.includes(type) &&
+    foreign.every((field) => field === undefined || field === null) &&
+    fieldsOf(message_reference)["type"] !== FORWARD
+  );
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
