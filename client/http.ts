@@ -80,7 +80,7 @@ export interface EventPage {
   events: EventView[];
   nextCursor?: string;
 }
-/** Runs as a list shows them: without attempts, chained events and output. */
+/** Runs as a list shows them: the result is cut to its status and message, and attempts and output are left out. */
 export interface RunPage {
   runs: RunSummary[];
   eventId?: string;

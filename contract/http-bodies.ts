@@ -108,7 +108,7 @@ export const EventPage = Type.Object({
 });
 export const RunPage = Type.Object({
   runs: Type.Array(Type.Union([RunView, RunSummaryView]), {
-    description: "Summaries; with eventId, the runs of that event with their attempts",
+    description: "Summaries; with eventId, the runs of that event with their attempts and results",
   }),
   eventId: Type.Optional(Type.String()),
   nextCursor: Type.Optional(Type.String()),

@@ -85,6 +85,10 @@ export const CHAIN_MAX_EVENTS = 32;
 /** Lists, as the ancestor: 50 when absent, 0 or no number; clamped to 1–500. */
 export const LIST_DEFAULT_ITEMS = 50;
 export const LIST_MAX_ITEMS = 500;
+/** A result's message and a run's error in a list; a longer one is cut, and GET /runs/:id has all of it. */
+export const LISTED_TEXT_MAX_CHARS = 500;
+/** Full views of one event's runs in one answer; the runs beyond this size are answered cut. */
+export const EVENT_RUNS_MAX_BYTES = 8 * MIB;
 /** Output chunks on one page of GET /runs/:id/output. */
 export const OUTPUT_PAGE_MAX_BYTES = MIB;
 

@@ -9,6 +9,7 @@ import { Budget, BudgetUse, raised, usedBy } from "./budget.ts";
 import { AgentItem } from "./agent-item.ts";
 import { FlowResult, RESULT_STATUSES, type ResultStatus } from "./flow-result.ts";
 import { attemptId } from "./ids.ts";
+import { EVENT_RUNS_MAX_BYTES, LISTED_TEXT_MAX_CHARS } from "./limits.ts";
 import { listens, MessageView, messageView } from "./messages.ts";
 import {
   END_REASONS,
@@ -91,6 +92,12 @@ export const RunView = Type.Object(
     effectiveStatus: Type.String({ description: "The result's status, or else the process status" }),
     needsAttention: Type.Boolean(),
     result: Type.Optional(FlowResult),
+    cut: Type.Optional(
+      Type.Boolean({
+        description:
+          "True: the answer would have been too large with all of this run; GET /runs/{id} has what is missing",
+      }),
+    ),
     error: Type.Optional(Type.String()),
     errorCode: Type.Optional(Type.String()),
     waiting: Type.Optional(ReasonView),
@@ -309,20 +316,109 @@ function attemptView(run: RunRecord, attempt: AttemptRecord): AttemptView {
   };
 }
 
-const DETAILS = ["attempts", "output", "chained", "approvals", "messages"] as const;
+/** What a list shows of a result. */
+export const ResultSummaryView = Type.Object(
+  {
+    status: Type.Enum([...RESULT_STATUSES]),
+    message: Type.Optional(
+      Type.String({ description: `At most ${LISTED_TEXT_MAX_CHARS} characters, with … at the end when cut` }),
+    ),
+  },
+  { $id: "ResultSummary" },
+);
 
-/** A run as the day's ledger lists it: the view without what only its own page shows. */
-export const RunSummaryView = Type.Omit(RunView, [...DETAILS], { $id: "RunSummary" });
-export type RunSummary = Omit<RunView, (typeof DETAILS)[number]>;
+const DETAILS = ["attempts", "output", "chained", "approvals", "messages", "result", "cut"] as const;
+
+/** A run as the day's ledger lists it: bounded, so that no list grows with what a step reports. */
+export const RunSummaryView = Type.Object(
+  {
+    ...Type.Omit(RunView, [...DETAILS]).properties,
+    result: Type.Optional(ResultSummaryView),
+    artifactCount: Type.Optional(
+      Type.Integer({ description: "Artifacts of the result, which GET /runs/{id} answers; absent for none" }),
+    ),
+    nextCount: Type.Optional(
+      Type.Integer({ description: "Events that the result asks for; absent for none" }),
+    ),
+  },
+  { $id: "RunSummary" },
+);
+export type RunSummary = Static<typeof RunSummaryView>;
+
+/** Processes that a list names of those that survived a cancel. */
+const LISTED_SURVIVORS_MAX = 16;
+
+/** Fields of a view or of a stored summary, whose result may still be a whole one. */
+type Summarizable = Omit<RunSummary, "result"> & { result?: FlowResult | undefined };
 
 export function runSummary(run: RunRecord): RunSummary {
+  return boundedSummary(runView(run));
+}
+
+/**
+ * The bounded summary of a run, of whatever version of the edge wrote it: a ledger may hold rows with whole results.
+ * A summary that is bounded already comes back equal.
+ */
+export function boundedSummary(given: Summarizable | RunView): RunSummary {
   const {
     attempts: _attempts,
     output: _output,
     chained: _chained,
     approvals: _approvals,
     messages: _messages,
-    ...summary
-  } = runView(run);
-  return summary;
+    cut: _cut,
+    result,
+    error,
+    cancel,
+    ...rest
+  } = given as Summarizable & Partial<RunView>;
+  const artifacts = Object.keys(result?.artifacts ?? {}).length;
+  const next = result?.next?.length ?? 0;
+  return {
+    ...rest,
+    ...(result === undefined ? {} : { result: resultSummary(result) }),
+    ...(artifacts === 0 ? {} : { artifactCount: artifacts }),
+    ...(next === 0 ? {} : { nextCount: next }),
+    ...(error === undefined ? {} : { error: listedText(error) }),
+    ...(cancel === undefined ? {} : { cancel: boundedCancel(cancel) }),
+  };
+}
+
+function resultSummary({ status, message }: FlowResult): Static<typeof ResultSummaryView> {
+  return { status, ...(message === undefined ? {} : { message: listedText(message) }) };
+}
+
+function listedText(text: string): string {
+  if (text.length <= LISTED_TEXT_MAX_CHARS) return text;
+  // Half a surrogate pair at the cut would be no text.
+  return `${text
+    .slice(0, LISTED_TEXT_MAX_CHARS - 1)
+    .toWellFormed()
+    .replace(/\uFFFD$/, "")}…`;
+}
+
+function boundedCancel(cancel: NonNullable<RunView["cancel"]>): NonNullable<RunView["cancel"]> {
+  const { survivors } = cancel;
+  return survivors === undefined
+    ? cancel
+    : { ...cancel, survivors: survivors.slice(0, LISTED_SURVIVORS_MAX) };
+}
+
+/**
+ * The runs of one event for one answer: full views while they fit into the bound, then cut ones. An event may have as
+ * many runs as RUNS_PER_EVENT_MAX, and each may report RESULT_MAX_BYTES: together more than an answer can carry.
+ */
+export function boundedRuns(runs: RunView[], maxBytes = EVENT_RUNS_MAX_BYTES): RunView[] {
+  let left = maxBytes;
+  return runs.map((run) => {
+    // Characters, not bytes: text of three bytes a character still fits an answer several times this size.
+    const size = JSON.stringify(run).length;
+    if (size > left) return cutRun(run);
+    left -= size;
+    return run;
+  });
+}
+
+function cutRun(run: RunView): RunView {
+  return { ...boundedSummary(run), attempts: [], cut: true };
 }

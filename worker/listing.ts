@@ -12,6 +12,8 @@ import type { Env } from "./env.ts";
 
 /** Days asked at once when a page goes on into the past: few round trips for a quiet month, few reads for a busy one. */
 const DAYS_AT_ONCE = 8;
+/** Rows that one round of questions may bring into this isolate's memory. */
+export const ROWS_AT_ONCE_MAX = 4_096;
 const CURSOR_ID_MAX_CHARS = 64;
 
 export interface Page<T> {
@@ -41,7 +43,10 @@ export async function listPage<T>(
   const before = cursor === undefined || cursor === "" ? undefined : decodeCursor(cursor);
   const now = Date.now();
   const oldest = dayOf(now - retentionMs(env));
-  const rows: ListRow<T>[] = [];
+  // One more than the page, which says whether another page follows.
+  const wanted = limit + 1;
+  const ledgersAtOnce = Math.max(1, Math.floor(ROWS_AT_ONCE_MAX / wanted));
+  let rows: ListRow<T>[] = [];
   // The current day alone first: nearly every page ends there.
   for (
     let day = Math.min(before === undefined ? now : before.ms, now), width = 1;
@@ -50,21 +55,25 @@ export async function listPage<T>(
   ) {
     const days: number[] = [];
     for (let one = dayOf(day); days.length < width && one >= oldest; one = previousDay(one)) days.push(one);
-    const found = await Promise.all(
-      days
-        .flatMap((one) => ledgersOfDay(env, one))
-        .map((name) => read(env.LEDGERS.getByName(name), before, limit + 1)),
-    );
-    rows.push(...found.flat());
+    const names = days.flatMap((one) => ledgersOfDay(env, one));
+    for (let at = 0; at < names.length; at += ledgersAtOnce) {
+      const asked = names.slice(at, at + ledgersAtOnce);
+      const found = await Promise.all(asked.map((name) => read(env.LEDGERS.getByName(name), before, wanted)));
+      // Only what the page can still show is kept, however many days and shards are asked.
+      rows = [...rows, ...found.flat()].sort(newestFirst).slice(0, wanted);
+    }
     day = previousDay(days.at(-1) ?? oldest);
   }
-  rows.sort((a, b) => b.ms - a.ms || (a.id < b.id ? 1 : -1));
   const items = rows.slice(0, limit);
   const last = items.at(-1);
   return {
     items: items.map((row) => row.view),
     nextCursor: rows.length >= limit && last !== undefined ? encodeCursor(last) : undefined,
   };
+}
+
+function newestFirst(a: ListPosition, b: ListPosition): number {
+  return b.ms - a.ms || (a.id < b.id ? 1 : -1);
 }
 
 function encodeCursor({ ms, id }: ListPosition): string {

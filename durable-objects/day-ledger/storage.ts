@@ -6,7 +6,7 @@
  * object is asked, so that an event which matches nothing need not touch an object to know whether it is new.
  */
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
-import type { EventView, RunSummary } from "../../contract/run-view.ts";
+import { boundedSummary, type EventView, type RunSummary } from "../../contract/run-view.ts";
 import type { EventSummary } from "../flow-event/view.ts";
 import { SqlSchema } from "../kit/migrations.ts";
 
@@ -106,7 +106,7 @@ export class LedgerStorage {
       summary.flowName,
       summary.status,
       summary.effectiveStatus,
-      JSON.stringify(summary),
+      JSON.stringify(boundedSummary(summary)),
     );
   }
 
@@ -182,10 +182,11 @@ export class LedgerStorage {
       filter.flow ?? null,
       limit,
     );
-    return [...rows].map((row) => ({
+    // One row at a time: rows of earlier versions of the edge hold whole results, too large to be in memory together.
+    return Array.from(rows, (row) => ({
       ms: row.created_ms,
       id: row.run_id,
-      view: JSON.parse(row.view) as RunSummary,
+      view: boundedSummary(JSON.parse(row.view) as RunSummary),
     }));
   }
 }

@@ -24,7 +24,7 @@ import {
   type NewRun,
 } from "../../contract/run-lifecycle.ts";
 import { isTerminal, type RunRecord } from "../../contract/run-record.ts";
-import { runView, type EventView, type RunView } from "../../contract/run-view.ts";
+import { boundedRuns, runView, type EventView, type RunView } from "../../contract/run-view.ts";
 import type { Env } from "../../worker/env.ts";
 import { withToldUse } from "./budget-use.ts";
 import { EventClock, type RunChange } from "./event-clock.ts";
@@ -127,7 +127,7 @@ export class FlowEventObject extends DurableObject<Env> {
     }
     // The runs that it started when it came: later ones are replays, of a step that is new since, too.
     const runs = this.#storage.readRuns().slice(0, stored.matched);
-    return { status: "duplicate", conflict, runs: runs.map(runView) };
+    return { status: "duplicate", conflict, runs: boundedRuns(runs.map(runView)) };
   }
 
   /** New runs of the stored event (invariant 5: a replay never touches the run that it repeats). The same request makes them once. */
@@ -182,7 +182,9 @@ export class FlowEventObject extends DurableObject<Env> {
   /** The event and its runs, newest first. Undefined for an id that nobody sent; that look writes nothing. */
   view(): { event: EventView; runs: RunView[] } | undefined {
     const stored = this.#storage.readEvent();
-    return stored && { event: eventView(stored), runs: this.#storage.readRuns().map(runView).reverse() };
+    if (stored === undefined) return undefined;
+    const newestFirst = this.#storage.readRuns().map(runView).reverse();
+    return { event: eventView(stored), runs: boundedRuns(newestFirst) };
   }
 
   /** The event as it is stored, for a replay. */
@@ -283,7 +285,7 @@ export class FlowEventObject extends DurableObject<Env> {
       const runs = ns.flatMap((n) => this.#storage.readRun(n) ?? []);
       const left = deadline - Date.now();
       if (left <= 0 || runs.every((run) => isTerminal(run.status)))
-        return runs.map((run) => this.#progressOf(run));
+        return boundedRuns(runs.map((run) => this.#progressOf(run)));
       await this.#waiters.next(left);
     }
   }

@@ -47,6 +47,8 @@ const MEANINGS: Record<BoundName, string> = {
   CHAIN_MAX_EVENTS: "Events in `next` of one run; the rest is refused",
   LIST_DEFAULT_ITEMS: "A page of a list when `limit` is absent",
   LIST_MAX_ITEMS: "A page of a list at most",
+  LISTED_TEXT_MAX_CHARS: "A result's message or an error in a list of runs; `GET /runs/{id}` has all of it",
+  EVENT_RUNS_MAX_BYTES: "Whole runs in one answer about an event; further runs have `cut: true`",
   OUTPUT_PAGE_MAX_BYTES: "A page of `GET /runs/{id}/output`",
   WAIT_MAX_SECONDS: "`?wait=`",
   BACKLOG_MAX_RUNS: "Waiting runs of one pool; more stay in the queue, which tries again",

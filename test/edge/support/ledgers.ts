@@ -44,7 +44,7 @@ export async function seedEvent(createdMs: number, type: string, source?: string
 export async function seedRun(
   createdMs: number,
   flow: string,
-  state: { status: RunRecord["status"]; result?: FlowResult },
+  state: Partial<RunRecord> & { status: RunRecord["status"]; result?: FlowResult },
 ): Promise<{ id: string; createdMs: number }> {
   const eventId = freshId("seed");
   const key = await eventKey(eventId);
