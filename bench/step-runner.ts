@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { AttemptEnd } from "../contract/run-record.ts";
 import { FlowCheckout } from "../runner-agent/checkout.ts";
+import { runnerIdentity } from "../runner-agent/journal/identity.ts";
 import { Journal } from "../runner-agent/journal/journal.ts";
 import { Runner } from "../runner-agent/runner.ts";
 import type { StartStep } from "../runner-agent/steps/start-step.ts";
@@ -30,8 +31,8 @@ export async function startStepRunner(
   { url, secrets, workspace }: EdgeServer,
   { name, capacity, startStep }: { name: string; capacity: number; startStep: StartStep },
 ): Promise<StepRunner> {
-  const runnerId = "runner_bench";
   const journal = new Journal(join(workspace, "journal", "journal.sqlite"));
+  const { runnerId, key } = runnerIdentity(journal);
   const underWay = new Set<RunningStep>();
   const runner = new Runner({
     host: {
@@ -58,7 +59,15 @@ export async function startStepRunner(
         quota: { max: 1, maxGb: 1 },
       }),
     },
-    identity: { runnerId, name, version: "0.0.0", labels: [], capacity },
+    identity: {
+      runnerId,
+      key,
+      process: crypto.randomUUID(),
+      name,
+      version: "0.0.0",
+      labels: [],
+      capacity,
+    },
     pool: "default",
     checkout: await FlowCheckout.open(workspace),
     prepare: () => undefined,

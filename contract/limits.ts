@@ -168,6 +168,13 @@ export const GUARDS_PER_CHANNEL_MAX = 50;
 /** An update from Telegram: a message of 4,096 characters with the one that it replies to, and what describes both. */
 export const TELEGRAM_UPDATE_MAX_BYTES = MIB;
 
+/** Shortest secret by which a runner proves who it is. */
+export const RUNNER_KEY_MIN_CHARS = 32;
+/** A pool keeps which key a runner id belongs to for this long after the runner's last hello. */
+export const RUNNER_KEY_KEPT_DAYS = 90;
+/** Runner ids of one pool whose keys are kept; of more, the pool forgets the one that it has not heard of for longest. */
+export const RUNNER_KEYS_PER_POOL_MAX = 10_000;
+
 /** Protocol of the runner link: this one and the one before are spoken. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const PROTOCOL_OLDEST = 1;

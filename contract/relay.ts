@@ -60,6 +60,12 @@ export const RelaySessionRequest = Type.Object(
     silenceMs: ClockMs,
     thread: Type.Optional(Type.Boolean({ description: "It wants a thread of its own" })),
     listens: Type.Optional(Type.Boolean({ description: "What is said to the run reaches the agent" })),
+    claimKey: Type.Optional(
+      Type.String({
+        pattern: "^[0-9a-f]{32}$",
+        description: "Random, made by the relay: only a claim with a proof from it gets the session's lease",
+      }),
+    ),
   },
   { ...closed, $id: "RelaySessionRequest" },
 );

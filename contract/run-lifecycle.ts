@@ -58,6 +58,8 @@ export interface NewRun {
   chat?: ChatOrigin | undefined;
   continues?: Continuation | undefined;
   budgetAdded?: BudgetUse | undefined;
+  /** Absent where nobody offers the run to a runner. */
+  claimKey?: string | undefined;
   depth: number;
   now: number;
 }
@@ -100,6 +102,7 @@ export function newRun(given: NewRun): RunRecord {
     ...(given.chat === undefined ? {} : { chat: given.chat }),
     ...(given.continues === undefined ? {} : { continues: given.continues }),
     ...(given.budgetAdded === undefined ? {} : { budgetAdded: given.budgetAdded }),
+    ...(given.claimKey === undefined ? {} : { claimKey: given.claimKey }),
     depth: given.depth,
     status: "queued",
     attempts: [],
@@ -120,17 +123,18 @@ export type ClaimOutcome =
   | { kind: "refused"; reason: Reason };
 
 /**
- * A runner wants to start an attempt. The first claim wins. The same runner may claim again as long as it has sent
- * nothing: then its first answer was lost with the socket, and the lease is handed out once more.
+ * A runner wants to start an attempt. The first claim wins. The same claim, known by its nonce, may come again as long as
+ * the runner has sent nothing: then the first answer was lost with the socket, and the lease is handed out once more.
  */
 export function claim(
   run: RunRecord,
-  by: { attempt: number; runnerId: string; runnerName: string; lease: string },
+  by: { attempt: number; runnerId: string; runnerName: string; lease: string; nonce?: string | undefined },
   now: number,
 ): ClaimOutcome {
   const live = liveAttempt(run);
-  if (live?.number === by.attempt && live.runnerId === by.runnerId && live.ackedSeq === 0)
-    return { kind: "claimed", run, attempt: live, fresh: false };
+  const isSameClaim =
+    live?.number === by.attempt && live.runnerId === by.runnerId && live.claimNonce === by.nonce;
+  if (isSameClaim && live.ackedSeq === 0) return { kind: "claimed", run, attempt: live, fresh: false };
   if (run.status !== "queued") return refused("not_claimable", `run ${run.id} is ${run.status}, not queued`);
   if (by.attempt !== run.attempts.length + 1)
     return refused(
@@ -148,6 +152,7 @@ export function claim(
     runnerId: by.runnerId,
     runnerName: by.runnerName,
     lease: by.lease,
+    ...(by.nonce === undefined ? {} : { claimNonce: by.nonce }),
     startedAt: now,
     ackedSeq: 0,
   };

@@ -70,6 +70,8 @@ export interface AttemptRecord {
   runnerId: string;
   runnerName: string;
   lease: string;
+  /** The nonce of the claim that won; the lease is handed out again only for the same one. */
+  claimNonce?: string;
   /** Epoch milliseconds, as all times in this record. */
   startedAt: number;
   completedAt?: number;
@@ -123,6 +125,8 @@ export interface RunRecord {
   labels: string[];
   priority: number;
   concurrency?: { key: string; limit: number };
+  /** Secret of this run and its pool: what claims are checked against (contract/claim-proof.ts). Never shown. */
+  claimKey?: string;
   origin: "event" | "replay" | "next" | "continuation";
   replayOf?: string;
   /** The request that made it of an event which was there already: the same one makes no other. */

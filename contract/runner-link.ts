@@ -31,12 +31,14 @@ import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS, type Reason } from "./run-record.ts";
 import { OutputChunkView } from "./run-view.ts";
-import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, TIME_MAX_MS } from "./limits.ts";
+import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, RUNNER_KEY_MIN_CHARS, TIME_MAX_MS } from "./limits.ts";
 
 export const PING = "ping";
 export const PONG = "pong";
 /** Code of the 404 with which the edge refuses a run socket: it has no such run. Of no other 404 can a runner tell whose it is. */
 export const RUN_NOT_FOUND = "run_not_found";
+/** Code of the error with which a pool refuses an agent whose journal another running agent has, too. */
+export const JOURNAL_COPIED = "journal_copied";
 
 const closed = { additionalProperties: false } as const;
 const RunIdText = Type.String({ maxLength: 64 });
@@ -69,8 +71,15 @@ const Hello = Type.Object(
   {
     type: Type.Literal("hello"),
     protocol: Type.Integer(),
-    /** Kept on the runner's disk: the same box is the same runner after a restart. */
+    /** Kept in the runner's journal: the same machine is the same runner after a restart. */
     runnerId: Type.String({ minLength: 1, maxLength: 64 }),
+    /**
+     * The secret of the journal that `runnerId` belongs to. The first hello binds the id to it, so that nobody else can
+     * speak in this runner's name. From protocol 2 on.
+     */
+    key: Type.Optional(Type.String({ minLength: RUNNER_KEY_MIN_CHARS, maxLength: 128 })),
+    /** Random, one for each start of the agent: two running agents with one journal differ in it. From protocol 2 on. */
+    process: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
     name: Type.String({ minLength: 1, maxLength: 64 }),
     version: Type.String({ maxLength: 64 }),
     labels: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
@@ -147,6 +156,8 @@ export const CONTROL_DOWN = {
       attempt: AttemptNumber,
       flow: FlowDigest,
       step: Type.String(),
+      /** For the claim (contract/claim-proof.ts). Absent from an edge of protocol 1. */
+      proof: Type.Optional(Type.String()),
     },
     closed,
   ),
@@ -181,6 +192,13 @@ const Claim = Type.Object(
     attempt: AttemptNumber,
     runnerId: Type.String({ minLength: 1, maxLength: 64 }),
     runnerName: Type.String({ minLength: 1, maxLength: 64 }),
+    /** The proof of the offer that this claim answers. From protocol 2 on. */
+    proof: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    /**
+     * Random, made by the agent for this attempt and the same on each connection. A lease is handed out again only for the
+     * same nonce, because a run view tells everybody which runner has the attempt. From protocol 2 on.
+     */
+    nonce: Type.Optional(Type.String({ minLength: 16, maxLength: 64 })),
   },
   closed,
 );
@@ -378,6 +396,8 @@ export interface RunRoute {
   labels: string[];
   priority: number;
   concurrency?: { key: string; limit: number };
+  /** What the pool makes the proof of an offer from. Absent on runs that an edge of protocol 1 has made. */
+  claimKey?: string;
   /** Epoch ms at which the wait began: the order among equals. */
   queuedAt: number;
   /** Only this runner can take it: what the run continues lives there. */

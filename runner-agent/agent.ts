@@ -9,6 +9,8 @@ import { rawFolder } from "./codex/raw-log.ts";
 import { missingProjects, projectPaths } from "./config/projects.ts";
 import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "./config/runner-config.ts";
 import { stepEnvironment, type Secret } from "./config/step-environment.ts";
+import { JOURNAL_COPIED } from "../contract/runner-link.ts";
+import { renewRunnerIdentity, runnerIdentity } from "./journal/identity.ts";
 import { Journal } from "./journal/journal.ts";
 import { JournalInUseError, JournalUnwritableError } from "./journal/tables.ts";
 import { agentLog } from "./log.ts";
@@ -18,6 +20,9 @@ import { stepStarter } from "./steps/start-step.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 import { EXIT } from "./cli/exit-codes.ts";
+
+/** Refusals that name a wrong journal, not a wrong token or address. */
+const USAGE_CODES = ["runner_key", JOURNAL_COPIED];
 
 export interface RunnerAgentOptions {
   url: string;
@@ -37,6 +42,14 @@ export interface RunnerAgentOptions {
 
 /** Runs until it is stopped. Returns the exit code: see cli/exit-codes. */
 export async function startRunnerAgent(options: RunnerAgentOptions): Promise<number> {
+  for (;;) {
+    const end = await runAgent(options);
+    if (end !== "renewed") return end;
+  }
+}
+
+/** @returns the exit code; `renewed`: the journal has a new runner id, and the agent has to start with it */
+async function runAgent(options: RunnerAgentOptions): Promise<number | "renewed"> {
   const log = agentLog(options.json);
   const workspace = resolve(options.workspace);
   if (!existsSync(workspace)) {
@@ -61,10 +74,7 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     const journal = new Journal(join(folder, "journal.sqlite"));
     const checkout = await FlowCheckout.open(workspace);
     for (const fault of checkout.faults) log("error", `broken flow package, not offered: ${fault}`);
-    const runnerId = journal.setting(
-      "runnerId",
-      () => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`,
-    );
+    const { runnerId, key } = runnerIdentity(journal);
     const codex = codexKinds({
       config: config.codex,
       environment: process.env,
@@ -96,6 +106,8 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
       },
       identity: {
         runnerId,
+        key,
+        process: crypto.randomUUID(),
         name,
         version: packageJson.version,
         labels: [...new Set([...config.labels, ...options.labels])],
@@ -112,6 +124,13 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     try {
       await runner.start();
       await runner.finished;
+    } catch (error) {
+      if (!(error instanceof RejectedError) || error.code !== JOURNAL_COPIED) throw error;
+      // What the journal still owes belongs to the id: then a person has to decide which machine keeps it.
+      if (journal.attempts().length > 0) throw error;
+      const renewed = renewRunnerIdentity(journal);
+      log("warn", `${error.message}. This agent owes the edge nothing and goes on as ${renewed.runnerId}`);
+      return "renewed";
     } finally {
       stopListening();
       await stopTelling();
@@ -122,8 +141,8 @@ export async function startRunnerAgent(options: RunnerAgentOptions): Promise<num
     return EXIT.ok;
   } catch (error) {
     if (error instanceof RejectedError) {
-      log("error", error.message);
-      return EXIT.denied;
+      log("error", error.message, { code: error.code });
+      return USAGE_CODES.includes(error.code) ? EXIT.usage : EXIT.denied;
     }
     if (
       error instanceof JournalInUseError ||

@@ -82,8 +82,14 @@ export class Attempt {
   #outputBytes = 0;
   #droppedBytes = 0;
 
-  /** @param lease of an attempt of a previous life: it is handed over, not run */
-  constructor(host: AttemptHost, given: { runId: string; attempt: number; lease?: string }) {
+  /**
+   * @param given.lease of an attempt of a previous life: it is handed over, not run
+   * @param given.proof of the offer that the claim answers; an edge of protocol 1 sends none
+   */
+  constructor(
+    host: AttemptHost,
+    given: { runId: string; attempt: number; lease?: string; proof?: string | undefined },
+  ) {
     this.#host = host;
     this.runId = given.runId;
     this.number = given.attempt;

@@ -35,6 +35,12 @@ export interface RunnerOptions {
 /** Why the agent stopped by itself. */
 export class RejectedError extends Error {
   override readonly name = "RejectedError";
+  readonly code: string;
+
+  constructor(message: string, code: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 export class Runner {
@@ -96,9 +102,8 @@ export class Runner {
       lost: (why) => {
         log("warn", "control socket lost, connecting again", { why });
       },
-      rejected: (message) => {
-        this.#stopNow();
-        this.#finish(new RejectedError(message));
+      rejected: (message, code) => {
+        void this.forceStop(new RejectedError(message, code));
       },
     });
     this.#checkoutTimer = setInterval(() => {
@@ -164,7 +169,8 @@ export class Runner {
     const step = checkout.step(offer.flow.name, offer.step);
     if (step !== undefined) this.#options.prepare(step.runner);
     // Its socket opens meanwhile.
-    const attempt = new Attempt(this.#host, { runId: offer.runId, attempt: offer.attempt });
+    const { runId, attempt: number, proof } = offer;
+    const attempt = new Attempt(this.#host, { runId, attempt: number, proof });
     const looked = await checkout.find(offer.flow);
     this.#considered.delete(id);
     if ("found" in looked) {
@@ -244,10 +250,11 @@ export class Runner {
   }
 
   /** Ends every step now, proves it, hands over what it can in a short time and leaves the rest to the journal. */
-  async forceStop(): Promise<void> {
+  async forceStop(why?: Error): Promise<void> {
     this.#draining = true;
     const attempts = [...this.#attempts.values()];
-    for (const attempt of attempts) attempt.stop("abandoned", "the runner agent is stopping now");
+    for (const attempt of attempts)
+      attempt.stop("abandoned", why?.message ?? "the runner agent is stopping now");
     await Promise.all(attempts.map((attempt) => attempt.stepEnded()));
     const handedOver = Promise.all(attempts.map((attempt) => attempt.over));
     let timer: NodeJS.Timeout | undefined;
@@ -259,7 +266,7 @@ export class Runner {
     ]);
     clearTimeout(timer);
     this.#stopNow();
-    this.#finish();
+    this.#finish(why);
   }
 
   #stopNow(): void {

@@ -45,6 +45,8 @@ export interface Dispatch extends AskedBy {
   origin: "event" | "replay" | "next";
   /** Steps to start; absent: all that the event matches. */
   matches?: MatchedStep[];
+  /** Of a relayed session: what its relay proves its claim with. No pool offers such a run. */
+  session?: { claimKey?: string };
   /** Receipt of an event that has been here before, epoch ms; absent: now. */
   createdAt?: number;
 }
@@ -71,7 +73,15 @@ function isAwaited(event: FlowEvent): boolean {
 export async function dispatchEvent(
   env: Env,
   event: FlowEvent,
-  { lineage, origin, chat, request, matches = matchedSteps(event), createdAt = Date.now() }: Dispatch,
+  {
+    lineage,
+    origin,
+    chat,
+    request,
+    session,
+    matches = matchedSteps(event),
+    createdAt = Date.now(),
+  }: Dispatch,
 ): Promise<DispatchOutcome> {
   const [key, identity] = await Promise.all([eventKey(event.id), sha256Hex(eventIdentity(event))]);
   const object = env.EVENTS.getByName(key);
@@ -97,6 +107,7 @@ export async function dispatchEvent(
     origin,
     chat,
     request,
+    session,
     createdAt,
   });
   if (answer.status === "full") throw tooManyRuns(event.id);

@@ -1,4 +1,4 @@
-/** The part of node:crypto that workerd offers under nodejs_compat and the outbox uses: hashes without a promise. */
+/** The part of node:crypto that workerd offers under nodejs_compat and the edge uses: hashes without a promise. */
 declare module "node:crypto" {
   interface Hashing {
     update(text: string): { digest(encoding: "base64url"): string };

@@ -26,6 +26,8 @@ export interface IngestRequest extends AskedBy {
   matches: MatchedStep[];
   lineage: Lineage;
   origin: "event" | "replay" | "next";
+  /** Of a relayed session, in place of a claim key of the edge's own. */
+  session?: { claimKey?: string } | undefined;
   /** Receipt at the edge, epoch ms. */
   createdAt: number;
 }

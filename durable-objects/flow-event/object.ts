@@ -9,6 +9,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
+import { newClaimKey } from "../../contract/claim-proof.ts";
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import type { Saying } from "../../contract/messages.ts";
@@ -77,6 +78,7 @@ export class FlowEventObject extends DurableObject<Env> {
       commit: (run, before) => this.#commit([{ run, before }]),
       endOptions,
       leaseThread: async (run, threadId) => env.POOLS.getByName(run.pool).leaseThread(threadId, run.id),
+      holderOf: async (run, attempt) => env.POOLS.getByName(run.pool).holderOf(run.id, attempt),
     });
     this.#clock = new EventClock({
       ctx,
@@ -109,6 +111,7 @@ export class FlowEventObject extends DurableObject<Env> {
     const runs = await this.#startRuns(event, request.matches, request.origin, now, {
       chat: request.chat,
       request: request.request,
+      ...(request.session === undefined ? {} : { claimKey: request.session.claimKey }),
     });
     return { status: "accepted", conflict: false, runs: runs.map(runView) };
   }
@@ -154,7 +157,7 @@ export class FlowEventObject extends DurableObject<Env> {
     matches: MatchedStep[],
     origin: RunRecord["origin"],
     now: number,
-    more: Pick<NewRun, "continues" | "budgetAdded" | "chat" | "request"> = {},
+    more: Pick<NewRun, "continues" | "budgetAdded" | "chat" | "request" | "claimKey"> = {},
   ): Promise<RunRecord[]> {
     const earlier = origin === "replay" ? this.#storage.readRuns() : [];
     const runs = matches.map(({ flow, step }, index) =>
@@ -167,6 +170,7 @@ export class FlowEventObject extends DurableObject<Env> {
         origin,
         replayOf: earlier.findLast((run) => run.flow.name === flow.name && run.step.name === step.name)?.id,
         depth: stored.lineage.depth,
+        claimKey: newClaimKey(),
         ...more,
         now,
       }),

@@ -145,6 +145,7 @@ export function routeOf(run: RunRecord, attempt: number): RunRoute {
     priority: run.priority,
     ...(run.concurrency === undefined ? {} : { concurrency: run.concurrency }),
     queuedAt: run.queuedAt,
+    ...(run.claimKey === undefined ? {} : { claimKey: run.claimKey }),
     ...(run.continues === undefined
       ? {}
       : { runnerId: run.continues.runnerId, runnerName: run.continues.runnerName }),

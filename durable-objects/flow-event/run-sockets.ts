@@ -7,6 +7,7 @@
  * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
  */
 import { newLease } from "../../contract/ids.ts";
+import { provesOffer } from "../../contract/claim-proof.ts";
 import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import {
   claim,
@@ -17,7 +18,7 @@ import {
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import { noteSeen, noteUnseen } from "../../contract/run-clocks.ts";
-import { liveAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
+import { isPooled, liveAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
 import { outputChunkView } from "../../contract/output-view.ts";
 import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
@@ -39,9 +40,11 @@ import {
   withDelivery,
   withRequest,
 } from "./run-conversation.ts";
+import type { OfferHolder } from "../runner-pool/calls.ts";
 import type { EventStorage } from "./storage.ts";
 import type { TailSockets } from "./tail-sockets.ts";
 
+type ClaimFrame = Extract<RunUp, { type: "claim" }>;
 type NumberedFrame = Extract<RunUp, { seq: number }>;
 
 /** What hibernation keeps of a socket. `attempt` is set once it has claimed or resumed. */
@@ -57,6 +60,8 @@ export interface RunSocketHost {
   endOptions(now: number): EndOptions;
   /** Asks the run's pool for a thread; the answer names the run that writes to it instead. */
   leaseThread(run: RunRecord, threadId: string): Promise<{ heldBy?: string | undefined }>;
+  /** Asks the run's pool which runner it has offered this attempt to. */
+  holderOf(run: RunRecord, attempt: number): Promise<OfferHolder | undefined>;
 }
 
 const tagOf = (n: number): string => `run/${n}`;
@@ -142,11 +147,21 @@ export class RunSockets {
   async #claim(
     socket: WebSocket,
     attachment: Attachment,
-    run: RunRecord,
-    frame: Extract<RunUp, { type: "claim" }>,
+    asked: RunRecord,
+    frame: ClaimFrame,
   ): Promise<void> {
+    if (!(await this.#wasOffered(asked, frame))) {
+      this.#refuse(
+        socket,
+        "not_offered",
+        `attempt ${frame.attempt} of run ${asked.id} was not offered to runner ${frame.runnerId}: a runner claims only what its pool offers to it`,
+      );
+      return;
+    }
     const now = Date.now();
     const event = this.#storage.readEvent();
+    // The pool may have been asked: the run can be another by now.
+    const run = this.#storage.readRun(asked.n) ?? asked;
     // Its output stands in rows of its own: a runner that has sent some has begun, and must resume, not begin again.
     if (this.#storage.readProgress(run.n, frame.attempt).ackedSeq > 0) {
       this.#refuse(
@@ -185,6 +200,21 @@ export class RunSockets {
       },
     });
     this.#tell([socket], [...openingFrames(claimed, frame.attempt), ...cancelFrames(claimed)]);
+  }
+
+  /**
+   * Whether the claim answers an offer. The proof in the claim says so by itself. Without one, the pool is asked: an offer
+   * to a runner of protocol 1, or of a run that an edge of protocol 1 has made, carries none. A runner that has shown
+   * its key is always offered a proof, so that a claim in its name without one comes from somebody else.
+   */
+  async #wasOffered(run: RunRecord, { attempt, runnerId, proof }: ClaimFrame): Promise<boolean> {
+    const { claimKey } = run;
+    if (claimKey !== undefined && proof !== undefined)
+      return provesOffer(claimKey, { attempt, runnerId, proof });
+    // No pool offers a relayed session: only an older relay, which asked for no key, claims without one.
+    if (!isPooled(run)) return claimKey === undefined;
+    const holder = await this.#host.holderOf(run, attempt);
+    return holder?.runnerId === runnerId && (claimKey === undefined || !holder.hasKey);
   }
 
   /** The record with what attempts have said that they used, and no row has yet. */

@@ -2,7 +2,12 @@
  * The control sockets of a pool's runners: who is behind each, and when it last showed life. A socket belongs to a
  * runner from its hello on; of several, the newest is the runner's.
  */
-import { LOST_AFTER_MS, PING_INTERVAL_MS, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import {
+  CONTROL_STALE_MS,
+  LOST_AFTER_MS,
+  PING_INTERVAL_MS,
+  PROTOCOL_VERSION,
+} from "../../contract/limits.ts";
 import type { ControlDown } from "../../contract/runner-link.ts";
 import { acceptSocket, CLOSE, closeSocket, lastSeenAt, sendFrame } from "../kit/sockets.ts";
 
@@ -42,6 +47,15 @@ export class ControlSockets {
     return this.#ctx
       .getWebSockets()
       .filter((socket) => socket.readyState === WebSocket.OPEN && attachmentOf(socket).runnerId === runnerId);
+  }
+
+  /** Whether the runner has another socket that has shown life lately. */
+  isConnected(runnerId: string, except: WebSocket, now: number): boolean {
+    return this.of(runnerId).some(
+      (other) =>
+        other !== except &&
+        now - lastSeenAt(this.#ctx, other, attachmentOf(other).openedAt) <= CONTROL_STALE_MS,
+    );
   }
 
   /** Last sign of life of every runner with an open socket, epoch ms. */

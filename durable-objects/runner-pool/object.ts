@@ -9,6 +9,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { RunnerAction } from "../../contract/http-bodies.ts";
+import { claimProof } from "../../contract/claim-proof.ts";
 import { parseRunId } from "../../contract/ids.ts";
 import { BACKLOG_MAX_RUNS, OFFER_TIMEOUT_MS } from "../../contract/limits.ts";
 import type { Reason } from "../../contract/run-record.ts";
@@ -24,7 +25,8 @@ import { assign, part, waitingReason, type HeldRun, type RunnerState } from "./r
 import { heldRuns, runnerStates } from "./runner-states.ts";
 import { ControlSockets } from "./control-sockets.ts";
 import { EarlyEnds } from "./early-ends.ts";
-import { unwelcome } from "./hello.ts";
+import { copiedJournal, keyHash, nextProcess, unwelcome } from "./hello.ts";
+import type { OfferHolder } from "./calls.ts";
 import { PoolStorage, type PoolRun } from "./storage.ts";
 
 /**
@@ -117,6 +119,13 @@ export class RunnerPool extends DurableObject<Env> {
     }
     this.#storage.putThread(threadId, runId);
     return {};
+  }
+
+  /** Which runner this attempt is offered to, or runs on, for claims that carry no proof of an offer. */
+  holderOf(runId: string, attempt: number): OfferHolder | undefined {
+    const run = this.#storage.runs.get(runId);
+    if (run?.runnerId === undefined || run.route.attempt !== attempt) return undefined;
+    return { runnerId: run.runnerId, hasKey: this.#storage.runnerKey(run.runnerId) !== undefined };
   }
 
   waitingReason(runId: string): Reason | undefined {
@@ -217,18 +226,24 @@ export class RunnerPool extends DurableObject<Env> {
   async #hello(socket: WebSocket, frame: HelloFrame): Promise<void> {
     const now = Date.now();
     this.#forgetOldRunners(now);
-    const refusal = unwelcome(frame, { name: this.#name, runners: this.#storage.runners });
-    if (refusal !== undefined) {
-      this.#sockets.reject(socket, refusal.code, refusal.message);
+    const { runnerId, name, version, labels, capacity, trouble, flows, key } = frame;
+    const before = this.#storage.runners.get(runnerId);
+    const processes = nextProcess(frame, before, this.#sockets.isConnected(runnerId, socket, now));
+    const refusal = unwelcome(frame, {
+      name: this.#name,
+      runners: this.#storage.runners,
+      boundKey: this.#storage.runnerKey(runnerId),
+    });
+    if (refusal !== undefined || processes === "copied") {
+      const { code, message } = refusal ?? copiedJournal(runnerId);
+      this.#sockets.reject(socket, code, message);
       return;
     }
-    this.#sockets.bind(socket, frame.runnerId);
-    const { runnerId, name, version, labels, capacity, trouble, flows } = frame;
+    this.#sockets.bind(socket, runnerId);
+    if (key !== undefined) this.#storage.putRunnerKey(runnerId, keyHash(key), now);
     const draining = frame.draining === true;
-    const runner = welcomedBack(
-      { runnerId, name, version, labels, capacity, trouble, flows, draining, connectedAt: now },
-      this.#storage.runners.get(runnerId),
-    );
+    const said = { runnerId, name, version, labels, capacity, trouble, flows, draining, connectedAt: now };
+    const runner = welcomedBack({ ...said, ...processes }, before);
     this.#storage.putRunner(runner);
     this.#cooling.stop(runnerId);
     this.#sockets.welcome(socket, this.#name, now);
@@ -331,6 +346,7 @@ export class RunnerPool extends DurableObject<Env> {
       attempt: route.attempt,
       flow: route.flow,
       step: route.step,
+      ...(route.claimKey === undefined ? {} : { proof: claimProof(route.claimKey, route.attempt, runnerId) }),
     });
   }
 

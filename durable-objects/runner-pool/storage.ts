@@ -4,15 +4,19 @@
  * lives in memory, so that a decision reads no rows; every change is written through, the rows first: what could not be
  * written must not be remembered, or its next message would be taken for known and acknowledged unstored.
  */
+import { RUNNER_KEY_KEPT_DAYS, RUNNER_KEYS_PER_POOL_MAX } from "../../contract/limits.ts";
 import type { FlowDigest, RunRoute } from "../../contract/runner-link.ts";
 import { SqlSchema } from "../kit/migrations.ts";
 import type { Steerable } from "./steering.ts";
 import { waitsBefore } from "./rules.ts";
 
+const DAY_MS = 86_400_000;
+
 const MIGRATIONS = [
   `CREATE TABLE run (run_id TEXT PRIMARY KEY, runner_id TEXT, held_at INTEGER, route TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE runner (runner_id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;`,
   `CREATE TABLE thread (thread_id TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID;`,
+  `CREATE TABLE runner_key (runner_id TEXT PRIMARY KEY, hash TEXT NOT NULL, seen_at INTEGER NOT NULL) WITHOUT ROWID;`,
 ] as const;
 
 /** A run of this pool. With a `runnerId` it is held: offered to that runner, or running there. */
@@ -32,6 +36,9 @@ export interface KnownRunner extends Steerable {
   trouble?: string | undefined;
   flows: FlowDigest[];
   connectedAt: number;
+  /** The running agent behind it, and those that it has replaced: two that take turns have one journal. */
+  process?: string | undefined;
+  replacedProcesses?: string[] | undefined;
   /** When its last socket closed, epoch ms. */
   leftAt?: number | undefined;
 }
@@ -161,6 +168,51 @@ export class PoolStorage {
     if (!this.runners.has(runnerId)) return;
     this.#sql.exec("DELETE FROM runner WHERE runner_id = ?", runnerId);
     this.runners.delete(runnerId);
+  }
+
+  /** Hash of the key that a runner id is bound to; undefined when no runner of that id has shown one. */
+  runnerKey(runnerId: string): string | undefined {
+    if (!this.#schema.exists) return undefined;
+    this.#schema.ensure();
+    const rows = this.#sql.exec<{ hash: string }>(
+      "SELECT hash FROM runner_key WHERE runner_id = ?",
+      runnerId,
+    );
+    return [...rows][0]?.hash;
+  }
+
+  /**
+   * Binds a runner id to its key, or notes that the key was shown again. It outlives a goodbye, so that nobody takes the id
+   * of a runner that is stopped for the night. Ids that nobody has used for a long time are forgotten here.
+   */
+  putRunnerKey(runnerId: string, hash: string, now: number): void {
+    const isNew = this.runnerKey(runnerId) === undefined;
+    this.#schema.ensure();
+    if (isNew) this.#forgetKeys(now);
+    this.#sql.exec(
+      `INSERT INTO runner_key VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at WHERE excluded.seen_at - seen_at > ?`,
+      runnerId,
+      hash,
+      now,
+      DAY_MS,
+    );
+  }
+
+  /** Never the key of a runner that the pool knows, connected or away. */
+  #forgetKeys(now: number): void {
+    const rows = [
+      ...this.#sql.exec<{ runner_id: string; seen_at: number }>(
+        "SELECT runner_id, seen_at FROM runner_key ORDER BY seen_at",
+      ),
+    ];
+    let over = rows.length + 1 - RUNNER_KEYS_PER_POOL_MAX;
+    for (const { runner_id: runnerId, seen_at: seenAt } of rows) {
+      if (over <= 0 && now - seenAt <= RUNNER_KEY_KEPT_DAYS * DAY_MS) return;
+      if (this.runners.has(runnerId)) continue;
+      this.#sql.exec("DELETE FROM runner_key WHERE runner_id = ?", runnerId);
+      over -= 1;
+    }
   }
 
   #joinBacklog(route: RunRoute): void {

@@ -103,6 +103,11 @@ export class Journal {
     return this.#tables.setting(name, make);
   }
 
+  /** Forgets settings, so that they are made anew. Throws JournalUnwritableError. */
+  forgetSettings(names: readonly string[]): void {
+    this.#tables.forgetSettings(names);
+  }
+
   /** Writes an attempt down; its step starts when that is `written` (J1). */
   begin(of: JournaledAttempt): void {
     this.#write(

@@ -80,6 +80,14 @@ export class JournalTables implements HeldWriter {
     return value;
   }
 
+  forgetSettings(names: readonly string[]): void {
+    try {
+      for (const name of names) this.#db.prepare("DELETE FROM setting WHERE name = ?").run(name);
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
+  }
+
   attempts(): JournaledAttempt[] {
     return this.#db
       .prepare("SELECT run_id, attempt, lease FROM attempt ORDER BY run_id, attempt")

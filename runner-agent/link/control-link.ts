@@ -2,13 +2,22 @@
  * The control socket: tells a pool what this box is and can take, and brings its offers. It holds no run: losing it
  * costs the offers that were not answered, and nothing else.
  */
-import { PROTOCOL_VERSION } from "../../contract/limits.ts";
-import type { ControlDown, ControlUp, FlowDigest } from "../../contract/runner-link.ts";
+import { PROTOCOL_OLDEST, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import {
+  JOURNAL_COPIED,
+  type ControlDown,
+  type ControlUp,
+  type FlowDigest,
+} from "../../contract/runner-link.ts";
 import { LinkSocket } from "./link-socket.ts";
 
 /** What the runner says of itself whenever the socket opens. */
 export interface RunnerIdentity {
   runnerId: string;
+  /** Secret of the journal that the id belongs to. */
+  key: string;
+  /** Random, one for each start of the agent. */
+  process: string;
   name: string;
   version: string;
   labels: string[];
@@ -36,16 +45,22 @@ export interface ControlLinkOptions {
   welcomed(): void;
   lost(why: string): void;
   /** The edge will never take this runner as it is: bad credentials, another protocol. */
-  rejected(message: string): void;
+  rejected(message: string, code: string): void;
 }
 
-/** Errors after which trying again with the same words cannot help. */
-const FATAL_CODES = ["protocol", "bad_frame", "too_many_runners"];
+/** Errors that the edge answers to a hello of a newer protocol than it speaks. */
+const TOO_NEW_CODES = ["protocol", "bad_frame"];
+/** Errors after which another try with the same hello cannot succeed. */
+const FATAL_CODES = [...TOO_NEW_CODES, "too_many_runners", "runner_key", JOURNAL_COPIED];
 
 export class ControlLink {
   readonly #options: ControlLinkOptions;
   readonly #socket: LinkSocket;
   #welcomedOnce = false;
+  /** The edge has taken the hello of this connection. */
+  #welcomed = false;
+  /** The edge may have been set back to the protocol before this one: then the next hello is one of that protocol. */
+  #speaksOlder = false;
 
   constructor(options: ControlLinkOptions) {
     this.#options = options;
@@ -53,6 +68,7 @@ export class ControlLink {
       url: `${options.url}/runners/connect?pool=${encodeURIComponent(options.pool)}`,
       token: options.token,
       opened: () => {
+        this.#welcomed = false;
         this.#hello();
       },
       frame: (frame) => {
@@ -63,9 +79,12 @@ export class ControlLink {
         // What has worked may be on its way back (a rotation, a deploy); what never did is wrong.
         if (this.#welcomedOnce) return;
         if (status === 401 || status === 403)
-          options.rejected(`the edge refuses this token (${status}): give a runner token with --token`);
+          options.rejected(
+            `the edge refuses this token (${status}): give a runner token with --token`,
+            "token",
+          );
         else if (status === 400 || status === 404)
-          options.rejected(`the edge answers ${status} at ${options.url}: check --url and --pool`);
+          options.rejected(`the edge answers ${status} at ${options.url}: check --url and --pool`, "address");
       },
     });
   }
@@ -76,10 +95,11 @@ export class ControlLink {
 
   #hello(): void {
     const { identity, flows, active, draining } = this.#options;
+    const { key, process, ...described } = identity;
     this.#send({
       type: "hello",
-      protocol: PROTOCOL_VERSION,
-      ...identity,
+      ...(this.#speaksOlder ? { protocol: PROTOCOL_OLDEST } : { protocol: PROTOCOL_VERSION, key, process }),
+      ...described,
       ...this.#capacity(),
       flows: flows(),
       active: active(),
@@ -98,10 +118,15 @@ export class ControlLink {
         break;
       case "welcome":
         this.#welcomedOnce = true;
+        this.#welcomed = true;
+        // The next connection may reach an edge that has been brought up to date.
+        this.#speaksOlder = false;
         this.#options.welcomed();
         break;
       case "error":
-        if (FATAL_CODES.includes(frame.code)) this.#options.rejected(frame.message);
+        if (TOO_NEW_CODES.includes(frame.code) && !this.#welcomed && !this.#speaksOlder)
+          this.#speaksOlder = true;
+        else if (FATAL_CODES.includes(frame.code)) this.#options.rejected(frame.message, frame.code);
     }
   }
 

@@ -41,6 +41,8 @@ export interface RunLinkOptions {
   attempt: number;
   /** Of an attempt that this box has already claimed; absent for a new one. */
   lease?: string;
+  /** The proof of the offer that the claim answers; absent when the edge has sent none. */
+  proof?: string | undefined;
   journal: Journal;
   conversation: Conversation;
   /** The claim is granted and journaled: start the step. */
@@ -73,6 +75,10 @@ export class RunLink {
   #followed = false;
   /** Somebody has decided to run the attempt. */
   #mayClaim = false;
+  /** The same on every connection: the edge hands a lease out again only to the claim that it knows. */
+  readonly #claimNonce = crypto.randomUUID();
+  /** The object may run an older program than the pool, in the seconds of a deploy: it takes only a claim without proof. */
+  #claimsPlainly = false;
   #timer: NodeJS.Timeout | undefined;
   #signalled: number[] | undefined;
   /** What was acknowledged when the edge refused a frame the last time. */
@@ -155,13 +161,17 @@ export class RunLink {
   }
 
   #opened(): void {
-    const { attempt, runnerId, runnerName } = this.#options;
+    const { attempt } = this.#options;
     if (this.#lease === undefined && !this.#mayClaim) return;
     this.#sendFrame(
-      this.#lease === undefined
-        ? { type: "claim", attempt, runnerId, runnerName }
-        : { type: "resume", attempt, lease: this.#lease },
+      this.#lease === undefined ? this.#claim() : { type: "resume", attempt, lease: this.#lease },
     );
+  }
+
+  #claim(): RunUp {
+    const { attempt, runnerId, runnerName, proof } = this.#options;
+    const proved = proof === undefined || this.#claimsPlainly ? {} : { proof, nonce: this.#claimNonce };
+    return { type: "claim", attempt, runnerId, runnerName, ...proved };
   }
 
   #received(frame: RunDown): void {
@@ -214,6 +224,8 @@ export class RunLink {
       case "error":
         // The edge closes this socket after it; the next one resumes.
         if (frame.code === "bad_frame") this.#frameRefused(frame.message);
+        if (frame.code === "bad_frame" && this.#lease === undefined)
+          this.#claimsPlainly = !this.#claimsPlainly;
         this.#options.lost(`${frame.code}: ${frame.message}`);
     }
   }

@@ -8,6 +8,7 @@
 import { constants, hostname, userInfo } from "node:os";
 import type { EdgeClient } from "../../client/http.ts";
 import type { ChatPlace } from "../../contract/chat/place.ts";
+import { claimProof, newClaimKey } from "../../contract/claim-proof.ts";
 import type { StartableStep } from "../../contract/flow-manifest.ts";
 import { RELAY_FLOW, RELAY_STEP, type RelayMode } from "../../contract/relay.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
@@ -96,7 +97,8 @@ export async function relaySession(
   stops: RelayStops,
 ): Promise<RelayEnd> {
   const { stopped } = stops;
-  const { runId, attempt: number } = await edge.client.beginRelay(requestOf(session));
+  const claimKey = newClaimKey();
+  const { runId, attempt: number } = await edge.client.beginRelay({ ...requestOf(session), claimKey });
   const { folder, log, start } = await session.prepare();
   log.write({ type: "codeflow.session", runId, ...described(session) });
   const runnerId = `relay_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
@@ -154,7 +156,7 @@ export async function relaySession(
         say(level, message, fields);
       },
     },
-    { runId, attempt: number },
+    { runId, attempt: number, proof: claimProof(claimKey, number, runnerId) },
   );
   attempt.take();
   const stop = (): void => {

@@ -89,6 +89,11 @@ const MEANINGS: Record<BoundName, string> = {
   GRANTS_PER_TENANT_MAX: "Roles and users of one server (one bot) that were given something",
   FOLLOWS_PER_CHANNEL_MAX: "Flows and types that one channel follows",
   GUARDS_PER_CHANNEL_MAX: "Threads of one channel that have a guard of their own",
+  RUNNER_KEY_MIN_CHARS: "Shortest key by which a runner proves who it is",
+  RUNNER_KEY_KEPT_DAYS:
+    "How long a pool keeps which key a runner id belongs to, after the runner's last hello",
+  RUNNER_KEYS_PER_POOL_MAX:
+    "Runner ids of one pool whose keys are kept; of more, the oldest one that is gone goes",
   PROTOCOL_VERSION: "Newest runner protocol that the edge speaks",
   PROTOCOL_OLDEST: "Oldest runner protocol that the edge speaks",
 };

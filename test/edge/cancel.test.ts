@@ -16,6 +16,7 @@ import {
   untilRun,
   untilStatus,
   untilWaiting,
+  claimOf,
 } from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
@@ -51,7 +52,7 @@ describe("a run that waits", () => {
       expect((await poolOf(pool)).waiting).toEqual([]);
     });
     const link = await RunLink.attach(runId);
-    link.tell({ type: "claim", attempt: 1, runnerId: "runner-a", runnerName: "runner-a" });
+    link.tell(await claimOf(runId, 1, "runner-a"));
     expect(await link.next("refused")).toMatchObject({ code: "not_claimable" });
   });
 

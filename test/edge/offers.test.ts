@@ -4,7 +4,17 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { OFFER_TIMEOUT_MS } from "../../contract/limits.ts";
 import type { RunRoute } from "../../contract/runner-link.ts";
-import { crash, fireAlarm, poolOf, poolStub, runOf, startRun, until, untilWaiting } from "./support/api.ts";
+import {
+  crash,
+  fireAlarm,
+  poolOf,
+  poolStub,
+  runOf,
+  startRun,
+  until,
+  untilWaiting,
+  claimOf,
+} from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
@@ -182,7 +192,7 @@ describe("a decline", () => {
     await enqueue(pool, routeOf(runId, pool));
     const { attempt } = await other.take(runId);
     const refused = await RunLink.attach(runId);
-    refused.tell({ type: "claim", attempt, runnerId: other.id, runnerName: "other" });
+    refused.tell(await claimOf(runId, attempt, other.id));
     await refused.next("refused");
     other.decline(runId, attempt, "stale");
     await until(async () => {

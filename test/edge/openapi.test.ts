@@ -18,7 +18,7 @@ import {
 } from "../../contract/runner-link.ts";
 import { openApiDocument, type OpenApiDocument } from "../../contract/openapi.ts";
 import { app } from "../../worker/app.ts";
-import { call, freshId, get, replay, send, startRun, TOKENS, untilWaiting } from "./support/api.ts";
+import { call, freshId, get, replay, send, startRun, TOKENS, untilWaiting, claimOf } from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets, Socket } from "./support/socket.ts";
@@ -223,7 +223,7 @@ describe("answers are as the document says", () => {
     frame("/runners/connect", offer);
     runner.tell({ type: "accept", runId, attempt: offer.attempt });
     const link = await RunLink.attach(runId);
-    link.tell({ type: "claim", attempt: 1, runnerId: runner.id, runnerName: "box" });
+    link.tell(await claimOf(runId, 1, runner.id));
     frame("/runs/{id}/attach", await link.next("claimed"));
     link.tell({ type: "output", chunks: [link.chunk("line")] });
     frame("/runs/{id}/attach", await link.next("ack"));

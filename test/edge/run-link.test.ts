@@ -1,7 +1,7 @@
 /** The run socket: who may speak for an attempt, what is kept of what it says, and what an end means. */
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
-import { crash, outputOf, runOf, runStub, startRun, untilStatus } from "./support/api.ts";
+import { crash, outputOf, runOf, runStub, startRun, untilStatus, claimOf } from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -87,7 +87,7 @@ describe("the whole road", () => {
 describe("claim (invariant 4)", () => {
   async function refusal(runId: string, attempt: number, runnerId: string): Promise<string> {
     const link = await RunLink.attach(runId);
-    link.tell({ type: "claim", attempt, runnerId, runnerName: runnerId });
+    link.tell(await claimOf(runId, attempt, runnerId));
     const { code } = await link.next("refused");
     expect(await link.closed).toEqual({ code: 1000, reason: code });
     return code;

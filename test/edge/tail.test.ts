@@ -20,6 +20,7 @@ import {
   startRun,
   TOKENS,
   untilRun,
+  claimOf,
 } from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
@@ -252,7 +253,7 @@ describe("follow", () => {
     const runner = await FakeRunner.connect(pool);
     const { attempt } = await runner.take(runId);
     const link = await RunLink.attach(runId);
-    link.tell({ type: "claim", attempt, runnerId: runner.id, runnerName: runner.id });
+    link.tell(await claimOf(runId, attempt, runner.id));
     const { lease, follow } = await link.next("claimed");
     expect(follow).toBe(true);
     const again = await RunLink.resume(runId, attempt, lease);

@@ -9,8 +9,10 @@ import { serveSockets, type SocketServer } from "./socket-server.ts";
 
 export interface FakePool {
   server: SocketServer;
-  /** Code of the error with which a hello is answered, instead of a welcome. */
+  /** Code of the error with which a hello is answered, instead of a welcome; the socket closes behind it. */
   rejects: string | undefined;
+  /** The newest protocol whose hello it takes, as an edge that was set back. */
+  speaks: number;
   /** Every frame that came, with the number of its socket (from 1). */
   received: Array<{ socket: number; frame: ControlUp }>;
   faults: string[];
@@ -18,6 +20,15 @@ export interface FakePool {
   /** Cuts the newest connection. */
   drop(): void;
 }
+
+const WELCOME: ControlDown = {
+  type: "welcome",
+  pool: "default",
+  protocol: PROTOCOL_VERSION,
+  serverTime: 0,
+  pingIntervalMs: PING_INTERVAL_MS,
+  lostAfterMs: LOST_AFTER_MS,
+};
 
 export async function startFakePool(): Promise<FakePool> {
   const server = await serveSockets((socket, text) => {
@@ -27,27 +38,22 @@ export async function startFakePool(): Promise<FakePool> {
       return;
     }
     pool.received.push({ socket: server.sockets.indexOf(socket) + 1, frame: read.value });
-    if (read.value.type === "hello") socket.send(greeting());
+    if (read.value.type !== "hello") return;
+    const code = read.value.protocol > pool.speaks ? "bad_frame" : pool.rejects;
+    if (code === undefined) socket.send(WELCOME);
+    else {
+      socket.send({ type: "error", code, message: `this pool says ${code}` });
+      socket.close(4400, code);
+    }
   });
   const pool: FakePool = {
     server,
     rejects: undefined,
+    speaks: PROTOCOL_VERSION,
     received: [],
     faults: [],
     say: (frame) => server.sockets.at(-1)?.send(frame),
     drop: () => server.sockets.at(-1)?.drop(),
   };
-  function greeting(): ControlDown {
-    if (pool.rejects !== undefined)
-      return { type: "error", code: pool.rejects, message: `this pool says ${pool.rejects}` };
-    return {
-      type: "welcome",
-      pool: "default",
-      protocol: PROTOCOL_VERSION,
-      serverTime: 0,
-      pingIntervalMs: PING_INTERVAL_MS,
-      lostAfterMs: LOST_AFTER_MS,
-    };
-  }
   return pool;
 }

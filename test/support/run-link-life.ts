@@ -35,7 +35,11 @@ export interface LinkLife {
 }
 
 /** A link that claims; or with `former`, one for an attempt that a former life has begun, and written this about. */
-export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) => void): Promise<LinkLife> {
+export async function startLink(
+  edge?: FakeRunEdge,
+  former?: (journal: Journal) => void,
+  more: { proof?: string } = {},
+): Promise<LinkLife> {
   const at = edge ?? (await startFakeRunEdge());
   const { signal } = at.server;
   const journal = new Journal(join(await temporaryFolder(), "journal.sqlite"));
@@ -69,6 +73,7 @@ export async function startLink(edge?: FakeRunEdge, former?: (journal: Journal) 
     runId: RUN_ID,
     attempt: 1,
     ...(former === undefined ? {} : { lease: LEASE }),
+    ...more,
     journal,
     conversation,
     claimed: () => {

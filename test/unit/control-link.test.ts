@@ -1,10 +1,19 @@
 /** The control socket against a pool that drops, refuses and falls silent: it comes back for ever, or says why not. */
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { PING_INTERVAL_MS, PONG_TIMEOUT_MS, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import { JOURNAL_COPIED } from "../../contract/runner-link.ts";
 import { ControlLink } from "../../runner-agent/link/control-link.ts";
 import { startFakePool, type FakePool } from "../support/fake-pool.ts";
 
-const IDENTITY = { runnerId: "runner_1", name: "box", version: "0.1.0", labels: ["linux"], capacity: 2 };
+const IDENTITY = {
+  runnerId: "runner_1",
+  key: "a key of a journal of the test suite",
+  process: "one start of the agent",
+  name: "box",
+  version: "0.1.0",
+  labels: ["linux"],
+  capacity: 2,
+};
 const FLOWS = [{ name: "release", version: 1, digest: "sha256:1" }];
 const RUN = { runId: "run_0123456789abcdef_1", attempt: 1 };
 
@@ -194,16 +203,35 @@ describe("an edge that does not take the runner", () => {
     expect(life.pool.server.refusals).toBe(1);
   });
 
-  test.each(["protocol", "bad_frame", "too_many_runners"])(
+  test.each(["protocol", "bad_frame", "too_many_runners", "runner_key", JOURNAL_COPIED])(
     "for good (%s) is told in its words",
     async (code) => {
       const life = await startLink((pool) => {
         pool.rejects = code;
       });
       await life.tells("rejected");
-      expect(life.told).toEqual([`rejected this pool says ${code}`]);
+      expect(life.told.filter((what) => what !== "lost")).toEqual([`rejected this pool says ${code}`]);
     },
   );
+
+  test("because it was set back to protocol 1 gets a hello of protocol 1, and later one of protocol 2", async () => {
+    const life = await startLink((pool) => {
+      pool.speaks = 1;
+    });
+    await life.tells("welcomed");
+    life.pool.speaks = PROTOCOL_VERSION;
+    life.pool.drop();
+    await life.tells("welcomed", 2);
+    const { key, process } = IDENTITY;
+    expect(life.pool.received.map(({ frame }) => frame)).toMatchObject([
+      { protocol: PROTOCOL_VERSION, key, process },
+      { protocol: 1 },
+      { protocol: PROTOCOL_VERSION, key, process },
+    ]);
+    expect(life.pool.received[1]?.frame).not.toHaveProperty("key");
+    expect(life.pool.received[1]?.frame).not.toHaveProperty("process");
+    expect(life.told.filter((what) => what.startsWith("rejected"))).toEqual([]);
+  });
 
   test("for a reason that may pass is asked again", async () => {
     const life = await startLink((pool) => {
@@ -211,7 +239,6 @@ describe("an edge that does not take the runner", () => {
     });
     await life.until(() => life.pool.received.length === 1);
     life.pool.rejects = undefined;
-    life.pool.drop();
     await life.tells("welcomed");
     expect(life.told).toEqual(["lost", "welcomed"]);
   });

@@ -76,6 +76,31 @@ describe("an attempt", () => {
   });
 });
 
+describe("the proof of the offer", () => {
+  test("stands in each claim of the attempt, with one nonce", async () => {
+    const edge = await startFakeRunEdge();
+    edge.claims = "unanswered";
+    const life = await startLink(edge, undefined, { proof: "the proof of the offer" });
+    await life.until(() => edge.received.length === 1);
+    edge.claims = "granted";
+    edge.drop();
+    await life.tells("claimed");
+    const [first, second] = edge.received.map(({ frame }) => frame);
+    expect(first).toMatchObject({ type: "claim", proof: "the proof of the offer" });
+    expect(second).toEqual(first);
+    expect(first).toHaveProperty("nonce", expect.stringMatching(/^[0-9a-f-]{36}$/));
+  });
+
+  test("is left out for an event object that still runs the program before: it would refuse the claim for ever", async () => {
+    const edge = await startFakeRunEdge();
+    edge.refuses = (frame) => ("proof" in frame ? "/proof is not known here" : undefined);
+    const life = await startLink(edge, undefined, { proof: "the proof of the offer" });
+    await life.tells("claimed");
+    expect(edge.received.map(({ frame }) => "proof" in frame)).toEqual([true, false]);
+    expect(edge.received[1]?.frame).not.toHaveProperty("nonce");
+  });
+});
+
 describe("a connection that is lost", () => {
   test("before the claim is answered costs nothing: it is claimed again, and started once", async () => {
     const edge = await startFakeRunEdge();

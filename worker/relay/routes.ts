@@ -42,7 +42,7 @@ async function begin(
   context: Context<AppContext>,
   request: RelaySessionRequest,
 ): Promise<RelaySessionAnswer> {
-  const { id, place, mode, agent, title, workdir, by = "relay", thread } = request;
+  const { id, place, mode, agent, title, workdir, by = "relay", thread, claimKey } = request;
   const { runs, conflict, eventId } = await dispatchEvent(
     context.env,
     {
@@ -57,6 +57,7 @@ async function begin(
       origin: "event",
       chat: { place, user: { id: NOBODY_ID, name: by }, ...(thread === true ? { ownThread: true } : {}) },
       matches: [sessionStep(request)],
+      session: claimKey === undefined ? {} : { claimKey },
     },
   );
   const [run] = runs;

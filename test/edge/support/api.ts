@@ -4,10 +4,12 @@
  */
 import { env, exports } from "cloudflare:workers";
 import { expect, vi } from "vitest";
+import { claimProof } from "../../../contract/claim-proof.ts";
 import type { ErrorBody } from "../../../contract/errors.ts";
 import { eventKey, parseRunId } from "../../../contract/ids.ts";
 import type { EventView, OutputChunkView, RunView } from "../../../contract/run-view.ts";
 import type { RunRecord } from "../../../contract/run-record.ts";
+import type { RunUp } from "../../../contract/runner-link.ts";
 import type { PoolView } from "../../../durable-objects/runner-pool/view.ts";
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 
@@ -195,6 +197,30 @@ export async function rewriteRun(runId: string, change: (run: RunRecord) => RunR
     if (run === undefined) throw new Error(`${key} is not stored`);
     state.storage.kv.put(key, change(run));
   });
+}
+
+/** What a run's claims are checked against; undefined for a run that has none. */
+async function claimKeyOf(runId: string): Promise<string | undefined> {
+  const n = parseRunId(runId)?.n ?? 0;
+  return runInDurableObject(runStub(runId), (_instance, state) => {
+    const made = state.storage.kv.get<{ newRuns?: RunRecord[] }>("event")?.newRuns;
+    const run = state.storage.kv.get<RunRecord>(`run/${String(n).padStart(6, "0")}`);
+    return (run ?? made?.find((one) => one.n === n))?.claimKey;
+  });
+}
+
+/** The claim of a runner that the attempt was offered to. */
+export async function claimOf(
+  runId: string,
+  attempt: number,
+  runnerId: string,
+): Promise<Extract<RunUp, { type: "claim" }>> {
+  const key = await claimKeyOf(runId);
+  const proved =
+    key === undefined
+      ? {}
+      : { proof: claimProof(key, attempt, runnerId), nonce: `the nonce of ${runnerId}`.slice(0, 64) };
+  return { type: "claim", attempt, runnerId, runnerName: runnerId, ...proved };
 }
 
 export async function rewriteAttempt(

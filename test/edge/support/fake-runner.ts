@@ -2,7 +2,7 @@
  * A runner that does what it is told: it speaks the frames of contract/runner-link over real sockets and runs nothing.
  */
 import type { Flow } from "../../../contract/flow-manifest.ts";
-import { PROTOCOL_VERSION } from "../../../contract/limits.ts";
+import { PROTOCOL_VERSION, RUNNER_KEY_MIN_CHARS } from "../../../contract/limits.ts";
 import type {
   ControlDown,
   ControlUp,
@@ -13,7 +13,13 @@ import type {
   StepContext,
 } from "../../../contract/runner-link.ts";
 import { flows } from "./flow-catalog.ts";
+import { claimOf } from "./api.ts";
 import { openSocket, Socket } from "./socket.ts";
+
+/** The key of the journal of a runner. */
+export function keyOf(runnerId: string): string {
+  return `the key of ${runnerId}`.padEnd(RUNNER_KEY_MIN_CHARS, ".");
+}
 
 function digests(deployed: Flow[]): HelloFrame["flows"] {
   return deployed.map(({ name, version, digest }) => ({ name, version, digest }));
@@ -21,6 +27,8 @@ function digests(deployed: Flow[]): HelloFrame["flows"] {
 
 export class FakeRunner {
   readonly id: string;
+  /** Another one for each start of the agent. */
+  process: string = crypto.randomUUID();
   readonly control: Socket<ControlDown>;
 
   constructor(id: string, control: Socket<ControlDown>) {
@@ -33,6 +41,7 @@ export class FakeRunner {
     const control = await Socket.to<ControlDown>(`/runners/connect?pool=${pool}`);
     const runnerId = more.runnerId ?? `runner-${crypto.randomUUID()}`;
     const runner = new FakeRunner(runnerId, control);
+    runner.process = more.process ?? runner.process;
     runner.hello({ ...more, runnerId });
     await control.next("welcome");
     return runner;
@@ -43,6 +52,8 @@ export class FakeRunner {
       type: "hello",
       protocol: PROTOCOL_VERSION,
       runnerId: this.id,
+      key: keyOf(this.id),
+      process: this.process,
       name: `name of ${this.id}`.slice(0, 64),
       version: "0.0.0-test",
       labels: [],
@@ -96,7 +107,7 @@ export class RunLink extends Socket<RunDown> {
   static async claim(runId: string, attempt: number, runnerId: string): Promise<RunLink> {
     const link = await RunLink.attach(runId);
     link.attempt = attempt;
-    link.tell({ type: "claim", attempt, runnerId, runnerName: runnerId });
+    link.tell(await claimOf(runId, attempt, runnerId));
     const { lease, context } = await link.next("claimed");
     link.lease = lease;
     link.#context = context;

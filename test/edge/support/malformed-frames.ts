@@ -21,6 +21,8 @@ export const CONTROL_FRAMES: ByType<ControlUp> = {
     type: "hello",
     protocol: PROTOCOL_VERSION,
     runnerId: "runner-of-the-table",
+    key: "the key of the runner of the table",
+    process: "the only start of it",
     name: "box",
     version: "1.0.0",
     labels: ["linux"],
