@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// Starts the built program under a Node that can run it: an older system Node hands over to the one that npm has
-// installed beside this package.
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+// Starts the built program under a Node that can run it: an older system Node hands over to the one that npm has installed
+// beside this package.
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const NEEDED = [22, 18];
@@ -22,11 +23,51 @@ if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
     );
     process.exit(2);
   }
-  const { status, signal } = spawnSync(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    stdio: "inherit",
+  handOver(node);
+}
+
+/**
+ * Runs the program under another Node and ends as it ends. A Node below 22.15 cannot replace its own process, so this one
+ * stays, passes on the signals that are sent to it, and waits: a supervisor that stops it stops the program.
+ */
+function handOver(node) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  const hadTerminal = terminal().exists;
+  const passOn = (signal) => {
+    // A terminal sends these to its whole foreground group, so the program has this one already. Passing it on would make
+    // one Ctrl-C two, and a second one means "stop now".
+    const { exists, isForeground } = terminal();
+    const sentToGroup = isForeground || (hadTerminal && !exists);
+    if (signal === "SIGTERM" || !sentToGroup) child.kill(signal);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"];
+  for (const signal of signals) process.on(signal, passOn);
+  child.on("error", (error) => {
+    console.error(`error: cannot start ${node}: ${error.message}`);
+    console.error("fix: install Node 22.18 or newer, or run npm install in the project again");
+    process.exit(2);
   });
-  if (signal !== null) process.kill(process.pid, signal);
-  process.exit(status ?? 70);
+  child.on("exit", (status, signal) => {
+    if (signal === null) process.exit(status ?? 70);
+    for (const passed of signals) process.off(passed, passOn);
+    process.kill(process.pid, signal);
+    // As process 1 of a container a signal without a handler is ignored, so end with the shell's code for it.
+    setTimeout(() => process.exit(128 + (constants.signals[signal] ?? 0)), 100);
+  });
+}
+
+/** Whether this process has a terminal, and is in the group that the terminal's keys send signals to. */
+function terminal() {
+  try {
+    // Fields behind the name, which may contain anything: state, parent, group, session, terminal, foreground group.
+    const stat = readFileSync("/proc/self/stat", "utf8");
+    const [, , group, , device, foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { exists: device !== "0", isForeground: device !== "0" && group === foreground };
+  } catch {
+    // No /proc, as on macOS: whoever has a terminal on a standard stream is taken to be in its foreground.
+    const exists = [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY === true);
+    return { exists, isForeground: exists };
+  }
 }
 
 async function startProgram() {
