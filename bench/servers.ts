@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join, parse } from "node:path";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import { compileCatalog } from "../catalog/compile.ts";
 import { devSecrets, type DevSecrets } from "../runner-agent/dev/secrets.ts";
 import { writeDevConfig } from "../runner-agent/dev/wrangler-config.ts";
 import { projectPath } from "../scripts/project.ts";
@@ -79,12 +80,10 @@ export async function edgeServer(
   const { config, catalog } = await writeDevConfig({
     project: projectPath(),
     state,
-    workspace,
     secrets,
-    chats,
+    settings: chats,
   });
-  process.env["CODEX_FLOW_WORKSPACE"] = workspace;
-  process.env["CODEX_FLOW_CATALOG"] = catalog;
+  await compileCatalog(workspace, catalog);
   if (other !== undefined) await replaceWorker(config, other);
   const server = await listen(config);
   return {

@@ -10,7 +10,7 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stepKey } from "../contract/matching.ts";
-import { BrokenPackagesError, hasErrorCode } from "./fault.ts";
+import { BrokenPackagesError, hasErrorCode, type PackageFault } from "./fault.ts";
 import { loadCatalog, type LoadedPackage } from "./load.ts";
 import { schemaCompiler, type TriggerSchema } from "./trigger-schema.ts";
 
@@ -22,17 +22,19 @@ const NOTICE = "// Generated from the flow packages; changed by changing them.";
  *
  * The module exports `flows`, an array of `Flow` in order of discovery without their config, and `validators`, ajv's
  * functions by "flow/step" (they return whether a payload is valid and leave the first of its `errors` on themselves,
- * their `thorough` ones all). It imports nothing. `changed` says whether a file was written. Throws BrokenPackagesError with every fault of every package.
+ * their `thorough` ones all). It imports nothing. `changed` says whether a file was written. Throws BrokenPackagesError with
+ * every fault of every package; with `leaveOutBroken` it compiles the packages that have no fault and returns the faults.
  */
 export async function compileCatalog(
   workspace: string,
   outFile: string,
-): Promise<{ flows: number; changed: boolean }> {
+  { leaveOutBroken = false } = {},
+): Promise<{ flows: number; changed: boolean; faults: PackageFault[] }> {
   const { packages, faults } = await loadCatalog(workspace);
-  if (faults.length > 0) throw new BrokenPackagesError(faults, workspace);
+  if (faults.length > 0 && !leaveOutBroken) throw new BrokenPackagesError(faults, workspace);
   const moduleChanged = await writeIfChanged(outFile, await bundle(catalogSource(packages)));
   const typesChanged = await writeIfChanged(outFile.replace(/\.(m?)js$/, ".d.$1ts"), catalogTypes(outFile));
-  return { flows: packages.length, changed: moduleChanged || typesChanged };
+  return { flows: packages.length, changed: moduleChanged || typesChanged, faults };
 }
 
 /** The module before bundling: it still requires ajv's run-time helpers. */

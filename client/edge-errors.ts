@@ -62,13 +62,30 @@ export class EdgeUnreachableError extends Error {
   }
 }
 
-/** The connection stands, and the answer did not come in time. */
+/**
+ * The connection was made, and the answer did not come in time. The edge may have carried out the request all the same: an
+ * event may be stored. Sending it again with the same id is safe, since an id starts nothing twice.
+ */
 export class EdgeTimeoutError extends EdgeUnreachableError {
   override readonly name = "EdgeTimeoutError";
+  /** Method and path of the call, without the url: "POST /events". */
+  readonly call: string;
+  /** What the caller must know and do, as a sentence. */
+  readonly advice: string;
 
   constructor(url: string, call: string, timeoutMs: number, cause?: unknown) {
     super(url, `no answer to ${call} within ${timeoutMs} ms`, cause);
+    this.call = call;
+    this.advice = adviceAfterTimeout(call);
+    this.message = `${this.reason} from the edge at ${url}; ${this.advice}`;
   }
+}
+
+function adviceAfterTimeout(call: string): string {
+  if (/^POST \/(flow-)?events(\?|$)/.test(call))
+    return "the event may have been stored; sending it again with the same id is safe, since an id starts nothing twice";
+  if (call.startsWith("GET ")) return "nothing was changed; try again, and check that the edge is up";
+  return "the edge may have carried it out; look at what is stored before you send it again";
 }
 
 /** The url, or an id that must stand in it, cannot be used. Nothing was sent. */

@@ -18,11 +18,11 @@ export function registerDev(program: Command, act: Act): void {
   const dev = program
     .command("dev")
     .description(
-      "An edge and a runner on this machine, with secrets of their own; nothing of Cloudflare's is needed",
+      "Run an edge and a runner on this machine, with secrets of their own; no Cloudflare account is needed",
     )
     .option("--port <port>", "port on loopback", wholeNumber(0, PORT_MAX), DEV_PORT)
-    .option("--state <dir>", "where the edge keeps its state between two calls")
-    .option("--workspace <dir>", "folder with the flow packages (default: this one)")
+    .option("--state <dir>", "where the edge keeps its state (default: .codex-flow/dev of the workspace)")
+    .option("--workspace <dir>", "folder with the flow packages (default: the current one)")
     .option("--no-runner", "only the edge");
   examples(dev, [
     ["codex-flow dev", "edge and runner on port 8787"],

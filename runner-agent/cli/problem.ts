@@ -44,10 +44,18 @@ export function problemOf(error: unknown): Problem {
       fix: "pass another --url or id, or correct CODEX_FLOW_URL or the profile",
       details: [],
     };
+  if (error instanceof EdgeTimeoutError)
+    return {
+      exitCode: EXIT.unreachable,
+      code: "timeout",
+      what: `${error.reason} from the edge at ${error.url}`,
+      fix: error.advice,
+      details: [],
+    };
   if (error instanceof EdgeUnreachableError)
     return {
       exitCode: EXIT.unreachable,
-      code: error instanceof EdgeTimeoutError ? "timeout" : "unreachable",
+      code: "unreachable",
       what: `cannot reach the edge at ${error.url}: ${error.reason}`,
       fix: "check the url and that the edge is up; `codex-flow dev` starts one on this machine",
       details: [],

@@ -37,24 +37,26 @@ async function showRaw(invocation: Invocation, options: RawOptions, run: string)
     import("../codex/raw-log.ts"),
     import("./render/text.ts"),
   ]);
-  const folder = rawFolder(await journalOf(options));
-  const files = (await rawFiles(folder)).filter(({ attempt }) => parseAttemptId(attempt)?.runId === run);
+  const folders = (await journalsOf(options)).map(rawFolder);
+  const kept = (await Promise.all(folders.map((folder) => rawFiles(folder)))).flat();
+  const files = kept.filter(({ attempt }) => parseAttemptId(attempt)?.runId === run);
   if (files.length === 0)
     throw new UsageError(
-      `nothing of ${run} is kept in ${folder}`,
+      `nothing of ${run} is kept in ${folders.join(" or ")}`,
       `only the machine that ran it keeps it, of codex and code-mode steps, for ${RAW_KEPT_MS / 3_600_000} hours; give its --workspace, --pool or --journal`,
     );
   await invocation.output.show({ files }, () => files.map(({ path }) => visible(path)).join("\n"));
   return EXIT.ok;
 }
 
-async function journalOf({ workspace, journal, pool, config }: RawOptions): Promise<string> {
-  if (journal !== undefined) return resolve(journal);
+/** The journal of the workspace's runner, and that of `codex-flow dev`. */
+async function journalsOf({ workspace, journal, pool, config }: RawOptions): Promise<string[]> {
+  if (journal !== undefined) return [resolve(journal)];
   const root = resolve(workspace);
   const { readRunnerConfig } = await import("../config/runner-config.ts");
   const named =
     pool ??
     (await readRunnerConfig({ workspace: root, ...(config === undefined ? {} : { path: resolve(config) }) }))
       .pool;
-  return join(root, ".codex-flow", `runner-${named}`);
+  return [join(root, ".codex-flow", `runner-${named}`), join(root, ".codex-flow", "dev", "runner")];
 }

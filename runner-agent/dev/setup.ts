@@ -5,15 +5,18 @@
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { mkdir, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createEdgeClient } from "../../client/http.ts";
 import { endLeftovers, rememberProcesses, startProcess, type DevProcess } from "./processes.ts";
 import { QUIET_ENVIRONMENT } from "./quiet-environment.ts";
-import { chatSettings } from "./chat-settings.ts";
+import { CatalogWatch } from "./catalog-watch.ts";
+import { LauncherLock } from "./launcher-lock.ts";
 import { devSecrets, type DevSecrets } from "./secrets.ts";
+import { settingsFromEnvironment } from "./settings-from-environment.ts";
+import { SetupError } from "./setup-error.ts";
 import { writeDevConfig } from "./wrangler-config.ts";
 
 const READY_TIMEOUT_MS = 90_000;
@@ -38,27 +41,47 @@ export interface Setup {
   stop(): Promise<void>;
 }
 
-/** The edge did not come up. */
-export class SetupError extends Error {
-  override readonly name = "SetupError";
-}
-
 export async function startSetup(options: SetupOptions): Promise<Setup> {
   const project = projectRoot();
   const state = resolve(options.state);
   const workspace = resolve(options.workspace);
   await mkdir(state, { recursive: true, mode: 0o700 });
-  await endLeftovers(state);
+  // The state may lie in somebody's repository.
+  await writeFile(join(state, ".gitignore"), "*\n");
+  const lock = await LauncherLock.take(state, { workspace, port: options.port });
+  try {
+    // What a crash has left behind may still hold the port.
+    await endLeftovers(state);
+    const port = await freePort(options.port);
+    return await startLocked({ ...options, project, state, workspace, port, lock });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+interface LockedOptions extends SetupOptions {
+  project: string;
+  lock: LauncherLock;
+}
+
+async function startLocked(options: LockedOptions): Promise<Setup> {
+  const { project, state, workspace, port, lock } = options;
+  const url = `http://127.0.0.1:${port}`;
   const secrets = await devSecrets(state);
   const { config, catalog } = await writeDevConfig({
     project,
     state,
-    workspace,
     secrets,
-    chats: chatSettings(process.env),
+    settings: settingsFromEnvironment(process.env),
   });
-  const port = options.port === 0 ? await freePort() : options.port;
-  const url = `http://127.0.0.1:${port}`;
+  const flows = await CatalogWatch.start({
+    workspace,
+    outFile: catalog,
+    say: (text) => {
+      options.line("flows", text);
+    },
+  });
   const processes: DevProcess[] = [];
   const start = async (process: DevProcess): Promise<DevProcess> => {
     processes.push(process);
@@ -66,14 +89,14 @@ export async function startSetup(options: SetupOptions): Promise<Setup> {
     return process;
   };
   const stop = async (): Promise<void> => {
+    await flows.stop();
     // The runner first: what it hands over needs the edge.
     for (const process of processes.toReversed()) await process.stop(true);
     await rememberProcesses(state, []);
+    await lock.release();
   };
   try {
-    const edge = await start(
-      startEdge({ project, state, workspace, config, catalog, port, line: options.line }),
-    );
+    const edge = await start(startEdge({ project, state, config, port, line: options.line }));
     const client = createEdgeClient({ url, token: secrets.tokens.read });
     await ready(edge, async () => {
       await client.health();
@@ -97,9 +120,7 @@ export async function startSetup(options: SetupOptions): Promise<Setup> {
 function startEdge(given: {
   project: string;
   state: string;
-  workspace: string;
   config: string;
-  catalog: string;
   port: number;
   line: SetupOptions["line"];
 }): DevProcess {
@@ -122,7 +143,8 @@ function startEdge(given: {
       ...["--log-level", "warn", "--show-interactive-dev-session=false"],
     ],
     cwd: given.project,
-    env: { ...QUIET_ENVIRONMENT, CODEX_FLOW_WORKSPACE: given.workspace, CODEX_FLOW_CATALOG: given.catalog },
+    // wrangler starts programs by the name `node`: they need the Node of this program, not an older one of the system.
+    env: { ...QUIET_ENVIRONMENT, PATH: [dirname(process.execPath), process.env["PATH"]].join(delimiter) },
     line: (text) => {
       given.line("edge", text);
     },
@@ -171,9 +193,23 @@ async function ready(waited: DevProcess, there: () => Promise<boolean>): Promise
   }
 }
 
-async function freePort(): Promise<number> {
+/**
+ * The port, when nothing listens there; for 0 any free one. Without this look, the edge of another set-up would answer on
+ * the port and be taken for this one.
+ */
+async function freePort(wanted: number): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => {
+      reject(
+        new SetupError(
+          `cannot listen on 127.0.0.1:${wanted}: ${error.message}`,
+          "pass another --port, or --port 0 for any free one",
+        ),
+      );
+    });
+    server.listen(wanted, "127.0.0.1", resolve);
+  });
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === "string") throw new SetupError("no free port on 127.0.0.1");

@@ -94,7 +94,8 @@ export class Daemon {
 }
 
 export interface EdgeOptions {
-  state: string;
+  /** Where it is not the folder that belongs to the workspace. */
+  state?: string;
   workspace: string;
   port?: number;
   runner?: boolean;
@@ -133,8 +134,7 @@ export class Edge {
     env = {},
   }: EdgeOptions): Promise<{ daemon: Daemon; info: DevAnnouncement }> {
     const flags = [
-      "--state",
-      state,
+      ...(state === undefined ? [] : ["--state", state]),
       "--workspace",
       workspace,
       "--port",
@@ -154,11 +154,15 @@ export class Edge {
     return this.#daemon.output;
   }
 
+  /** The first line of its output that fits, also of those already printed. */
+  line(pattern: RegExp): Promise<string> {
+    return this.#daemon.line(pattern);
+  }
+
   /** kill -9 of everything: the launcher, wrangler and workerd. */
   async kill(): Promise<void> {
-    const groups = JSON.parse(
-      await readFile(join(this.#options.state, "processes.json"), "utf8"),
-    ) as number[];
+    const { workspace, state = join(workspace, ".codex-flow", "dev") } = this.#options;
+    const groups = JSON.parse(await readFile(join(state, "processes.json"), "utf8")) as number[];
     await this.#daemon.kill();
     for (const group of groups) killGroup(group);
   }
@@ -227,6 +231,20 @@ export async function startRunner(edge: Edge, flags: RunnerFlags): Promise<Daemo
   );
   await daemon.line(/connected to pool/);
   return daemon;
+}
+
+/** One command of the program that needs no edge, in a folder. */
+export async function runProgram(
+  args: string[],
+  cwd: string,
+): Promise<{ exitCode: number | undefined; output: string }> {
+  const { exitCode, all } = await execa(node, [program, ...args], {
+    cwd,
+    reject: false,
+    all: true,
+    stdin: "ignore",
+  });
+  return { exitCode, output: all };
 }
 
 /** One command of the program against an edge, as a user would type it. */

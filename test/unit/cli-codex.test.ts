@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { codexFlow } from "../support/command-line.ts";
-import { workspaceWith } from "../support/flow-workspace.ts";
+import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 
 const RUN = "run_0123456789abcdef_1";
 
@@ -17,7 +17,7 @@ test("flows check names the prompt or schema that would end each run: 1", async 
   expect([code, out]).toEqual([EXIT.bad, "flows/look/out.json:1:1 must say additionalProperties: false\n"]);
 });
 
-test("runner raw says where a run's raw log stands, and where it looked when there is none", async () => {
+test("runner raw finds a run's raw log in the journal of the workspace or of codex-flow dev, or says where it looked", async () => {
   const workspace = await workspaceWith({
     ".codex/runner.toml": `pool = "farm"\n`,
     [`.codex-flow/runner-farm/raw/${RUN}_a1.jsonl`]: "{}\n",
@@ -30,6 +30,9 @@ test("runner raw says where a run's raw log stands, and where it looked when the
   expect(JSON.parse(json.out)).toMatchObject({ files: [{ attempt: `${RUN}_a1`, bytes: 3 }] });
   const none = await codexFlow(["runner", "raw", "run_0123456789abcdef_2"], { cwd: workspace });
   expect([none.code, none.err]).toEqual([EXIT.usage, expect.stringContaining(folder)]);
+  const dev = "run_0123456789abcdef_3";
+  await writeFiles(workspace, { [`.codex-flow/dev/runner/raw/${dev}_a1.jsonl`]: "{}\n" });
+  expect((await codexFlow(["runner", "raw", dev], { cwd: workspace })).code).toBe(EXIT.ok);
   const odd = await codexFlow(["runner", "raw", "../../etc"], { cwd: workspace });
   expect(odd.code).toBe(EXIT.usage);
 });

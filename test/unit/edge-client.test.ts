@@ -16,6 +16,7 @@ import {
 } from "../../client/http.ts";
 import { signBody } from "../../client/signature.ts";
 import { joinSegments, parseBaseUrl } from "../../client/transport.ts";
+import { problemOf } from "../../runner-agent/cli/problem.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
 import { approvalFixture, endedRun, runnerFixture } from "../support/run-fixtures.ts";
 
@@ -250,6 +251,19 @@ describe("no answer", () => {
     expect(failure).toBeInstanceOf(EdgeTimeoutError);
     expect(failure).toBeInstanceOf(EdgeUnreachableError);
     expect(String(failure)).toContain("no answer to GET /runs within 50 ms");
+  });
+
+  test("a timeout of an event that was sent says that it may be stored and that sending the same id again is safe", async () => {
+    const url = await serve(() => undefined);
+    const client = createEdgeClient({ url, token: "t", timeoutMs: 50 });
+    const failure = await failureOf(client.dispatch({ id: "e:1", type: "t" }));
+    expect(failure).toBeInstanceOf(EdgeTimeoutError);
+    expect(String(failure)).toContain("no answer to POST /events within 50 ms");
+    expect(String(failure)).toContain("may have been stored; sending it again with the same id is safe");
+    expect(problemOf(failure)).toMatchObject({
+      code: "timeout",
+      fix: expect.stringContaining("same id is safe") as string,
+    });
   });
 
   test("waiting for runs extends the timeout by what the edge may hold back", async () => {

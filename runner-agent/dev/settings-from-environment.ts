@@ -1,5 +1,6 @@
-/** Settings of chats that a development edge takes from the environment it was started in. */
+/** Settings that a development edge takes from the environment it was started in, under the names of wrangler.toml. */
 const NAMES = [
+  "CODEX_FLOW_PUBLIC_URL",
   "DISCORD_APPLICATION_ID",
   "DISCORD_PUBLIC_KEY",
   "DISCORD_BOT_TOKEN",
@@ -11,8 +12,10 @@ const NAMES = [
   "TELEGRAM_API_URL",
 ];
 
-/** Those that are set and not empty. */
-export function chatSettings(environment: Record<string, string | undefined>): Record<string, string> {
+/** The settings of chats and links that are set and not empty. */
+export function settingsFromEnvironment(
+  environment: Record<string, string | undefined>,
+): Record<string, string> {
   return Object.fromEntries(
     NAMES.flatMap((name) => {
       const value = environment[name];
