@@ -14,7 +14,7 @@ const UNIT_TIMEOUT_MS = 30_000;
 /** Secrets of the Worker under test; the tests read them from its environment. */
 const secrets = {
   ADMIN_TOKENS: "test-admin-token,test-admin-token-new",
-  READ_TOKENS: "test-read-token",
+  READ_TOKENS: "test-read-only-token",
   WRITE_TOKENS: "test-write-token",
   RUNNER_TOKENS: "test-runner-token",
   EVENT_TOKENS: "test-event-token",

@@ -23,7 +23,7 @@ export interface Env {
   /** Ledgers a day; more of them spread very many events a second. */
   LEDGER_SHARDS?: string;
 
-  /** Bearer tokens by what they may do; each a list separated by commas or white space. */
+  /** Bearer tokens by what they may do; each a list separated by commas (contract/secret-list.ts). */
   ADMIN_TOKENS?: string;
   READ_TOKENS?: string;
   WRITE_TOKENS?: string;

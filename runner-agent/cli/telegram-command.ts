@@ -6,6 +6,7 @@ import type { Command } from "commander";
 import { EdgeUnreachableError } from "../../client/edge-errors.ts";
 import { connectionReason, parseBaseUrl } from "../../client/transport.ts";
 import { TELEGRAM_WEBHOOK_PATH } from "../../contract/chat/telegram-commands.ts";
+import { readSecretList } from "../../contract/secret-list.ts";
 import { createBotApi, TELEGRAM_API_URL, type BotApi } from "../telegram/bot-api.ts";
 import {
   setupPlan,
@@ -117,7 +118,14 @@ function botToken(token: string | undefined): string {
 
 /** The first of the list: the newest, by the way secrets are rotated here. */
 function webhookSecret(setting: string | undefined): string {
-  const [secret] = (setting ?? "").split(/[\s,]+/).filter((part) => part !== "");
+  const { secrets, unused } = readSecretList(setting);
+  const [secret] = secrets;
+  const [bad] = unused;
+  if (bad?.position === 1 || (secret === undefined && bad !== undefined))
+    throw new UsageError(
+      `value ${bad.position} of TELEGRAM_WEBHOOK_SECRETS is not used: ${bad.reason}`,
+      "make one with: openssl rand -hex 32",
+    );
   if (secret === undefined)
     throw new UsageError(
       "no webhook secret is given",
@@ -126,7 +134,7 @@ function webhookSecret(setting: string | undefined): string {
   if (!/^[A-Za-z0-9_-]{1,256}$/.test(secret))
     throw new UsageError(
       "the first of TELEGRAM_WEBHOOK_SECRETS is none that Telegram takes",
-      "use 1 to 256 letters, digits, - and _: openssl rand -hex 32",
+      "use 16 to 256 letters, digits, - and _: openssl rand -hex 32",
     );
   return secret;
 }

@@ -1,7 +1,7 @@
 /** Who may do what, and the one form of every answer. Signed events stand in signatures.test.ts. */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { HTTP_ROUTES, type HttpRoute, type Scope } from "../../contract/http.ts";
 import type { Env } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
@@ -234,5 +234,39 @@ describe("every answer", () => {
   test("a trailing slash is no other route", async () => {
     expect((await call("GET", "/flows/")).status).toBe(200);
     expect(await send({ id: freshId(), type: "x" })).toMatchObject({ status: "accepted" });
+  });
+});
+
+describe("secrets that open nothing", () => {
+  /** A request with this token to an edge whose admin tokens are `setting`. */
+  async function asAdmin(setting: string, token: string): Promise<Response> {
+    const headers = { authorization: `Bearer ${token}` };
+    return worker.fetch(
+      new Request("https://edge/flows", { headers }) as Request<unknown, IncomingRequestCfProperties>,
+      { ...env, ADMIN_TOKENS: setting },
+      createExecutionContext(),
+    );
+  }
+
+  test("a token that is short, or a part of one that contains white space, is unknown", async () => {
+    for (const token of ["hunter2", "correct", "horse"])
+      await expectError(asAdmin("hunter2,correct horse", token), 401);
+  });
+
+  test("is logged once, by its variable and position and not by its value", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    try {
+      const setting = `${TOKENS.admin}-logged,hunter2`;
+      for (const token of [`${TOKENS.admin}-logged`, `${TOKENS.admin}-logged`])
+        expect((await asAdmin(setting, token)).status).toBe(200);
+      const lines = warn.mock.calls
+        .map(([line]) => String(line))
+        .filter((line) => line.includes("ADMIN_TOKENS"));
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toContain("value 2 of ADMIN_TOKENS is not used: it is shorter than 16 characters");
+      expect(lines[0]).not.toContain("hunter2");
+    } finally {
+      warn.mockRestore();
+    }
   });
 });

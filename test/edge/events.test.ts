@@ -1,6 +1,7 @@
 /** POST /events and what can be seen of an event afterwards. Replays stand in replay.test.ts. */
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { eventKey } from "../../contract/ids.ts";
 import {
   EVENT_ID_MAX_CHARS,
@@ -11,6 +12,7 @@ import {
 } from "../../contract/limits.ts";
 import type { EventView } from "../../contract/run-view.ts";
 import { dayOf, ledgerName } from "../../durable-objects/day-ledger/naming.ts";
+import worker from "../../worker/index.ts";
 import {
   call,
   eventOf,
@@ -25,6 +27,7 @@ import {
   send,
   startRun,
   stored,
+  TOKENS,
   until,
   untilRun,
   type DispatchBody,
@@ -290,6 +293,29 @@ describe("wait", () => {
       await expectError(call("GET", `/events/${encodeURIComponent(body.id)}`), 404);
     },
   );
+});
+
+test("an upload that the client cuts off is a 400 and leaves no error in the log", async () => {
+  const error = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  try {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode('{"id":"cut'));
+        controller.error(new Error("Network connection lost."));
+      },
+    });
+    const headers = { authorization: `Bearer ${TOKENS.event}` };
+    const request = new Request("https://edge/events", { method: "POST", headers, body });
+    const answer = worker.fetch(
+      request as Request<unknown, IncomingRequestCfProperties>,
+      env,
+      createExecutionContext(),
+    );
+    expect((await expectError(answer, 400)).code).toBe("body_incomplete");
+    expect(error).not.toHaveBeenCalled();
+  } finally {
+    error.mockRestore();
+  }
 });
 
 describe("bad input (invariant 13)", () => {

@@ -223,7 +223,7 @@ describe("rotation: with the old secret taken out", () => {
 
   test("of Standard Webhooks: both are good at once, and later only the new one", async () => {
     const next = `whsec_${btoa("a newer secret of 24 byt")}`;
-    const both = { WEBHOOK_SECRETS: `${webhookSecret} ${next}` };
+    const both = { WEBHOOK_SECRETS: `${webhookSecret}, ${next}` };
     for (const secret of [webhookSecret, next]) {
       const body = newEvent();
       expect((await ask(both, body, standard(body, { secret }))).status).toBe(202);

@@ -7,7 +7,7 @@ import { codexFlow, type Ended } from "../support/command-line.ts";
 import { FakeTelegram } from "../support/fake-telegram/index.ts";
 import { startEndpoint } from "../support/http-endpoint.ts";
 
-const SECRET = "new_secret-1";
+const SECRET = "new_secret-1-of-the-webhook";
 
 async function startTelegram(): Promise<FakeTelegram> {
   const fake = await FakeTelegram.start();
@@ -34,7 +34,7 @@ async function setUp(
     environment: {
       TELEGRAM_API_URL: fake.apiUrl,
       TELEGRAM_BOT_TOKEN: fake.token,
-      TELEGRAM_WEBHOOK_SECRETS: `${SECRET},old_secret`,
+      TELEGRAM_WEBHOOK_SECRETS: `${SECRET},old_secret_of_the_webhook`,
       ...environment,
     },
   });
@@ -104,6 +104,7 @@ describe("telegram setup", () => {
     ["TELEGRAM_BOT_TOKEN", "123 456", EXIT.usage, "BotFather"],
     ["TELEGRAM_BOT_TOKEN", "1:not-this-bots", EXIT.denied, "BotFather"],
     ["TELEGRAM_WEBHOOK_SECRETS", "", EXIT.usage, "openssl rand -hex 32"],
+    ["TELEGRAM_WEBHOOK_SECRETS", "too_short", EXIT.usage, "openssl rand -hex 32"],
     ["TELEGRAM_WEBHOOK_SECRETS", "not/for/telegram", EXIT.usage, "openssl rand -hex 32"],
     ["TELEGRAM_API_URL", "http://127.0.0.1:1", EXIT.unreachable, "api.telegram.org"],
   ])("%s=%j names the fix", async (name, value, expected, fix) => {

@@ -49,7 +49,7 @@ async function scopesOf(token: string, env: Env): Promise<Set<Scope>> {
   const granted = new Set<Scope>();
   const digest = await sha256(token);
   for (const [setting, scopes] of Object.entries(GRANTS))
-    if (isOneOf(digest, await secretDigests(env[setting as keyof typeof GRANTS])))
+    if (isOneOf(digest, await secretDigests(env, setting as keyof typeof GRANTS)))
       for (const scope of scopes) granted.add(scope);
   return granted;
 }

@@ -1,11 +1,37 @@
 /**
- * Secrets as lists, so that they can be rotated without downtime: put the new one beside the old, move the senders,
- * take the old one out. Comparisons take the same time whatever the difference is, and look at every candidate.
+ * The configured secrets, and comparisons with them. A comparison takes the same time whatever the difference is, and
+ * looks at every candidate.
  */
+import { readSecretList } from "../../contract/secret-list.ts";
+import type { Env } from "../env.ts";
 
-/** The secrets of a setting: separated by commas or white space. */
-export function secretList(setting: string | undefined): string[] {
-  return (setting ?? "").split(/[\s,]+/).filter((secret) => secret !== "");
+/** Settings of the Worker that hold lists of secrets. */
+export type SecretSetting = Extract<keyof Env, `${string}_TOKENS` | `${string}_SECRETS`>;
+
+/** By setting and its value. They stay the same as long as this isolate lives, and each request asks for them. */
+const lists = new Map<string, { secrets: string[]; digests?: ArrayBuffer[] }>();
+
+/** The usable secrets of a setting. The first look in an isolate logs those that are not used, by position alone. */
+export function secretList(env: Env, setting: SecretSetting): string[] {
+  return listOf(env, setting).secrets;
+}
+
+function listOf(env: Env, setting: SecretSetting): { secrets: string[]; digests?: ArrayBuffer[] } {
+  const key = `${setting}=${env[setting] ?? ""}`;
+  const known = lists.get(key);
+  if (known !== undefined) return known;
+  const { secrets, unused } = readSecretList(env[setting]);
+  for (const { position, reason } of unused)
+    console.warn(
+      JSON.stringify({
+        message: `value ${position} of ${setting} is not used: ${reason}. Make one with: openssl rand -hex 32`,
+        setting,
+        position,
+      }),
+    );
+  const made = { secrets };
+  lists.set(key, made);
+  return made;
 }
 
 const encoder = new TextEncoder();
@@ -23,17 +49,11 @@ export function isOneOf(digest: ArrayBuffer, candidates: readonly ArrayBuffer[])
   );
 }
 
-/** By setting: they stay the same as long as this isolate lives, and each request asks for all of them. */
-const digests = new Map<string, ArrayBuffer[]>();
-
-/** Digests of the secrets of a setting. */
-export async function secretDigests(setting: string | undefined): Promise<ArrayBuffer[]> {
-  const key = setting ?? "";
-  const known = digests.get(key);
-  if (known !== undefined) return known;
-  const made = await Promise.all(secretList(key).map(sha256));
-  digests.set(key, made);
-  return made;
+/** Digests of the usable secrets of a setting. */
+export async function secretDigests(env: Env, setting: SecretSetting): Promise<ArrayBuffer[]> {
+  const list = listOf(env, setting);
+  list.digests ??= await Promise.all(list.secrets.map(sha256));
+  return list.digests;
 }
 
 export async function sha256(text: string): Promise<ArrayBuffer> {

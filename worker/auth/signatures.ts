@@ -4,6 +4,7 @@
  */
 import { UnauthorizedError } from "../../contract/errors.ts";
 import { WEBHOOK_TOLERANCE_MS } from "../../contract/limits.ts";
+import { STANDARD_WEBHOOK_PREFIX } from "../../contract/secret-list.ts";
 import type { Env } from "../env.ts";
 import { base64, fromBase64, hex, hmacSha256, matchesAny, secretList } from "./secrets.ts";
 
@@ -13,7 +14,6 @@ const STANDARD_HEADERS = {
   timestamp: "webhook-timestamp",
   signature: "webhook-signature",
 } as const;
-const STANDARD_PREFIX = "whsec_";
 
 /** The kind of signature that a request bears, if any. */
 export function signatureKind(headers: Headers): "flow" | "standard" | undefined {
@@ -29,8 +29,8 @@ export async function verifySignature(
   now: number,
 ): Promise<void> {
   if (signatureKind(headers) === "flow")
-    await verifyFlowSignature(headers, body, secretList(env.EVENT_SECRETS));
-  else await verifyStandardWebhook(headers, body, secretList(env.WEBHOOK_SECRETS), now);
+    await verifyFlowSignature(headers, body, secretList(env, "EVENT_SECRETS"));
+  else await verifyStandardWebhook(headers, body, secretList(env, "WEBHOOK_SECRETS"), now);
 }
 
 async function verifyFlowSignature(headers: Headers, body: Uint8Array, secrets: string[]): Promise<void> {
@@ -79,7 +79,9 @@ async function verifyStandardWebhook(
 
 /** Standard Webhooks secrets are base64 behind `whsec_`; one that is not is taken as it stands. */
 function webhookKey(secret: string): Uint8Array {
-  const encoded = secret.startsWith(STANDARD_PREFIX) ? secret.slice(STANDARD_PREFIX.length) : secret;
+  const encoded = secret.startsWith(STANDARD_WEBHOOK_PREFIX)
+    ? secret.slice(STANDARD_WEBHOOK_PREFIX.length)
+    : secret;
   const key = fromBase64(encoded);
   return key === undefined || key.length === 0 ? new TextEncoder().encode(secret) : key;
 }

@@ -73,7 +73,7 @@ async function readUpdateBody(request: Request): Promise<unknown> {
 async function authenticatedBot({ env, req }: Context<AppContext>): Promise<string> {
   const id = botId(env, "telegram");
   const given = req.header(SECRET_HEADER) ?? "";
-  const known = await matchesAny(given, secretList(env.TELEGRAM_WEBHOOK_SECRETS));
+  const known = await matchesAny(given, secretList(env, "TELEGRAM_WEBHOOK_SECRETS"));
   if (id === undefined || !known)
     throw new UnauthorizedError("this is for Telegram, with the secret that setWebhook was given", [
       { path: SECRET_HEADER, message: "is no configured secret" },

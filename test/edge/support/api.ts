@@ -15,7 +15,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 
 export const TOKENS = {
   admin: "test-admin-token",
-  read: "test-read-token",
+  read: "test-read-only-token",
   write: "test-write-token",
   runner: "test-runner-token",
   event: "test-event-token",

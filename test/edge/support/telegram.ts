@@ -14,7 +14,7 @@ import type { Env } from "../../../worker/env.ts";
 import { until } from "./api.ts";
 
 export const BOT = "123456789";
-export const SECRETS = { old: "old_secret", new: "new-secret" };
+export const SECRETS = { old: "old_secret_of_the_webhook", new: "new-secret-of-the-webhook" };
 const CONFIGURED: Partial<Env> = {
   TELEGRAM_BOT_TOKEN: `${BOT}:token-of-the-test`,
   TELEGRAM_WEBHOOK_SECRETS: `${SECRETS.old},${SECRETS.new}`,
