@@ -97,6 +97,19 @@ export class UnsupportedMediaTypeError extends FlowError {
     ]);
   }
 }
+/** The body is compressed in a way that the edge cannot unpack. */
+export class UnsupportedEncodingError extends FlowError {
+  readonly status = 415;
+  readonly accepted: string;
+  constructor(encoding: string, accepted: string) {
+    super(
+      "unsupported_content_encoding",
+      `content-encoding ${encoding} cannot be unpacked here; send ${accepted} or no content-encoding`,
+      [{ path: "content-encoding", message: `must be one of ${accepted}` }],
+    );
+    this.accepted = accepted;
+  }
+}
 /** The edge cannot take it now; nothing was stored, and the same request may succeed later. */
 export class OverloadedError extends FlowError {
   readonly status = 503;

@@ -2,6 +2,7 @@
 import Type, { type Static } from "typebox";
 import { deeperThan } from "./json-depth.ts";
 import { changedNumbers } from "./json-numbers.ts";
+import { exceedsBytes } from "./text-bytes.ts";
 import { EVENT_MAX_DEPTH, RESULT_MAX_BYTES } from "./limits.ts";
 
 export const RESULT_STATUSES = [
@@ -50,7 +51,7 @@ function readResultJson(text: string): ResultLine {
     kind: "invalid",
     message: `FLOW_RESULT is larger than ${RESULT_MAX_BYTES} bytes`,
   } as const;
-  if (exceedsResult(text)) return tooLarge;
+  if (exceedsBytes(text, RESULT_MAX_BYTES)) return tooLarge;
   try {
     const value: unknown = JSON.parse(text);
     const changed = changedNumbers(text)[0];
@@ -73,11 +74,7 @@ export function resultFault(result: unknown): string | undefined {
 
 /** Measured as the edge stores it: written anew, the same JSON may be longer (1e20 has 21 digits then). */
 export function isResultTooLarge(result: unknown): boolean {
-  return exceedsResult(JSON.stringify(result));
-}
-
-function exceedsResult(text: string): boolean {
-  return text.length > RESULT_MAX_BYTES || new TextEncoder().encode(text).length > RESULT_MAX_BYTES;
+  return exceedsBytes(JSON.stringify(result), RESULT_MAX_BYTES);
 }
 
 /** The ancestor's rules, and its words for what is wrong. */

@@ -14,6 +14,7 @@ import { RESERVED_ID_PREFIXES, type FlowEventInput } from "./flow-event.ts";
 import * as frames from "./generated/frame-validators.js";
 import * as compiled from "./generated/validators.js";
 import { resultFault } from "./flow-result.ts";
+import { changedNumbers } from "./json-numbers.ts";
 import { deeperThan } from "./json-depth.ts";
 import { EVENT_MAX_DEPTH, FAULTS_MAX_ITEMS, FRAME_MAX_BYTES } from "./limits.ts";
 import type { MessageRequest } from "./messages.ts";
@@ -176,8 +177,14 @@ export function readControlFrame(data: string | ArrayBuffer): Checked<ControlUp>
 export function readRunFrame(data: string | ArrayBuffer): Checked<RunUp> {
   const read = readFrame<RunUp>(runChecks, data);
   if (!read.ok || read.value.type !== "result") return read;
-  const wrong = resultFault(read.value.result);
+  const wrong = resultFault(read.value.result) ?? changedNumber(data);
   return wrong === undefined ? read : fault("/result", wrong);
+}
+
+/** The first number of a frame that would be stored as another one, in words. */
+function changedNumber(data: string | ArrayBuffer): string | undefined {
+  const [changed] = typeof data === "string" ? changedNumbers(data) : [];
+  return changed && `${changed.path} ${changed.message}`;
 }
 
 function readFrame<T>(checks: Record<string, CompiledCheck>, data: string | ArrayBuffer): Checked<T> {

@@ -4,7 +4,13 @@
  */
 import { Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { BadRequestError, FlowError, NotFoundError, OverloadedError } from "../contract/errors.ts";
+import {
+  BadRequestError,
+  FlowError,
+  NotFoundError,
+  OverloadedError,
+  UnsupportedEncodingError,
+} from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
 import { relayRoutes } from "./relay/routes.ts";
 import { chatRoutes } from "./routes/chat.ts";
@@ -68,11 +74,10 @@ app.onError((thrown, context) => {
       )
     : thrown;
   if (error instanceof FlowError)
-    return context.json(
-      withRequestId(error, requestId),
-      error.status as ContentfulStatusCode,
-      error.retryable ? { "retry-after": "1" } : {},
-    );
+    return context.json(withRequestId(error, requestId), error.status as ContentfulStatusCode, {
+      ...(error.retryable ? { "retry-after": "1" } : {}),
+      ...(error instanceof UnsupportedEncodingError ? { "accept-encoding": error.accepted } : {}),
+    });
   if (error instanceof URIError) {
     const malformed = new BadRequestError("invalid_path", "the path holds a percent escape that is none");
     return context.json(withRequestId(malformed, requestId), 400);

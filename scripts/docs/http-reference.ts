@@ -42,7 +42,7 @@ const INTRODUCTION = `# HTTP reference
 
 Made by \`node scripts/build-docs.ts\` from the OpenAPI document, which every edge also serves at \`GET /openapi.json\`. Do not edit it by hand.
 
-Bodies are JSON in UTF-8. The \`content-type\` should say so; without one, or with what \`curl -d\` says of everything, they are read as JSON all the same. The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers are those of a real edge. An id in a path is percent-encoded: \`release:1.2\` is \`release%3A1.2\`.
+Bodies are JSON in UTF-8. The \`content-type\` should say so; without one, or with what \`curl -d\` says of everything, they are read as JSON all the same. The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers are those of a real edge. A body may be compressed with \`content-encoding: gzip\`, \`deflate\` or \`br\`; any other encoding gets 415. Its bound counts the bytes as sent, the bytes that they unpack to, and, for an event, the JSON as the edge writes it again. Numbers are read as doubles: a fraction rounds, and an integer that would arrive as another one, or a number that is too large, gets 422 with its JSON pointer. Send such an id as a string. An id in a path is percent-encoded: \`release:1.2\` is \`release%3A1.2\`.
 
 ## Credentials
 
@@ -55,7 +55,7 @@ curl -X POST "$CODEX_FLOW_URL/events" -H "content-type: application/json" \\
   -H "x-flow-signature-256: sha256=$signature" -d "$body"
 \`\`\`
 
-\`x-patch-flow-signature-256\` is the same header under its old name. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`. A signature covers the exact bytes of the body. A request with a token and a signature must have both right.
+\`x-patch-flow-signature-256\` is the same header under its old name. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`. A signature covers the exact bytes of the body as sent, before they are unpacked. A request with a token and a signature must have both right.
 
 ## Errors
 

@@ -242,7 +242,7 @@ describe("secrets that open nothing", () => {
   async function asAdmin(setting: string, token: string): Promise<Response> {
     const headers = { authorization: `Bearer ${token}` };
     return worker.fetch(
-      new Request("https://edge/flows", { headers }) as Request<unknown, IncomingRequestCfProperties>,
+      new Request<unknown, IncomingRequestCfProperties>("https://edge/flows", { headers }),
       { ...env, ADMIN_TOKENS: setting },
       createExecutionContext(),
     );
@@ -253,7 +253,7 @@ describe("secrets that open nothing", () => {
       await expectError(asAdmin("hunter2,correct horse", token), 401);
   });
 
-  test("is logged once, by its variable and position and not by its value", async () => {
+  test("a token that is not used is logged once, by its variable and position and not by its value", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     try {
       const setting = `${TOKENS.admin}-logged,hunter2`;

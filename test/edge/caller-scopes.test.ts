@@ -48,8 +48,8 @@ const STATUS_OF_FOREIGN_RUN = {
   needsAttention: false,
 };
 
-describe.each(SENDERS)("a caller with %s", (_what, sign) => {
-  test("learns ids and status from a duplicate, and nothing of another sender's runs", async () => {
+describe.each(SENDERS)("with %s", (_what, sign) => {
+  test("a duplicate answers ids and status, and nothing else of another sender's runs", async () => {
     const { eventId, runId } = await foreignRun();
     expect(await post("/events?wait=1", { id: eventId, type: "guess" }, sign)).toEqual({
       status: "duplicate",
@@ -62,7 +62,7 @@ describe.each(SENDERS)("a caller with %s", (_what, sign) => {
     });
   });
 
-  test("gets the result of the run that its own event started, and no more of that run", async () => {
+  test("an accepted event answers the result of its own run, and no more of that run", async () => {
     const { type, pool } = deployStep();
     const runner = await FakeRunner.connect(pool);
     const id = freshId();
@@ -81,7 +81,7 @@ describe.each(SENDERS)("a caller with %s", (_what, sign) => {
     });
   });
 
-  test("cannot use the id of an event that the edge makes itself", async () => {
+  test("an event whose id has a prefix of the edge's own events is refused", async () => {
     for (const prefix of ["telegram:", "discord:", "relay:", "schedule:", "workspace:"]) {
       const body = JSON.stringify({ id: `${prefix}${crypto.randomUUID()}`, type: deployStep().type });
       const answer = call("POST", "/events", { token: null, headers: await sign(body), body });

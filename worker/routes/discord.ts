@@ -7,9 +7,8 @@ import type { APIInteraction } from "discord-api-types/v10";
 import { DISCORD_INTERACTIONS_PATH } from "../../contract/chat/discord-commands.ts";
 import { BadRequestError, FlowError } from "../../contract/errors.ts";
 import { INTERACTION_MAX_BYTES } from "../../contract/limits.ts";
-import { notJson } from "../../contract/validate.ts";
 import type { AppContext } from "../app-context.ts";
-import { readBytes } from "../body.ts";
+import { readBytes, readJson, type SentBody } from "../body.ts";
 import { noteRefusal } from "../chat/refusals.ts";
 import { withPublicUrl } from "../chat/public-url.ts";
 import { answerInteraction } from "../discord/router.ts";
@@ -31,9 +30,9 @@ export const discordRoutes = new Hono<AppContext>().all(DISCORD_INTERACTIONS_PAT
 });
 
 async function signedInteraction(request: Request, env: Env): Promise<APIInteraction> {
-  const bytes = await readBytes(request, "the interaction", INTERACTION_MAX_BYTES);
-  await verifyInteraction(request.headers, bytes, env, Date.now());
-  return parsed(bytes);
+  const body = await readBytes(request, "the interaction", INTERACTION_MAX_BYTES);
+  await verifyInteraction(request.headers, body.bytes, env, Date.now());
+  return parsed(request, body);
 }
 
 /** What the audit says of one that was refused here. What bears no right signature may be cut off, or tampered with. */
@@ -44,13 +43,8 @@ function refusedAs(error: unknown): { act: string; reason: string } | undefined 
 }
 
 /** Signed by Discord, so its form is Discord's; it is looked at only as far as it would break the reader. */
-function parsed(bytes: Uint8Array): APIInteraction {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    throw new BadRequestError("invalid_json", `the interaction ${notJson(error)}`);
-  }
+function parsed(request: Request, body: SentBody): APIInteraction {
+  const { value } = readJson(request, body);
   if (value === null || typeof value !== "object" || !("type" in value) || !("id" in value))
     throw new BadRequestError("invalid_interaction", "this is no interaction");
   return value as APIInteraction;

@@ -1,12 +1,13 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
-import { BadRequestError } from "../../contract/errors.ts";
+import { BadRequestError, PayloadTooLargeError } from "../../contract/errors.ts";
 import type { Scope } from "../../contract/http.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
 import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
 import { iso, runStatusView, type EventView } from "../../contract/run-view.ts";
+import { exceedsBytes } from "../../contract/text-bytes.ts";
 import { checkReplayRequest, checkSentEvent } from "../../contract/validate.ts";
 import type { UnmatchedEvent } from "../../durable-objects/day-ledger/storage.ts";
 import { eventView } from "../../durable-objects/flow-event/view.ts";
@@ -62,11 +63,14 @@ async function receive(context: Context<AppContext>): Promise<Response> {
     !signed || bearerToken(headers) !== undefined
       ? await authorize(headers, context.env, ["events:write"])
       : SIGNATURE_SCOPES;
-  const bytes = await readBytes(context.req.raw, "the event", EVENT_MAX_BYTES);
-  if (signed) await verifySignature(headers, bytes, context.env, Date.now());
+  const body = await readBytes(context.req.raw, "the event", EVENT_MAX_BYTES);
+  if (signed) await verifySignature(headers, body.bytes, context.env, Date.now());
 
   const timeoutMs = waitMs(context.req.query("wait"));
-  const input = parseJson(context.req.raw, bytes, checkSentEvent);
+  const input = parseJson(context.req.raw, body, checkSentEvent);
+  // As it is stored: 1e20 is 4 bytes as sent and 21 when it is written again.
+  if (exceedsBytes(JSON.stringify(input), EVENT_MAX_BYTES))
+    throw new PayloadTooLargeError("the event, written again as it is stored,", EVENT_MAX_BYTES);
   const event = normalizeEvent(input, iso(Date.now()));
   if (isDryRun(context.req.query("dry_run"))) return dryRunAnswer(context, event);
   const outcome = await dispatchEvent(context.env, event, {

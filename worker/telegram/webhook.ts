@@ -17,7 +17,7 @@ import { checkTelegramUpdate } from "../../contract/validate.ts";
 import { botId } from "../../durable-objects/chat-outbox/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { matchesAny, secretList } from "../auth/secrets.ts";
-import { parseJson, readBytes } from "../body.ts";
+import { readBytes, readJson } from "../body.ts";
 import { noteRefusal } from "../chat/refusals.ts";
 import { withPublicUrl } from "../chat/public-url.ts";
 import { obey } from "./obey.ts";
@@ -65,8 +65,8 @@ async function receive(context: Context<AppContext>): Promise<Response> {
 }
 
 async function readUpdateBody(request: Request): Promise<unknown> {
-  const bytes = await readBytes(request, "the update", TELEGRAM_UPDATE_MAX_BYTES);
-  return parseJson(request, bytes, (value) => ({ ok: true, value }));
+  const body = await readBytes(request, "the update", TELEGRAM_UPDATE_MAX_BYTES);
+  return readJson(request, body).value;
 }
 
 /** Id of the bot that the secret belongs to. Throws UnauthorizedError. */

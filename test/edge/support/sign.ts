@@ -3,11 +3,15 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 
 /** `sha256=<hex HMAC of the body>`, with a secret of the Worker under test unless another one is given. */
-export async function flowSignature(body: string, secret = firstOf(env.EVENT_SECRETS)): Promise<string> {
+export async function flowSignature(
+  body: string | Uint8Array,
+  secret = firstOf(env.EVENT_SECRETS),
+): Promise<string> {
   const encoder = new TextEncoder();
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(body)));
+  const bytes = typeof body === "string" ? encoder.encode(body) : body;
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes));
   return `sha256=${[...mac].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
