@@ -7,6 +7,7 @@
  * (`pagesOf` loses nothing). A fence is never left open: each piece of code gets its own.
  */
 import type { ChatMessage } from "../../contract/chat/message.ts";
+import { visibleText, withoutColours } from "../../contract/visible-text.ts";
 
 /** How a platform writes. Costs are in its own unit, the one that its limit counts. */
 export interface Pen {
@@ -66,25 +67,35 @@ export function cut(text: string, most: number): string {
 }
 
 /**
- * The message without halves of characters, which platforms refuse. A text that comes from an agent may hold some, however
- * carefully it was cut here.
+ * The message as a person may read it: all texts of it that others may have written pass the filter for visible text
+ * (contract/visible-text.ts). Colours of a program's output are left out, since no chat shows them.
  */
-export function wellFormed(message: ChatMessage): ChatMessage {
-  const { title, lines, fields, code } = message;
+export function visibleMessage(message: ChatMessage): ChatMessage {
+  const { title, lines, fields, code, buttons, links } = message;
   return {
     ...message,
-    title: title.toWellFormed(),
-    ...(lines === undefined ? {} : { lines: lines.map((line) => line.toWellFormed()) }),
+    title: readable(title),
+    ...(lines === undefined ? {} : { lines: lines.map(readable) }),
     ...(fields === undefined
       ? {}
-      : { fields: fields.map(({ name, value }) => ({ name, value: value.toWellFormed() })) }),
-    ...(code === undefined ? {} : { code: { ...code, text: code.text.toWellFormed() } }),
+      : { fields: fields.map(({ name, value }) => ({ name: readable(name), value: readable(value) })) }),
+    ...(code === undefined ? {} : { code: { ...code, text: readable(code.text) } }),
+    ...(buttons === undefined ? {} : { buttons: buttons.map((row) => row.map(withReadableLabel)) }),
+    ...(links === undefined ? {} : { links: links.map(withReadableLabel) }),
   };
 }
 
-/** Text on one line. */
+function withReadableLabel<Labelled extends { label: string }>(labelled: Labelled): Labelled {
+  return { ...labelled, label: readable(labelled.label) };
+}
+
+function readable(text: string): string {
+  return visibleText(withoutColours(text).replaceAll(/\r\n?/g, "\n"));
+}
+
+/** Text on one line, readable. */
 export function flat(text: string): string {
-  return text.toWellFormed().replaceAll(/\s+/g, " ").trim();
+  return readable(text).replaceAll(/\s+/g, " ").trim();
 }
 
 /** The longest end that costs no more than `budget`, from the beginning of a line when there is one. */

@@ -1,10 +1,11 @@
 /**
  * Prints a run's output: what the step wrote to its standard output and error goes to the same streams here,
- * byte for byte in a pipe; on a terminal without sequences that could steer it. What an agent does goes to standard
- * output: live on a terminal, as plain text in a pipe. What the runner and this program say is marked, and goes to
+ * byte for byte in a pipe; on a terminal without what could steer it or hide. What an agent does goes to standard
+ * output: live on a terminal, as plain visible text in a pipe. What the runner and this program say is marked, and goes to
  * standard error.
  */
 import type { OutputChunkView } from "../../client/http.ts";
+import { visibleText, withoutColours } from "../../contract/visible-text.ts";
 import type { Output } from "./output.ts";
 import { AgentItemRenderer } from "./render/agent-items.ts";
 import { outputText, visibleLines, type Style } from "./render/text.ts";
@@ -65,7 +66,8 @@ export function createLogPrinter(output: Output): LogPrinter {
         out.write(items.endLine());
         lineOpen = false;
       }
-      if (chunk.item !== undefined) out.write(chunk.text);
+      // The text of an item is this product's rendering of an agent's words, not bytes that a step has written.
+      if (chunk.item !== undefined) out.write(visibleText(withoutColours(chunk.text)));
       else if (chunk.kind === "stdout")
         out.write(outIsTerminal ? outputText(results.shorten(chunk.text)) : chunk.text);
       else if (chunk.kind === "stderr")

@@ -8,6 +8,7 @@ import {
   drawDiscord,
   escapeMarkdown,
 } from "../../durable-objects/chat-outbox/discord/message.ts";
+import { discordThreadName } from "../../durable-objects/chat-outbox/discord/requests.ts";
 import { blocksOf } from "../../durable-objects/chat-outbox/drawing.ts";
 import {
   drawTelegram,
@@ -16,6 +17,54 @@ import {
   TELEGRAM_TEXT_MAX_CHARS,
   telegramPages,
 } from "../../durable-objects/chat-outbox/telegram/message.ts";
+import { telegramTopicName } from "../../durable-objects/chat-outbox/telegram/requests.ts";
+
+const ESC = "\u001b";
+
+/** A message whose every text is this one. */
+function saying(text: string): ChatMessage {
+  return {
+    tone: "waiting",
+    title: text,
+    lines: [text, "```", text, "```"],
+    fields: [{ name: text, value: text }],
+    code: { text },
+    buttons: [[{ label: text, style: "primary", action: "v1:x" }]],
+    links: [{ label: text, url: "https://example.com" }],
+  };
+}
+
+describe("what cannot be seen", () => {
+  test("is shown in each text of a card, in order, on both platforms", () => {
+    const message = saying("git status \u202e\u2066; rm\u200b -rf ~ #\u{e0041}");
+    for (const body of [drawDiscord(message).body, drawTelegram(message).body]) {
+      const texts = JSON.stringify(body);
+      expect(texts).not.toMatch(/[\u202e\u2066\u{e0041}]/u);
+      expect(texts.match(/git status \ufffd\ufffd; rm\ufffd/gu)).toHaveLength(8);
+    }
+  });
+
+  test("of a program's output are its colours alone: other escape sequences show", () => {
+    const message = saying(`${ESC}[31mred${ESC}[0m\r\n${ESC}[2Jnext`);
+    for (const body of [drawDiscord(message).body, drawTelegram(message).body]) {
+      const texts = JSON.stringify(body);
+      expect(texts).not.toContain("\\u001b");
+      expect(texts).not.toContain("[31m");
+      expect(texts).toContain("red\\n\ufffd[2Jnext");
+    }
+  });
+
+  test("is shown in the names of threads", () => {
+    expect(discordThreadName("a\u202eb")).toBe("a\ufffdb");
+    expect(telegramTopicName("a\u{e0041}b")).toBe("a\ufffdb");
+  });
+
+  test("stays where emoji need it", () => {
+    const text = "\u{1f469}\u200d\u{1f4bb} \u2764\ufe0f";
+    for (const body of [drawDiscord(saying(text)).body, drawTelegram(saying(text)).body])
+      expect(JSON.stringify(body).split(text)).toHaveLength(9);
+  });
+});
 
 interface Component {
   type: number;
@@ -217,6 +266,27 @@ describe("Telegram", () => {
       },
     });
   });
+
+  test("makes no mention and no command of what an agent says", () => {
+    const words = "ask @ada, or /approve and /stop@codex_flow_bot now";
+    const { text } = drawTelegram({ tone: "neutral", title: words, lines: [words] }).body;
+    const outside = text.replaceAll(/<code>[^<]*<\/code>/g, "").replaceAll(/<[^>]*>/g, "");
+    expect(outside).not.toMatch(/@|\//);
+    expect(text).toContain(
+      "ask <code>@ada</code>, or <code>/approve</code> and <code>/stop@codex_flow_bot</code> now",
+    );
+    expect(text).toContain("<b>ask </b><code>@ada</code><b>, or </b>");
+    expect(seenLength(text)).toBe(words.length * 2 + 1);
+  });
+
+  test.each(["https://example.com/@ada/approve?x=/y", "me@example.com", "/usr/local/bin", "1/2 and a/b"])(
+    "leaves %s as it is",
+    (line) => {
+      expect(drawTelegram({ tone: "neutral", title: "x", lines: [line] }).body.text).toContain(
+        escapeHtml(line),
+      );
+    },
+  );
 
   test("counts what is seen, not what is sent", () => {
     fc.assert(

@@ -139,6 +139,18 @@ describe("logs", () => {
     return written;
   }
 
+  test("what an agent says goes into a pipe without escape sequences and invisible characters", () => {
+    const item = { type: "message", id: "1", state: "completed", role: "agent", text: "x" } as const;
+    const text = `${ESC}[31mred${ESC}[0m ${ESC}]0;title\u0007 a\u202eb\n`;
+    expect(print(false, [{ ...chunks(["agent", text])[0], item } as OutputChunkView])).toEqual([
+      ["out", "red \ufffd]0;title\ufffd a\ufffdb\n"],
+    ]);
+  });
+
+  test("a step's own output cannot change its order or hide on a terminal", () => {
+    expect(outputText("a\u202eb\u200b\u{e0041}\r\n\t")).toBe("a\ufffdb\ufffd\ufffd\r\n\t");
+  });
+
   test("a pipe gets each stream byte for byte", () => {
     expect(print(false, chunks(["stdout", `a${ESC}[2J`], ["stderr", "b\u0007"], ["stdout", "c\n"]))).toEqual([
       ["out", `a${ESC}[2J`],

@@ -3,6 +3,7 @@
  * written down, and nothing is shown to those who may not see it. What is sent off at last is judged anew.
  */
 import { beginningOf } from "../../contract/chat/short-text.ts";
+import { visibleText } from "../../contract/visible-text.ts";
 import { mayNow } from "../chat/access.ts";
 import type { Asker } from "../chat/asker.ts";
 import { askOutbox } from "../chat/outbox.ts";
@@ -30,7 +31,7 @@ export async function choicesFor(env: Env, asker: Asker, { path, focused }: Read
   return (await candidates(env, asker, path, focused.name))
     .filter(({ name, value }) => `${name} ${value}`.toLowerCase().includes(typed))
     .slice(0, CHOICES_MAX)
-    .map(({ name, value }) => ({ name: beginningOf(name, NAME_MAX_CHARS), value }));
+    .map(({ name, value }) => ({ name: beginningOf(visibleText(name), NAME_MAX_CHARS), value }));
 }
 
 async function candidates(env: Env, asker: Asker, path: string, option: string): Promise<Choice[]> {

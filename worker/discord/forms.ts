@@ -2,6 +2,7 @@
 import type { APIMessage } from "discord-api-types/v10";
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
 import { beginningOf, shortened } from "../../contract/chat/short-text.ts";
+import { visibleText } from "../../contract/visible-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
 import type { SessionPolicy } from "../../contract/codex-prompt.ts";
@@ -58,7 +59,7 @@ function textField({ id, label, description, long, required = true, most, value 
       style: long === true ? STYLE.paragraph : STYLE.short,
       required,
       max_length: limit,
-      ...(value === undefined || value === "" ? {} : { value: beginningOf(value.toWellFormed(), limit) }),
+      ...(value === undefined || value === "" ? {} : { value: beginningOf(visibleText(value), limit) }),
     },
   };
 }
@@ -151,7 +152,7 @@ export function confirmForm({
     {
       id: "run",
       label: `Type ${shortId} to allow it`,
-      description: shortened(title.toWellFormed(), DESCRIPTION_MAX_CHARS),
+      description: shortened(visibleText(title), DESCRIPTION_MAX_CHARS),
       most: 20,
     },
   ]);

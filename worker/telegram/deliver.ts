@@ -4,6 +4,7 @@
  * message of the chat's limit, and nothing is lost when it is lost.
  */
 import { encodeAction, type ChatAction } from "../../contract/chat/action.ts";
+import { visibleText } from "../../contract/visible-text.ts";
 import { shortened } from "../../contract/chat/short-text.ts";
 import type { ChatButton, ChatMessage } from "../../contract/chat/message.ts";
 import { confirmationsOf } from "../../durable-objects/chat-outbox/board/effects.ts";
@@ -43,7 +44,7 @@ export function toast(callbackId: string, text: string, alert = false): WebhookR
   return {
     method: "answerCallbackQuery",
     callback_query_id: callbackId,
-    text: shortened(text.toWellFormed(), TOAST_MAX_CHARS),
+    text: shortened(visibleText(text), TOAST_MAX_CHARS),
     ...(alert ? { show_alert: true } : {}),
   };
 }

@@ -4,7 +4,7 @@
  *
  * 1. Within Discord's limits whatever is asked for: 4,000 characters over all texts, 40 components, 5 rows of 5.
  * 2. Nobody is rung but those that `mention` names, by an edit neither: `allowed_mentions` is in every body.
- * 3. Texts stay what they are: markdown in them is escaped, code cannot leave its fence.
+ * 3. Texts stay what they are: markdown in them is escaped, code cannot leave its fence, nothing in them is invisible.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
 import {
@@ -15,7 +15,7 @@ import {
   ending,
   flat,
   pagesOf,
-  wellFormed,
+  visibleMessage,
   type Pen,
 } from "../drawing.ts";
 
@@ -61,7 +61,7 @@ export interface DiscordBody {
 
 /** Draws a message; what does not fit is left out, and it shows. */
 export function drawDiscord(given: ChatMessage): { body: DiscordBody } {
-  const message = wellFormed(given);
+  const message = visibleMessage(given);
   const { code } = message;
   const mentions = [...new Set(message.mention ?? [])].slice(0, MENTIONS_MAX);
   const ring = mentions.map((user) => `<@${user}>`).join(" ");
@@ -93,7 +93,8 @@ export function drawDiscord(given: ChatMessage): { body: DiscordBody } {
 }
 
 /** The message, or as many of them as its lines need. */
-export function discordPages(message: ChatMessage): ChatMessage[] {
+export function discordPages(given: ChatMessage): ChatMessage[] {
+  const message = visibleMessage(given);
   const fixed = joinedLength(headOf(message), footOf(message)) + PAGE_NUMBER_CHARS + ringChars(message);
   return pagesOf(message, DISCORD_TEXT_MAX_CHARS - fixed - reservedFor(message), PEN);
 }

@@ -3,11 +3,12 @@
  * says the tone, and no counting time, so `since` is a plain one.
  *
  * 1. Within Telegram's limits whatever is asked for: 4,096 characters as they are seen, tags and escapes not counted.
- * 2. Texts stay what they are: escaped for HTML.
- * 3. Only those that `mention` names are told; `silent` tells nobody's device.
+ * 2. Texts stay what they are: escaped for HTML, and with nothing in them that cannot be seen.
+ * 3. Only those that `mention` names are told; `silent` tells nobody's device. No text mentions anybody or offers a
+ *    command to tap, whoever wrote it.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, wellFormed, type Pen } from "../drawing.ts";
+import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, visibleMessage, type Pen } from "../drawing.ts";
 
 /** UTF-16 units of the text that is seen. */
 export const TELEGRAM_TEXT_MAX_CHARS = 4_096;
@@ -56,7 +57,7 @@ export interface TelegramBody {
 
 /** Draws a message; what does not fit is left out, and it shows. */
 export function drawTelegram(given: ChatMessage): { body: TelegramBody } {
-  const message = wellFormed(given);
+  const message = visibleMessage(given);
   const { code } = message;
   const head = headOf(message);
   const foot = footOf(message);
@@ -82,7 +83,8 @@ export function drawTelegram(given: ChatMessage): { body: TelegramBody } {
 }
 
 /** The message, or as many of them as its lines need. */
-export function telegramPages(message: ChatMessage): ChatMessage[] {
+export function telegramPages(given: ChatMessage): ChatMessage[] {
+  const message = visibleMessage(given);
   const budget = TELEGRAM_TEXT_MAX_CHARS - fixedChars(message) - PAGE_NUMBER_CHARS - reservedFor(message);
   return pagesOf(message, budget, PEN);
 }
@@ -102,7 +104,7 @@ function headOf({ tone, title, mention = [] }: ChatMessage): Drawn {
   const before = MARKS[tone] === "" ? "" : `${MARKS[tone]} `;
   const ring = marks.map((user) => ` <a href="tg://user?id=${user}">${MENTION_MARK}</a>`).join("");
   return {
-    drawn: `${before}${oneLine === "" ? "" : `<b>${escapeHtml(oneLine)}</b>`}${ring}`.trim(),
+    drawn: `${before}${textHtml(oneLine, "b")}${ring}`.trim(),
     chars: before.length + oneLine.length + marks.length * (MENTION_MARK.length + 1),
   };
 }
@@ -116,7 +118,7 @@ function footOf({ fields = [], since }: ChatMessage): Drawn {
     const more = name.length + value.length + FIELD_GAP.length + 1;
     if (chars + more > FIELDS_MAX_CHARS) break;
     chars += more;
-    drawn.push(`<b>${escapeHtml(name)}</b> ${escapeHtml(value)}`);
+    drawn.push(`${textHtml(name, "b")} ${textHtml(value)}`);
   }
   const time = since === undefined ? "" : `since ${timeOf(since)}`;
   return {
@@ -173,13 +175,36 @@ export function escapeHtml(text: string): string {
     .replaceAll('"', "&quot;");
 }
 
+/** What Telegram would make a link of its own: addresses, which may; and mentions and commands, which may not. */
+const LINKED = /(?<address>\bhttps?:\/\/\S+)|(?<!\w)@\w{2,}|(?<![\w/<>])\/\w{1,64}(?:@\w{2,64})?(?![\w/<>])/g;
+
+/**
+ * Plain text in HTML, bold where `tag` says so. Telegram turns `@name` and `/command` into a mention that rings and a
+ * command that one tap sends, whoever wrote them. Drawn as code they are neither, and are still copied as they are.
+ */
+export function textHtml(text: string, tag?: "b"): string {
+  const plain = (part: string): string => {
+    if (part === "" || tag === undefined) return escapeHtml(part);
+    return `<${tag}>${escapeHtml(part)}</${tag}>`;
+  };
+  let html = "";
+  let at = 0;
+  for (const { 0: found, index, groups } of text.matchAll(LINKED)) {
+    if (groups?.["address"] !== undefined) continue;
+    // Code inside of bold is not allowed (Bot API, "Formatting options").
+    html += `${plain(text.slice(at, index))}<code>${escapeHtml(found)}</code>`;
+    at = index + found.length;
+  }
+  return html + plain(text.slice(at));
+}
+
 /** How long drawn text is when it is seen: without tags, each escape as the one character that it stands for. */
 export function seenLength(html: string): number {
   return html.replaceAll(/<[^>]*>/g, "").replaceAll(/&(?:amp|lt|gt|quot);/g, "&").length;
 }
 
 const PEN: Pen = {
-  text: escapeHtml,
+  text: (line) => textHtml(line),
   textCost: (line) => line.length,
   code: (text, language) =>
     language !== undefined && /^[\w+#.-]+$/.test(language)

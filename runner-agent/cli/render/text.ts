@@ -3,6 +3,7 @@
  * and the style alone. On a terminal times are relative; in a pipe they are ISO and nothing is coloured.
  */
 import type { Colors } from "picocolors/types";
+import { visibleText } from "../../../contract/visible-text.ts";
 
 export interface Style {
   colors: Colors;
@@ -99,33 +100,29 @@ export function countText(count: number, one: string, many = `${one}s`): string 
 }
 
 /**
- * Text that others wrote, on one line, without what could steer a terminal (control characters) or show it in
- * another order than it is (bidirectional controls).
+ * Text that others wrote, on one line, without characters that could steer a terminal, hide, or change the order in which
+ * the text reads.
  */
 export function visible(text: string): string {
-  return harmless(text.replace(/\s+/g, " "));
+  return visibleText(text.replace(/\s+/g, " "));
 }
 
 /** The same with its lines kept. */
 export function visibleLines(text: string): string {
   return text
     .split(/\r?\n/)
-    .map((line) => harmless(line.replaceAll("\t", "  ")))
+    .map((line) => visibleText(line.replaceAll("\t", "  ")))
     .join("\n");
-}
-
-function harmless(text: string): string {
-  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
 }
 
 /** Escape sequences that only colour: what remains of a step's sequences on a terminal. */
 const COLOUR_SEQUENCE = new RegExp(`(${String.fromCharCode(27)}\\[[0-9;:]*m)`);
 
-/** Output of a step for a terminal: lines, tabs, carriage returns and colours stay, nothing else may steer it. */
+/** Output of a step for a terminal: lines, tabs, carriage returns and colours stay, nothing else may steer or hide. */
 export function outputText(text: string): string {
   return text
     .split(COLOUR_SEQUENCE)
-    .map((part, index) => (index % 2 === 1 ? part : part.replace(/(?![\n\r\t])\p{Cc}/gu, "\ufffd")))
+    .map((part, index) => (index % 2 === 1 ? part : part.split("\r").map(visibleText).join("\r")))
     .join("");
 }
 
