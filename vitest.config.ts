@@ -18,6 +18,7 @@ const secrets = {
   WRITE_TOKENS: "test-write-token",
   RUNNER_TOKENS: "test-runner-token",
   EVENT_TOKENS: "test-event-token",
+  PATH_TOKENS: "test-path-token-of-a-client",
   EVENT_SECRETS: "old-event-secret,new-event-secret",
   WEBHOOK_SECRETS: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
   // Of the seed in test/edge/support/discord.ts. Without a bot's token there is no outbox: answers are inline alone.

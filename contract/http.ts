@@ -94,7 +94,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
   {
     method: "get",
     path: "/events",
-    summary: "Events, newest first",
+    summary: "Events, newest first. /flow-events is the same",
     scopes: ["runs:read"],
     query: { type: Type.String(), source: Type.String(), limit: limitParameter, cursor: cursorParameter },
     success: { status: 200, schema: EventPage },
@@ -111,6 +111,7 @@ export const HTTP_ROUTES: HttpRoute[] = [
     path: "/events/{id}/replay",
     summary: "New runs of a stored event, matched against the flows deployed now",
     scopes: ["events:write", "runs:write"],
+    signed: true,
     body: ReplayRequest,
     success: { status: 202, schema: DispatchAnswer },
   },

@@ -30,8 +30,7 @@ export function openApiDocument(version: string): OpenApiDocument {
   const registry = new SchemaRegistry();
   const paths: OpenApiDocument["paths"] = {};
   for (const route of HTTP_ROUTES) (paths[route.path] ??= {})[route.method] = operation(route, registry);
-  const events = paths["/events"]?.["post"];
-  if (events !== undefined) paths["/flow-events"] = { post: events };
+  if (paths["/events"] !== undefined) paths["/flow-events"] = paths["/events"];
   return {
     openapi: "3.1.0",
     info: {
@@ -43,13 +42,17 @@ export function openApiDocument(version: string): OpenApiDocument {
     components: {
       schemas: { ...registry.schemas, Error: registry.refer(ErrorBody) },
       securitySchemes: {
-        bearer: { type: "http", scheme: "bearer", description: "A token; x-api-key is the same" },
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          description: "A token; x-api-key and x-patch-admin-token are the same",
+        },
         signature: {
           type: "apiKey",
           in: "header",
           name: "x-flow-signature-256",
           description:
-            "sha256=<hex HMAC-SHA256 of the exact body>; Standard Webhooks headers are accepted too",
+            "sha256=<hex HMAC-SHA256 of the exact body>; POST /events accepts Standard Webhooks headers too",
         },
       },
     },

@@ -29,6 +29,8 @@ export interface Env {
   WRITE_TOKENS?: string;
   RUNNER_TOKENS?: string;
   EVENT_TOKENS?: string;
+  /** Tokens of `/t/<token>/…`, which stand in addresses and so are known to more people; a list. */
+  PATH_TOKENS?: string;
   /** Secrets of `x-flow-signature-256`; a list. */
   EVENT_SECRETS?: string;
   /** Secrets of Standard Webhooks senders (`whsec_…`); a list. */

@@ -1,6 +1,7 @@
 /** The Worker: its front door, its queue consumers and its objects. Everything else is imported from here. */
 import { consume } from "../queue-consumer/consume.ts";
 import { app } from "./app.ts";
+import { withoutPathToken } from "./auth/path-token.ts";
 import type { Env } from "./env.ts";
 import type { QueueMessage } from "../contract/runner-link.ts";
 
@@ -12,6 +13,6 @@ export { FlowEventObject } from "../durable-objects/flow-event/object.ts";
 export { RunnerPool } from "../durable-objects/runner-pool/object.ts";
 
 export default {
-  fetch: (request, env, context) => app.fetch(request, env, context),
+  fetch: (request, env, context) => app.fetch(withoutPathToken(request), env, context),
   queue: (batch, env) => consume(batch, env),
 } satisfies ExportedHandler<Env, QueueMessage>;

@@ -46,7 +46,7 @@ Bodies are JSON in UTF-8. The \`content-type\` should say so; without one, or wi
 
 ## Credentials
 
-A token goes into \`authorization: Bearer <token>\` (or \`x-api-key: <token>\`). What it may do is its scope; which secret gives which scope stands in [deploy.md](deploy.md#secrets). Events may be signed instead:
+A token goes into \`authorization: Bearer <token>\`; \`x-api-key: <token>\` and \`x-patch-admin-token: <token>\` are the same. What it may do is its scope; which secret gives which scope stands in [deploy.md](deploy.md#secrets). Events and replays may be signed instead:
 
 \`\`\`sh
 body='{"id":"signed:1","type":"demo.hello","payload":{"name":"Ada"}}'
@@ -55,7 +55,48 @@ curl -X POST "$CODEX_FLOW_URL/events" -H "content-type: application/json" \\
   -H "x-flow-signature-256: sha256=$signature" -d "$body"
 \`\`\`
 
-\`x-patch-flow-signature-256\` is the same header under its old name. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`. A signature covers the exact bytes of the body as sent, before they are unpacked. A request with a token and a signature must have both right.
+\`x-patch-flow-signature-256\` is the same header under its old name. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`, for events alone. A signature covers the exact bytes of the body as sent, before they are unpacked. A request with a token and a signature must have both right.
+
+A signature covers neither the path nor a time. Whoever has recorded a signed replay may send it again, for any event id; each repetition makes new runs, up to 200 of one event. HTTPS keeps others from recording it.
+
+A token of the list \`PATH_TOKENS\` may stand in the path, for clients that can be given an address and nothing else: \`https://<edge>/t/<token>/events\`, \`/t/<token>/runs\` and so on. It may send, replay and read. Tokens of the other lists do not count there, and path tokens count nowhere else. A token in a header goes before one in the path.
+
+## What a caller learns
+
+A caller without \`runs:read\` gets [RunStatus](#runstatus) in place of whole runs: the id and how the run stands. The result and the error are added only for runs that this very request has started from the event that it brought, so \`?wait=\` is of use to senders, and a guessed id of somebody else's event tells nothing.
+
+## Webhooks of other products
+
+An event is \`{"id", "type", "payload"}\`, and no webhook of others has that form. GitHub, Standard Webhooks with their usual body (\`{"type", "timestamp", "data"}\`), Svix and CloudEvents get 422 \`foreign_webhook\` with what to do, or 401 without credentials of this edge. Something in between has to make an event of them: take the id from \`x-github-delivery\`, \`webhook-id\`, \`svix-id\` or \`ce-id\`, so that a delivery that comes twice starts nothing twice.
+
+On GitHub, a workflow does it without a server. It sends what started it:
+
+\`\`\`yaml
+# .github/workflows/codex-flow.yml
+on:
+  pull_request:
+    types: [opened, reopened, ready_for_review, synchronize]
+jobs:
+  send:
+    runs-on: ubuntu-latest
+    steps:
+      - env:
+          EDGE: \${{ vars.CODEX_FLOW_URL }}
+          TOKEN: \${{ secrets.CODEX_FLOW_EVENT_TOKEN }}
+        run: |
+          jq --arg id "github:$GITHUB_REPOSITORY:$GITHUB_RUN_ID" --arg type "github.$GITHUB_EVENT_NAME" \\
+            '{id: $id, type: $type, source: "github", payload: .}' "$GITHUB_EVENT_PATH" |
+          curl --fail-with-body -X POST "$EDGE/events" -H "authorization: Bearer $TOKEN" \\
+            -H "content-type: application/json" --data-binary @-
+\`\`\`
+
+The token is one of \`EVENT_TOKENS\`. Pull requests from forks get no secrets of the repository, so this workflow sends none of theirs.
+
+## Differences from the ancestor
+
+- An error is \`{"error": {"code", "message", "details", "requestId"}}\`, not \`{"error": "text"}\`. Its client shows the status alone and does not notice.
+- A run id is \`run_<16 characters of the event id's hash>_<n>\`, not \`run_\` and 12 hexadecimal digits, and the id of a replay has no ending \`_replay\`: take run ids from the answers. Attempts are \`<run id>_a<n>\`.
+- Reading needs a token; an HMAC secret alone sends and replays.
 
 ## Errors
 

@@ -141,3 +141,15 @@ test.each([".", ".."])("an event with the id %s, which no URL could name, is ref
   const error = await expectError(call("POST", "/events", { body: { id, type: "lab.one" } }), 422);
   expect(error.details).toEqual([{ path: "/id", message: "must not be . or .." }]);
 });
+
+test("a replay by a flow signature answers with ids and status as well", async () => {
+  const { eventId, runId, runner } = await foreignRun();
+  const newId = runId.replace(/_1$/, "_2");
+  const sign: Sign = async (body) => ({ "x-flow-signature-256": await flowSignature(body) });
+  const [answer] = await Promise.all([
+    post(`/events/${encodeURIComponent(eventId)}/replay`, { wait: 20 }, sign),
+    runner.complete(newId, RESULT),
+  ]);
+  expect(answer).toMatchObject({ runs: [{ id: newId, ...STATUS_OF_FOREIGN_RUN }] });
+  expect(JSON.stringify(answer)).not.toContain("secret");
+});

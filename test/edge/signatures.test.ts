@@ -1,4 +1,4 @@
-/** Signed events: the ancestor's HMAC header and Standard Webhooks. A signature opens POST /events and nothing else. */
+/** Signed events: the ancestor's HMAC header and Standard Webhooks. The first one opens replays too. */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
@@ -185,7 +185,7 @@ describe("Standard Webhooks", () => {
   });
 });
 
-test("a signature opens neither reads, nor replays, nor cancels, nor sockets", async () => {
+test("a signature opens neither reads, nor cancels, nor sockets", async () => {
   const flow = { [FIRST]: await signature(newSecret, "") };
   for (const headers of [flow, standard("")])
     for (const [method, path] of [
@@ -194,10 +194,40 @@ test("a signature opens neither reads, nor replays, nor cancels, nor sockets", a
       ["GET", "/flows"],
       ["GET", "/openapi.json"],
       ["GET", "/runners/connect"],
-      ["POST", "/events/x/replay"],
       ["POST", "/runs/run_0000000000000000_1/cancel"],
     ] as const)
       await expectError(call(method, path, { token: null, headers }), 401);
+});
+
+describe("replay", () => {
+  const PATH = "/events/nobody-sent-this/replay";
+
+  async function replay(body: string, headers: Record<string, string>): Promise<Response> {
+    return call("POST", PATH, { token: null, headers, body });
+  }
+
+  test.each([FIRST, SECOND])("%s over the body is enough for a replay", async (name) => {
+    const body = '{"wait":false}';
+    const error = await expectError(replay(body, { [name]: await signature(newSecret, body) }), 404);
+    expect(error.code).toBe("event_not_found");
+  });
+
+  test("a replay with a wrong flow signature is refused, also beside a token", async () => {
+    const wrong = { [FIRST]: await signature(newSecret, "{}") };
+    await expectError(replay('{"wait":false}', wrong), 401);
+    await expectError(call("POST", PATH, { headers: wrong, body: '{"wait":false}' }), 401);
+  });
+
+  test("a Standard Webhooks signature does not open a replay", async () => {
+    await expectError(replay("{}", standard("{}")), 401);
+  });
+
+  test("a signed event is no replay, and a signed replay is no event", async () => {
+    const event = newEvent();
+    await expectError(replay(event, { [FIRST]: await signature(newSecret, event) }), 422);
+    const body = '{"wait":false}';
+    await expectError(post(body, { [FIRST]: await signature(newSecret, body) }), 422);
+  });
 });
 
 describe("rotation: with the old secret taken out", () => {

@@ -15,8 +15,10 @@ const STANDARD_HEADERS = {
   signature: "webhook-signature",
 } as const;
 
+export type SignatureKind = "flow" | "standard";
+
 /** The kind of signature that a request bears, if any. */
-export function signatureKind(headers: Headers): "flow" | "standard" | undefined {
+export function signatureKind(headers: Headers): SignatureKind | undefined {
   if (FLOW_HEADERS.some((name) => headers.has(name))) return "flow";
   return headers.has(STANDARD_HEADERS.signature) ? "standard" : undefined;
 }

@@ -1,8 +1,8 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, PayloadTooLargeError } from "../../contract/errors.ts";
+import { BadRequestError, PayloadTooLargeError, UnauthorizedError } from "../../contract/errors.ts";
 import type { Scope } from "../../contract/http.ts";
-import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
+import { normalizeEvent, type FlowEvent, type FlowEventInput } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
 import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
 import { matchEvent } from "../../contract/matching.ts";
@@ -12,11 +12,12 @@ import { checkReplayRequest, checkSentEvent } from "../../contract/validate.ts";
 import type { UnmatchedEvent } from "../../durable-objects/day-ledger/storage.ts";
 import { eventView } from "../../durable-objects/flow-event/view.ts";
 import type { AppContext } from "../app-context.ts";
-import { authorize, bearerToken } from "../auth/authorize.ts";
-import { signatureKind, verifySignature } from "../auth/signatures.ts";
-import { parseJson, readBytes } from "../body.ts";
+import { authorize, hasToken, SIGNATURE_SCOPES } from "../auth/authorize.ts";
+import { signatureKind, verifySignature, type SignatureKind } from "../auth/signatures.ts";
+import { parseJson, readBytes, type SentBody } from "../body.ts";
 import { catalog } from "../catalog/catalog.ts";
 import { dispatchEvent, type DispatchOutcome } from "../dispatch.ts";
+import { foreignSender, foreignWebhook, howToWrap, refuseForeignBody } from "../foreign-webhook.ts";
 import { listLimit, listPage } from "../listing.ts";
 import { findUnmatched, replayEvent, unknownEvent } from "../replay.ts";
 import { waitForRuns, waitMs } from "../wait.ts";
@@ -24,14 +25,8 @@ import { waitForRuns, waitMs } from "../wait.ts";
 export const eventRoutes = new Hono<AppContext>()
   .post("/events", receive)
   .post("/flow-events", receive)
-  .get("/events", async (context) => {
-    await authorize(context.req.raw.headers, context.env, ["runs:read"]);
-    const { type, source, limit, cursor } = context.req.query();
-    const page = await listPage<EventView>(context.env, cursor, listLimit(limit), (ledger, before, count) =>
-      ledger.listEvents({ type, source }, before, count),
-    );
-    return context.json({ events: page.items, nextCursor: page.nextCursor });
-  })
+  .get("/events", list)
+  .get("/flow-events", list)
   .get("/events/:id", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runs:read"]);
     const id = context.req.param("id");
@@ -43,31 +38,45 @@ export const eventRoutes = new Hono<AppContext>()
     return context.json({ event: unmatchedView(unmatched), runs: [] });
   })
   .post("/events/:id/replay", async (context) => {
-    const granted = await authorize(context.req.raw.headers, context.env, ["runs:write", "events:write"]);
-    const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
-    const { flow, step, wait } = parseJson(context.req.raw, bytes, checkReplayRequest, {});
+    const { granted, body } = await readAllowed(context, {
+      scopes: ["runs:write", "events:write"],
+      // A Standard Webhooks secret belongs to one sender elsewhere, which has nothing to replay here.
+      signatures: ["flow"],
+      what: "the request",
+      limitBytes: REQUEST_MAX_BYTES,
+    });
+    const { flow, step, wait } = parseJson(context.req.raw, body, checkReplayRequest, {});
     const timeoutMs = waitMs(wait ?? context.req.query("wait"));
     const outcome = await replayEvent(context.env, context.req.param("id"), { flow, step });
     // The runs are the caller's, the event may be another sender's: its results would tell what is in it.
     return answer(context, outcome, timeoutMs, { granted, ownEvent: false });
   });
 
-/** What a signature without a token allows: sending, and reading nothing. */
-const SIGNATURE_SCOPES: ReadonlySet<Scope> = new Set(["events:write"]);
+async function list(context: Context<AppContext>): Promise<Response> {
+  await authorize(context.req.raw.headers, context.env, ["runs:read"]);
+  const { type, source, limit, cursor } = context.req.query();
+  const page = await listPage<EventView>(context.env, cursor, listLimit(limit), (ledger, before, count) =>
+    ledger.listEvents({ type, source }, before, count),
+  );
+  return context.json({ events: page.items, nextCursor: page.nextCursor });
+}
 
 async function receive(context: Context<AppContext>): Promise<Response> {
   const { headers } = context.req.raw;
-  const signed = signatureKind(headers) !== undefined;
-  // A request with a token is judged by its token; the signature of one that bears both is checked as well.
-  const granted =
-    !signed || bearerToken(headers) !== undefined
-      ? await authorize(headers, context.env, ["events:write"])
-      : SIGNATURE_SCOPES;
-  const body = await readBytes(context.req.raw, "the event", EVENT_MAX_BYTES);
-  if (signed) await verifySignature(headers, body.bytes, context.env, Date.now());
+  const sender = foreignSender(headers);
+  if (sender !== undefined && signatureKind(headers) === undefined && !hasToken(headers))
+    throw new UnauthorizedError(`no credentials that this edge knows; and ${howToWrap(sender)}`, [
+      { path: "authorization", message: "is required" },
+    ]);
+  const { granted, body } = await readAllowed(context, {
+    scopes: ["events:write"],
+    signatures: ["flow", "standard"],
+    what: "the event",
+    limitBytes: EVENT_MAX_BYTES,
+  });
 
   const timeoutMs = waitMs(context.req.query("wait"));
-  const input = parseJson(context.req.raw, body, checkSentEvent);
+  const input = readEvent(context.req.raw, body);
   // As it is stored: 1e20 is 4 bytes as sent and 21 when it is written again.
   if (exceedsBytes(JSON.stringify(input), EVENT_MAX_BYTES))
     throw new PayloadTooLargeError("the event, written again as it is stored,", EVENT_MAX_BYTES);
@@ -78,6 +87,43 @@ async function receive(context: Context<AppContext>): Promise<Response> {
     origin: "event",
   });
   return answer(context, outcome, timeoutMs, { granted, ownEvent: outcome.status === "accepted" });
+}
+
+interface Door {
+  /** A token needs one of these. */
+  scopes: readonly Scope[];
+  /** Signatures that may stand in for a token. */
+  signatures: readonly SignatureKind[];
+  what: string;
+  limitBytes: number;
+}
+
+/** What the credentials of a request allow, and its body. A signature beside a token is checked too. */
+async function readAllowed(
+  { env, req }: Context<AppContext>,
+  { scopes, signatures, what, limitBytes }: Door,
+): Promise<{ granted: ReadonlySet<Scope>; body: SentBody }> {
+  const { headers } = req.raw;
+  const kind = signatureKind(headers);
+  const signed = kind !== undefined && signatures.includes(kind);
+  const granted = !signed || hasToken(headers) ? await authorize(headers, env, scopes) : SIGNATURE_SCOPES;
+  const body = await readBytes(req.raw, what, limitBytes);
+  if (signed) await verifySignature(headers, body.bytes, env, Date.now());
+  return { granted, body };
+}
+
+function readEvent(request: Request, body: SentBody): FlowEventInput {
+  try {
+    return parseJson(request, body, (value) => {
+      refuseForeignBody(request.headers, value);
+      return checkSentEvent(value);
+    });
+  } catch (error) {
+    // GitHub may send its JSON inside a form.
+    const sender = foreignSender(request.headers);
+    if (sender !== undefined && error instanceof BadRequestError) throw foreignWebhook(sender);
+    throw error;
+  }
 }
 
 /** A word that says neither yes nor no is refused: taken for yes, it would drop an event that was meant to be stored. */

@@ -21,6 +21,9 @@ export const TOKENS = {
   event: "test-event-token",
 } as const;
 
+/** Counts in the path alone: `/t/<token>/…`. */
+export const PATH_TOKEN = "test-path-token-of-a-client";
+
 /** How much of an unexpected answer a failing test shows. */
 const ANSWER_SHOWN_CHARS = 500;
 const ORIGIN = "https://edge";
