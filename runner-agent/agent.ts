@@ -12,9 +12,10 @@ import { stepEnvironment, type Secret } from "./config/step-environment.ts";
 import { JOURNAL_COPIED } from "../contract/runner-link.ts";
 import { renewRunnerIdentity, runnerIdentity } from "./journal/identity.ts";
 import { Journal } from "./journal/journal.ts";
-import { JournalInUseError, JournalUnwritableError } from "./journal/tables.ts";
+import { JournalInUseError, JournalUnusableError } from "./journal/tables.ts";
 import { agentLog } from "./log.ts";
 import { keepTelling } from "./relay/untold.ts";
+import { proxySecrets } from "./proxy.ts";
 import { RejectedError, Runner } from "./runner.ts";
 import { stepStarter } from "./steps/start-step.ts";
 import { probeScope } from "./steps/systemd-scope.ts";
@@ -94,7 +95,11 @@ async function runAgent(options: RunnerAgentOptions): Promise<number | "renewed"
         journal,
         log,
         executor: config.executor,
-        environment: stepEnvironment(config, process.env, withheld(options.token, config.codex.env)),
+        environment: stepEnvironment(
+          config,
+          process.env,
+          withheld(options.token, [...config.codex.env, ...proxySecrets(process.env)]),
+        ),
         startStep: stepStarter(codex.starters),
         workspaces: new Workspaces({
           workspace,
@@ -146,7 +151,7 @@ async function runAgent(options: RunnerAgentOptions): Promise<number | "renewed"
     }
     if (
       error instanceof JournalInUseError ||
-      error instanceof JournalUnwritableError ||
+      error instanceof JournalUnusableError ||
       error instanceof RunnerConfigError
     ) {
       log("error", error.message);
@@ -156,7 +161,7 @@ async function runAgent(options: RunnerAgentOptions): Promise<number | "renewed"
   }
 }
 
-/** What no step is given, and what is redacted: the agent's token, and what Codex needs for its model's provider. */
+/** No step is given these, and they are redacted: the agent's token, what Codex needs for its model's provider, a proxy's login. */
 function withheld(token: string, names: readonly string[]): Secret[] {
   const given = names.flatMap((name) => {
     const value = process.env[name];

@@ -53,6 +53,8 @@ export class Runner {
   #control: ControlLink | undefined;
   #checkoutTimer: NodeJS.Timeout | undefined;
   #draining = false;
+  /** The edge has taken this runner at least once, so url and token are right. */
+  #hasConnected = false;
   #finish: (error?: Error) => void = () => undefined;
   /** Settles when the agent has nothing more to do: drained, or refused by the edge. */
   readonly finished: Promise<void>;
@@ -94,13 +96,15 @@ export class Runner {
         this.drain();
       },
       welcomed: () => {
+        this.#hasConnected = true;
         log("info", `connected to pool ${pool}`, {
           capacity: identity.capacity,
           flows: checkout.digests().length,
         });
       },
       lost: (why) => {
-        log("warn", "control socket lost, connecting again", { why });
+        if (this.#hasConnected) log("warn", "control socket lost, connecting again", { why });
+        else log("warn", `cannot reach the edge at ${this.#host.edgeUrl}, trying again`, { why });
       },
       rejected: (message, code) => {
         void this.forceStop(new RejectedError(message, code));

@@ -22,8 +22,9 @@ export async function buildProgram(): Promise<void> {
     format: "esm",
     platform: "node",
     target: "node22",
-    // Bundled, packages load in half the time and memory; these hold binaries or build things themselves.
-    external: ["wrangler", "esbuild", "bun", "@openai/codex", "@lydell/node-pty"],
+    // Bundled, packages load in half the time and memory. These hold binaries or build things themselves; undici loads only
+    // where there is a proxy.
+    external: ["wrangler", "esbuild", "bun", "@openai/codex", "@lydell/node-pty", "undici"],
     banner: { js: REQUIRE },
     sourcemap: "linked",
     logLevel: "warning",

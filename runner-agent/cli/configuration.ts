@@ -32,6 +32,9 @@ export interface ChosenProfile {
   explicit: boolean;
 }
 
+/** Visible ASCII, as RFC 9110 allows it in a credential. */
+const TOKEN_FORM = /^[\x21-\x7e]+$/;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Own names before the ancestor's. */
@@ -47,7 +50,7 @@ export function needsProfile(flags: ConnectionFlags, environment: Environment): 
   return given.url === undefined || given.token === undefined;
 }
 
-/** Settles each value. Throws UsageError when there is no url. */
+/** Settles each value. Throws UsageError when there is no url or the token can never work, EdgeUrlError for a bad url. */
 export function resolveConnection(
   flags: ConnectionFlags,
   environment: Environment,
@@ -59,7 +62,20 @@ export function resolveConnection(
       "no edge url is given",
       "pass --url <url>, set CODEX_FLOW_URL, or save one with `codex-flow login --url <url> --token <token>`",
     );
-  return { url, token, eventSecret };
+  return {
+    url: { ...url, value: parseBaseUrl(url.value) },
+    token: token === undefined ? undefined : checkedToken(token),
+    eventSecret,
+  };
+}
+
+/** Throws UsageError for a token that no header can carry: every request with it would fail for another odd reason. */
+function checkedToken(token: Setting): Setting {
+  if (TOKEN_FORM.test(token.value)) return token;
+  throw new UsageError(
+    `the token in ${token.from} has white space or characters that cannot stand in an HTTP header`,
+    `copy the token into ${token.from} again, as one word`,
+  );
 }
 
 /** The error for a command that cannot do without a token. */
@@ -104,7 +120,9 @@ function belongsTo(profile: ChosenProfile | undefined, url: Setting | undefined)
 }
 
 function setting(value: string | undefined, from: string): Setting | undefined {
-  return value === undefined || value === "" ? undefined : { value, from };
+  // A line end behind it is what `kubectl create secret --from-file` or a .env file with CRLF leaves.
+  const trimmed = value?.trim();
+  return trimmed === undefined || trimmed === "" ? undefined : { value: trimmed, from };
 }
 
 function fromEnvironment(environment: Environment, names: readonly string[]): Setting | undefined {

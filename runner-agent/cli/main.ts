@@ -1,4 +1,5 @@
 /** The program `codex-flow`: runs the command line and ends with its exit code. */
+import { useProxyForFetch } from "../proxy.ts";
 import { EXIT } from "./exit-codes.ts";
 import { runCli } from "./program.ts";
 
@@ -12,6 +13,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.stderr.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });
+
+await useProxyForFetch(process.env);
 
 // Not process.exit: what was written to a pipe must still drain.
 process.exitCode = await runCli(process.argv.slice(2), {

@@ -15,6 +15,7 @@ import {
 import { OUTPUT_MAX_BYTES, PING_INTERVAL_MS } from "../../contract/limits.ts";
 import type { TailDown } from "../../contract/runner-link.ts";
 import { failuresAfter, MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
+import { proxyAgentFor } from "../proxy.ts";
 
 export interface TailOptions {
   url: string;
@@ -71,8 +72,10 @@ async function oneConnection(
 ): Promise<ConnectionEnd> {
   const base = parseBaseUrl(options.url);
   const path = joinSegments(["runs", options.runId, "tail"]);
+  const agent = proxyAgentFor(base);
   const socket = new WebSocket(`${base.replace(/^http/, "ws")}${path}${queryText({ after: cursor })}`, {
     headers: { authorization: `Bearer ${options.token}` },
+    ...(agent === undefined ? {} : { agent }),
     handshakeTimeout: CONNECT_TIMEOUT_MS,
     maxPayload: OUTPUT_MAX_BYTES,
     perMessageDeflate: false,

@@ -17,11 +17,15 @@ import type { JsonValue } from "./protocol.ts";
 import { NO_RAW_LOG, RawLogs, type RawLog } from "./raw-log.ts";
 import { Sessions } from "./sessions.ts";
 import { SharedServer } from "./shared-server.ts";
+import { PROXY_VARIABLES } from "../proxy.ts";
 import type { CodexRules } from "./step/step-plan.ts";
 import { projectsOf } from "./trust.ts";
 
-/** What of the agent's environment Codex itself needs; CODEX_HOME is its own. */
-const PASSED = BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR");
+/** What of the agent's environment Codex itself needs, also to reach its model; CODEX_HOME is its own. */
+const PASSED = [
+  ...BUILT_IN_VARIABLES.filter((name) => !name.startsWith("CODEX_") && name !== "TMPDIR"),
+  ...PROXY_VARIABLES,
+];
 
 /** What all steps of an agent that Codex works for share. */
 export interface CodexHost {

@@ -4,6 +4,7 @@
  * one connection are not told about over the next.
  */
 import { WebSocket } from "ws";
+import { proxyAgentFor } from "../proxy.ts";
 import { AppServerExitedError, AppServerUnavailableError } from "./errors.ts";
 import { MESSAGE_MAX_BYTES, type Transport, type TransportEnd, type TransportEvents } from "./transport.ts";
 
@@ -19,7 +20,9 @@ export async function connectTransport(url: string): Promise<Transport> {
     opened.reject(new AppServerUnavailableError(`no Codex app-server at ${url}: ${why}`));
   };
   try {
+    const agent = url.startsWith("unix:") ? undefined : proxyAgentFor(url);
     const socket = new WebSocket(socketUrl(url), {
+      ...(agent === undefined ? {} : { agent }),
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MESSAGE_MAX_BYTES,
       perMessageDeflate: false,

@@ -26,6 +26,11 @@ export interface ProgramAnswer {
   stderr: string;
 }
 
+/** What came of opening a WebSocket; `way` is the proxy that it went through, in words. */
+export type SocketAnswer = { way: string | undefined } & (
+  { kind: "open" } | { kind: "refused"; status: number } | { kind: "failed"; why: string }
+);
+
 /** The box as the checks see it. */
 export interface Box {
   environment: Readonly<Record<string, string | undefined>>;
@@ -50,6 +55,7 @@ export interface Box {
     variables?: Readonly<Record<string, string>>,
   ): Promise<ProgramAnswer>;
   fetch: typeof globalThis.fetch;
+  openSocket(url: string, headers: Record<string, string>): Promise<SocketAnswer>;
   /** Epoch ms. */
   now(): number;
   /** Bytes that this user may still write where the path is, or will be. */

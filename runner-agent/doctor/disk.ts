@@ -3,6 +3,8 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { Journal } from "../journal/journal.ts";
+import { JournalInUseError, JournalUnusableError } from "../journal/tables.ts";
 import { wordsOf, type Box, type Check, type Finding } from "./check.ts";
 
 const GIB = 1024 ** 3;
@@ -18,18 +20,27 @@ export const journalDiskCheck: Check = {
   probe: (box) => roomAt(box, box.journal),
 };
 
-/** By writing a file where the journal is, or where its folder will be made, and taking it away again. */
+/**
+ * Writes a file where the journal is, or where its folder will be made, and removes it again; then opens the journal, if there
+ * is one, as the agent does.
+ */
 export const journalCheck: Check = {
   name: "journal",
   probe: async ({ journal }) => {
     const probe = join(existingAbove(journal), `.codex-flow-doctor-${randomUUID()}`);
     try {
       await writeFile(probe, "", { flag: "wx", mode: 0o600 });
-      return { state: "ok", found: `${journal} can be written` };
+      return {
+        state: "ok",
+        found: `${journal} can be written${openedState(join(journal, "journal.sqlite"))}`,
+      };
     } catch (error) {
       return {
         state: "missing",
-        found: `${journal} cannot be written: ${wordsOf(error)}`,
+        found:
+          error instanceof JournalUnusableError
+            ? error.message
+            : `${journal} cannot be written: ${wordsOf(error)}`,
         fix: "give the agent's user that folder, or name another one with --journal",
       };
     } finally {
@@ -37,6 +48,18 @@ export const journalCheck: Check = {
     }
   },
 };
+
+/** Words behind "can be written". Throws JournalUnusableError for a file that no agent can open. */
+function openedState(file: string): string {
+  if (!existsSync(file)) return "";
+  try {
+    new Journal(file).close();
+    return "";
+  } catch (error) {
+    if (error instanceof JournalInUseError) return ", and an agent runs on it";
+    throw error;
+  }
+}
 
 async function roomAt(box: Box, path: string): Promise<Finding> {
   const free = await box.freeBytes(existingAbove(path));

@@ -15,7 +15,7 @@ import {
 } from "./codex.ts";
 import { codexStepsCheck } from "./codex-steps.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
-import { clockCheck, edgeCheck, tokenCheck } from "./edge.ts";
+import { clockCheck, edgeCheck, socketCheck, tokenCheck } from "./edge.ts";
 import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
 import { openFilesCheck, procCheck, systemdCheck } from "./system.ts";
 import { configCheck, flowsCheck, projectsCheck } from "./workspace.ts";
@@ -43,6 +43,7 @@ export const CHECKS: readonly Check[] = [
   flowsCheck,
   edgeCheck,
   tokenCheck,
+  socketCheck,
   clockCheck,
 ];
 

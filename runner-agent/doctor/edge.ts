@@ -53,6 +53,35 @@ export const tokenCheck: Check = {
   },
 };
 
+/** The agent works over WebSockets alone, and a proxy or firewall may let HTTPS through and them not. */
+export const socketCheck: Check = {
+  name: "websocket",
+  probe: async (box) => {
+    const { url, token, pool } = box;
+    if (url === undefined || token === undefined)
+      return { state: "warn", found: "not tried: no url or no token" };
+    const address = `${url.replace(/^http/, "ws").replace(/\/$/, "")}/runners/connect?pool=${encodeURIComponent(pool)}`;
+    const answer = await box.openSocket(address, { authorization: `Bearer ${token}` });
+    const way = answer.way === undefined ? "" : ` ${answer.way}`;
+    switch (answer.kind) {
+      case "open":
+        return { state: "ok", found: `opens${way}` };
+      case "refused":
+        return {
+          state: "missing",
+          found: `the upgrade was answered with ${answer.status}${way}`,
+          fix: "if edge and token are ok above, let WebSocket upgrades through the proxy or firewall",
+        };
+      case "failed":
+        return {
+          state: "missing",
+          found: `cannot be opened${way}: ${answer.why}`,
+          fix: "check the way out: DNS, HTTPS_PROXY and NO_PROXY, the firewall",
+        };
+    }
+  },
+};
+
 function refusal(status: number, code: unknown): Pick<Finding, "found" | "fix"> {
   if (status === 401)
     return {

@@ -8,6 +8,7 @@ import { isDirectory } from "../config/projects.ts";
 import { readRunnerConfig, RunnerConfigError, runnerConfigFile } from "../config/runner-config.ts";
 import { bunProgram } from "../steps/bun.ts";
 import type { Box } from "./check.ts";
+import { openSocket } from "./open-socket.ts";
 
 const PROGRAM_TIMEOUT_MS = 8_000;
 const REQUEST_TIMEOUT_MS = 8_000;
@@ -47,6 +48,7 @@ export async function thisBox(given: BoxGiven): Promise<Box> {
       return { unstarted: exitCode === undefined && code !== undefined, exitCode, stdout, stderr };
     },
     fetch: (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) }),
+    openSocket: (address, headers) => openSocket(address, headers, REQUEST_TIMEOUT_MS),
     now: () => Date.now(),
     freeBytes: async (path) => {
       const { bavail, bsize } = await statfs(path);

@@ -5,11 +5,12 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
+import { delimiter, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { UsageError } from "../cli/problem.ts";
 import { CODE_MODE_VARIABLES } from "../codex/code-mode/gate.ts";
+import { PROXY_VARIABLES } from "../proxy.ts";
 import { environmentText, lineChanges, unitName, unitText } from "./unit.ts";
 
 const SYSTEMCTL_TIMEOUT_MS = 15_000;
@@ -64,8 +65,9 @@ export function planInstall(given: InstallGiven): InstallPlan {
   const paths = installPaths(name, environment);
   const node = process.execPath;
   const program = programPath();
-  const codeMode = codeModeVariables(environment);
-  for (const text of [workspace, ...flags, token, url, environment["PATH"] ?? "", ...Object.values(codeMode)])
+  const passed = passedVariables(environment);
+  const path = lastingPath(environment["PATH"] ?? "/usr/bin:/bin");
+  for (const text of [workspace, ...flags, token, url, path, ...Object.values(passed)])
     if (/[\r\n\0]/.test(text))
       throw new UsageError("a line break cannot stand in a unit", "give a path or value without one");
   return {
@@ -77,25 +79,33 @@ export function planInstall(given: InstallGiven): InstallPlan {
       workspace,
       flags,
       environmentFile: paths.environmentPath,
-      path: environment["PATH"] ?? "/usr/bin:/bin",
+      path,
     }),
     environmentText: environmentText({
       CODEX_FLOW_URL: url,
       CODEX_FLOW_TOKEN: token,
-      ...codeMode,
+      ...passed,
     }),
     command: [node, program, "runner", "start", ...flags],
   };
 }
 
-/** The unit's agent has none of the caller's environment, but what he allowed here he means to allow there. */
-function codeModeVariables(environment: Environment): Record<string, string> {
+/** The unit's agent has none of the caller's environment, but it needs the same way out and what the caller has allowed. */
+function passedVariables(environment: Environment): Record<string, string> {
   return Object.fromEntries(
-    CODE_MODE_VARIABLES.flatMap((name) => {
+    [...CODE_MODE_VARIABLES, ...PROXY_VARIABLES].flatMap((name) => {
       const value = environment[name];
       return value === undefined ? [] : [[name, value] as const];
     }),
   );
+}
+
+/** A PATH without the folders that npm and npx put there for one call: they may be gone at the next start. */
+function lastingPath(path: string): string {
+  return path
+    .split(delimiter)
+    .filter((folder) => !/(\/_npx\/|\/node_modules\/\.bin$|\/node-gyp-bin$)/.test(folder))
+    .join(delimiter);
 }
 
 export function installPaths(

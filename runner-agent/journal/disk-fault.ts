@@ -6,7 +6,13 @@ const PRIMARY_CODE = 0xff;
 
 /** What is wrong with the disk, in SQLite's words; undefined when the error is about something else. */
 export function diskFault(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("errcode" in error)) return undefined;
-  const code = Number(error.errcode) & PRIMARY_CODE;
-  return Object.values(DISK_FAULTS).includes(code) ? error.message : undefined;
+  const code = sqliteCode(error);
+  return error instanceof Error && code !== undefined && Object.values(DISK_FAULTS).includes(code)
+    ? error.message
+    : undefined;
+}
+
+/** The primary result code of an error of SQLite; undefined for any other error. */
+export function sqliteCode(error: unknown): number | undefined {
+  return error instanceof Error && "errcode" in error ? Number(error.errcode) & PRIMARY_CODE : undefined;
 }

@@ -15,12 +15,12 @@ export interface RunnerKey {
 const newRunnerId = (): string => `runner_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
 const newKey = (): string => randomBytes(KEY_BYTES).toString("base64url");
 
-/** The journal's identity, made on first use. Throws JournalUnwritableError. */
+/** The journal's identity, made on first use. Throws JournalUnusableError. */
 export function runnerIdentity(journal: Journal): RunnerKey {
   return { runnerId: journal.setting("runnerId", newRunnerId), key: journal.setting("runnerKey", newKey) };
 }
 
-/** Gives the journal a new identity, for a machine that is a copy of another. Throws JournalUnwritableError. */
+/** Gives the journal a new identity, for a machine that is a copy of another. Throws JournalUnusableError. */
 export function renewRunnerIdentity(journal: Journal): RunnerKey {
   journal.forgetSettings(["runnerId", "runnerKey"]);
   return runnerIdentity(journal);

@@ -39,7 +39,7 @@ export class Journal {
   #watcher: () => void = () => undefined;
   #writtenWaiters: (() => void)[] = [];
 
-  /** Opens or creates the journal at `path`. Throws JournalInUseError and JournalUnwritableError. */
+  /** Opens or creates the journal at `path`. Throws JournalInUseError and JournalUnusableError. */
   constructor(path: string) {
     this.path = path;
     this.#tables = new JournalTables(path);
@@ -98,12 +98,12 @@ export class Journal {
     this.#watcher();
   }
 
-  /** A setting that stays with this journal, made on first use. Throws JournalUnwritableError. */
+  /** A setting that stays with this journal, made on first use. Throws JournalUnusableError. */
   setting(name: string, make: () => string): string {
     return this.#tables.setting(name, make);
   }
 
-  /** Forgets settings, so that they are made anew. Throws JournalUnwritableError. */
+  /** Forgets settings, so that they are made anew. Throws JournalUnusableError. */
   forgetSettings(names: readonly string[]): void {
     this.#tables.forgetSettings(names);
   }

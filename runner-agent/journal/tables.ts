@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { diskFault } from "./disk-fault.ts";
+import { diskFault, sqliteCode } from "./disk-fault.ts";
 import { rowOf, type JournaledAttempt, type JournalEntry, type JournalRow } from "./entries.ts";
 import type { HeldWriter } from "./held-writes.ts";
 
@@ -19,14 +19,30 @@ export class JournalInUseError extends Error {
   }
 }
 
-/** The disk takes nothing at the start, when there is nothing yet that would have to go on. */
-export class JournalUnwritableError extends Error {
-  constructor(path: string, why: string) {
-    super(
-      `the journal ${path} cannot be written (${why}): free space on its disk, or give another --journal`,
-    );
-    this.name = "JournalUnwritableError";
+/** The journal cannot be opened or written at the start. A supervisor must not try again: a person has to act. */
+export class JournalUnusableError extends Error {
+  /** @param why in the system's words; @param remedy what a person can do, as an imperative sentence without its end */
+  constructor(path: string, why: string, remedy: string) {
+    super(`the journal ${path} cannot be used (${why}): ${remedy}`);
+    this.name = "JournalUnusableError";
   }
+}
+
+const FREE_SPACE = "free space on its disk, or give another --journal";
+const GIVE_FOLDER = "give the agent's user a folder that it may write, or name another one with --journal";
+
+/** Primary result codes of SQLite for a file that is no journal, or no whole one: https://www.sqlite.org/rescode.html */
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOT_A_DATABASE = 26;
+
+function remedyFor(error: unknown): string {
+  const code = sqliteCode(error);
+  if (code === SQLITE_CORRUPT || code === SQLITE_NOT_A_DATABASE)
+    return "move the file away or name another folder with --journal; what it holds and the edge does not have yet, and this runner's id, are lost with it";
+  if (diskFault(error) !== undefined) return FREE_SPACE;
+  return error instanceof Error && "code" in error && (error.code === "EEXIST" || error.code === "ENOTDIR")
+    ? "a file stands where its folder should be; name a folder with --journal"
+    : GIVE_FOLDER;
 }
 
 const SCHEMA = `
@@ -44,28 +60,34 @@ export class JournalTables implements HeldWriter {
   readonly #db: DatabaseSync;
   readonly #statements: ReturnType<typeof prepared>;
 
-  /** Opens or creates them. Throws JournalInUseError and JournalUnwritableError. */
+  /** Opens or creates them. Throws JournalInUseError and JournalUnusableError. */
   constructor(path: string) {
     this.#path = path;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#db = new DatabaseSync(path);
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      this.#db = new DatabaseSync(path);
+    } catch (error) {
+      throw unusable(path, error);
+    }
     try {
       // The lock is the operating system's and dies with its process, however that dies (J4).
       this.#db.exec(
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
       );
       this.#db.exec(SCHEMA);
+      // A file that is damaged may open: what the agent reads first has to be readable now, while nothing has begun.
+      this.#db.prepare("SELECT COUNT(*), MAX(LENGTH(body)) FROM entry").get();
+      this.attempts();
+      this.#statements = prepared(this.#db);
     } catch (error) {
       this.#db.close();
       if (error instanceof Error && /locked|busy/i.test(error.message)) throw new JournalInUseError(path);
-      throw this.#unwritable(error);
+      throw unusable(path, error);
     }
-    this.#statements = prepared(this.#db);
   }
 
   #unwritable(error: unknown): unknown {
-    const fault = diskFault(error);
-    return fault === undefined ? error : new JournalUnwritableError(this.#path, fault);
+    return diskFault(error) === undefined ? error : unusable(this.#path, error);
   }
 
   setting(name: string, make: () => string): string {
@@ -142,6 +164,11 @@ export class JournalTables implements HeldWriter {
   close(): void {
     this.#db.close();
   }
+}
+
+function unusable(path: string, error: unknown): JournalUnusableError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new JournalUnusableError(path, why, remedyFor(error));
 }
 
 function prepared(db: DatabaseSync) {

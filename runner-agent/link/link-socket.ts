@@ -8,8 +8,10 @@
 import type { IncomingMessage } from "node:http";
 import ReconnectingWebSocket from "partysocket/ws";
 import { WebSocket } from "ws";
+import { connectionReason } from "../../client/transport.ts";
 import { FRAME_MAX_BYTES, PING_INTERVAL_MS, PONG_TIMEOUT_MS } from "../../contract/limits.ts";
 import { PING, PONG } from "../../contract/runner-link.ts";
+import { describeProxy, proxyAgentFor } from "../proxy.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Longer than any answer of the edge that says what is wrong. */
@@ -28,7 +30,10 @@ export interface LinkSocketOptions {
   token: string;
   opened(): void;
   frame(frame: unknown): void;
-  /** The connection was lost, or could not be made: once an outage. Tries follow until it is there again. */
+  /**
+   * The connection was lost or could not be made, with the reason that the platform gives. Called once for each reason of an
+   * outage; tries follow until the connection is there again.
+   */
   lost(why: string): void;
   /**
    * The upgrade was answered with this HTTP status instead of a socket. Another try follows unless it is closed.
@@ -43,12 +48,17 @@ export class LinkSocket {
   #ping: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
   #closed = false;
-  #outage = false;
+  /** Reasons of the present outage that were told. */
+  readonly #told = new Set<string>();
+  /** Why the latest try failed. */
+  #why: string | undefined;
 
   constructor(options: LinkSocketOptions) {
     this.#options = options;
     this.#socket = new ReconnectingWebSocket(options.url, [], {
-      WebSocket: authorizedSocket(options),
+      WebSocket: authorizedSocket(options, (why) => {
+        this.#why = why;
+      }),
       connectionTimeout: HANDSHAKE_TIMEOUT_MS,
       minReconnectionDelay: RECONNECT_FIRST_MS + Math.random() * RECONNECT_JITTER_MS,
       maxReconnectionDelay: RECONNECT_MAX_MS,
@@ -58,7 +68,8 @@ export class LinkSocket {
       maxEnqueuedMessages: 0,
     });
     this.#socket.addEventListener("open", () => {
-      this.#outage = false;
+      this.#told.clear();
+      this.#why = undefined;
       this.#startHeartbeat();
       if (!this.#closed) options.opened();
     });
@@ -74,10 +85,11 @@ export class LinkSocket {
     });
   }
 
-  /** Told once an outage, however many tries it takes. */
-  #lost(why: string): void {
-    if (this.#closed || this.#outage) return;
-    this.#outage = true;
+  /** A connection that could not be made is reported as a normal closure first, so the platform's own words go before. */
+  #lost(reported: string): void {
+    const why = this.#why ?? reported;
+    if (this.#closed || this.#told.has(why)) return;
+    this.#told.add(why);
     this.#options.lost(why);
   }
 
@@ -123,25 +135,52 @@ export class LinkSocket {
   }
 }
 
-/** The platform's WebSocket cannot send an Authorization header; this one always does. */
-function authorizedSocket({ token, refused }: LinkSocketOptions): unknown {
+/**
+ * The platform's WebSocket cannot send an Authorization header or use a proxy; this one does.
+ *
+ * @param failed gets the reason when a connection could not be made
+ */
+function authorizedSocket({ token, refused }: LinkSocketOptions, failed: (why: string) => void): unknown {
   return class extends WebSocket {
+    #isRefused = false;
+
     constructor(url: string) {
+      const agent = proxyAgentFor(url);
+      const way = describeProxy(url);
+      const tell = (why: string): void => {
+        failed(way === undefined ? why : `${why}, ${way}`);
+      };
       super(url, {
         headers: { authorization: `Bearer ${token}` },
+        ...(agent === undefined ? {} : { agent }),
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         maxPayload: 2 * FRAME_MAX_BYTES,
         // What is compressed waits for a thread, each way, and most frames are small: milliseconds at a run's end.
         perMessageDeflate: false,
       });
+      this.on("error", (error) => {
+        // Terminating a refused upgrade is an error too, and no reason.
+        if (!this.#isRefused) tell(connectionReason(error));
+      });
       this.on("unexpected-response", (_request, response) => {
+        this.#isRefused = true;
         void errorCodeOf(response).then((code) => {
-          refused(response.statusCode ?? 0, code);
+          const status = response.statusCode ?? 0;
+          tell(describeRefusal(status, code, response.headers.location));
+          refused(status, code);
           this.terminate();
         });
       });
     }
   };
+}
+
+/** Why an HTTP answer came instead of a WebSocket, with what it hints at. */
+function describeRefusal(status: number, code: string | undefined, location: string | undefined): string {
+  const answered = `the address answered ${status}${code === undefined ? "" : ` (${code})`} instead of opening a WebSocket`;
+  if (location !== undefined)
+    return `${answered} and redirects to ${URL.parse(location)?.origin ?? location}`;
+  return status >= 200 && status < 300 ? `${answered}, as a log-in page or another service does` : answered;
 }
 
 /** Never rejects. */

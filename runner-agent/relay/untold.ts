@@ -74,7 +74,7 @@ export function keepTelling(edge: TellingEdge, say: AgentLog): () => Promise<voi
   };
 }
 
-/** @throws JournalUnwritableError */
+/** @throws JournalUnusableError */
 export async function tellRest(folder: string, edge: TellingEdge, stopped: AbortSignal): Promise<Telling> {
   let journal: Journal;
   try {

@@ -233,13 +233,15 @@ export async function startRunner(edge: Edge, flags: RunnerFlags): Promise<Daemo
   return daemon;
 }
 
-/** One command of the program that needs no edge, in a folder. */
+/** One command of the program in a folder, with these variables beside its own. */
 export async function runProgram(
   args: string[],
   cwd: string,
+  env: Record<string, string> = {},
 ): Promise<{ exitCode: number | undefined; output: string }> {
   const { exitCode, all } = await execa(node, [program, ...args], {
     cwd,
+    env,
     reject: false,
     all: true,
     stdin: "ignore",

@@ -2,6 +2,7 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { EdgeUrlError } from "../../client/edge-errors.ts";
 import {
   missingToken,
   needsProfile,
@@ -103,7 +104,7 @@ const ROWS: Row[] = [
     rule: "the same url, written otherwise, is the profile's own",
     flags: { url: "https://PROFILE.dev/" },
     profile: profile(),
-    url: ["https://PROFILE.dev/", "--url"],
+    url: ["https://profile.dev", "--url"],
     token: ["profile-token", "profile default"],
     secret: "profile-secret",
   },
@@ -217,4 +218,32 @@ describe("the profile file", () => {
     await expect(writeProfile(path, "other", { token: "t" })).rejects.toThrow(UsageError);
     expect(await readFile(path, "utf8")).toBe('[default]\ntoken = "t"\n');
   });
+});
+
+describe("addresses and tokens that can never work", () => {
+  test.each(["\r", "\n", "\r\n", " "])(
+    "a token with %j behind it is used without that, as .env files and mounted secrets leave it",
+    (end) => {
+      const environment = { CODEX_FLOW_URL: `https://edge.dev${end}`, CODEX_FLOW_TOKEN: `a-token${end}` };
+      const { url, token } = resolveConnection({}, environment, undefined);
+      expect([url.value, token?.value]).toEqual(["https://edge.dev", "a-token"]);
+    },
+  );
+
+  test.each(["a b", "a\nb", "grün", "a\u0000b"])(
+    "the token %j is refused by the name of its variable, without its value",
+    (token) => {
+      const environment = { CODEX_FLOW_URL: "https://edge.dev", CODEX_FLOW_TOKEN: token };
+      const resolving = (): unknown => resolveConnection({}, environment, undefined);
+      expect(resolving).toThrow(/the token in CODEX_FLOW_TOKEN/);
+      expect(resolving).not.toThrow(token);
+    },
+  );
+
+  test.each(["127.0.0.1:8787", "ws://127.0.0.1:8787", "edge.dev"])(
+    "the address %s is refused before anything connects",
+    (url) => {
+      expect(() => resolveConnection({ url }, {}, undefined)).toThrow(EdgeUrlError);
+    },
+  );
 });

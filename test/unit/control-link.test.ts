@@ -4,6 +4,7 @@ import { PING_INTERVAL_MS, PONG_TIMEOUT_MS, PROTOCOL_VERSION } from "../../contr
 import { JOURNAL_COPIED } from "../../contract/runner-link.ts";
 import { ControlLink } from "../../runner-agent/link/control-link.ts";
 import { startFakePool, type FakePool } from "../support/fake-pool.ts";
+import { serveHttp, serveSelfSigned } from "../support/plain-servers.ts";
 
 const IDENTITY = {
   runnerId: "runner_1",
@@ -261,6 +262,62 @@ describe("an edge that does not take the runner", () => {
     life.pool.server.refuseWith = undefined;
     await life.tells("welcomed", 2);
     expect(life.told.filter((what) => what.startsWith("rejected"))).toEqual([]);
+  });
+});
+
+describe("an agent that cannot connect says why:", () => {
+  async function reasonAt(url: string): Promise<string> {
+    const told = Promise.withResolvers<string>();
+    const nothing = (): void => undefined;
+    const link = new ControlLink({
+      url,
+      token: "a-runner-token",
+      pool: "default",
+      identity: IDENTITY,
+      flows: () => [],
+      active: () => [],
+      draining: () => false,
+      trouble: () => undefined,
+      offered: nothing,
+      drainAsked: nothing,
+      welcomed: nothing,
+      lost: told.resolve,
+      rejected: nothing,
+    });
+    onTestFinished(() => {
+      link.close();
+    });
+    return told.promise;
+  }
+
+  test("the name does not exist", async () => {
+    expect(await reasonAt("ws://nowhere.invalid")).toMatch(
+      /getaddrinfo (ENOTFOUND|EAI_AGAIN) nowhere\.invalid/,
+    );
+  });
+
+  test("nothing listens on the port", async () => {
+    expect(await reasonAt("ws://127.0.0.1:9")).toContain("ECONNREFUSED");
+  });
+
+  test("the certificate is not trusted", async () => {
+    const { url } = await serveSelfSigned();
+    expect(await reasonAt(url)).toMatch(/self-signed certificate/);
+  });
+
+  test.each([
+    [502, {}, "answered 502 instead of opening a WebSocket"],
+    [
+      302,
+      { location: "https://login.example/now?next=x" },
+      "answered 302 instead of opening a WebSocket and redirects to https://login.example",
+    ],
+    [200, {}, "as a log-in page or another service does"],
+  ])("something else answers with %i", async (status, headers, says) => {
+    const { url } = await serveHttp((_request, response) => {
+      response.writeHead(status, headers).end("<html>");
+    });
+    expect(await reasonAt(url.replace(/^http/, "ws"))).toContain(says);
   });
 });
 

@@ -146,7 +146,7 @@ test("a journal that dies with the disk full has all that it wrote before", asyn
 test("a journal that cannot even be made says what to do", async () => {
   const path = await journalPath();
   fillDisk(process.pid);
-  expect(() => new Journal(path)).toThrow(/cannot be written .*free space/);
+  expect(() => new Journal(path)).toThrow(/cannot be used .*free space/);
 });
 
 test("any order of writing and acknowledging, the disk full or not, looks the same", async () => {

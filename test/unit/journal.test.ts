@@ -1,6 +1,8 @@
 /** What this box owes the edge survives whatever happens to the agent (invariant 8; J1 to J4 of the journal). */
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import fc from "fast-check";
@@ -9,7 +11,7 @@ import type { FlowResult } from "../../contract/flow-result.ts";
 import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { JournaledAttempt, JournalEntry } from "../../runner-agent/journal/entries.ts";
 import { Journal } from "../../runner-agent/journal/journal.ts";
-import { JournalInUseError } from "../../runner-agent/journal/tables.ts";
+import { JournalInUseError, JournalUnusableError } from "../../runner-agent/journal/tables.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 
 const FIRST: JournaledAttempt = { runId: "run_0123456789abcdef_1", attempt: 1, lease: "lease_1" };
@@ -283,5 +285,51 @@ describe("a second agent (J4)", () => {
     const reader = open(path);
     expect(reader.attempts()).toEqual([]);
     expect(() => new Journal(path)).toThrow(JournalInUseError);
+  });
+});
+
+describe("a journal that cannot be opened names the file and the remedy:", () => {
+  function failure(path: string): Error {
+    try {
+      open(path);
+    } catch (error) {
+      if (error instanceof JournalUnusableError) return error;
+      throw error;
+    }
+    throw new Error("the journal opened");
+  }
+
+  test("a file stands where the journal's folder should be", async () => {
+    const file = join(await temporaryFolder(), "file");
+    await writeFile(file, "");
+    expect(failure(join(file, "journal.sqlite")).message).toMatch(
+      /file\/journal\.sqlite .*name a folder with --journal/,
+    );
+  });
+
+  test("the file is no database", async () => {
+    const path = join(await temporaryFolder(), "journal.sqlite");
+    await writeFile(path, randomBytes(8192));
+    const { message } = failure(path);
+    expect(message).toContain(path);
+    expect(message).toContain("not a database");
+    expect(message).toContain("move the file away");
+  });
+
+  test("the file was cut off", async () => {
+    const path = await journalPath();
+    const journal = open(path);
+    journal.begin(FIRST);
+    for (let n = 0; n < 50; n += 1) journal.appendOutput(FIRST, "stdout", "x".repeat(1000), n);
+    journal.close();
+    await truncate(path, 5000);
+    expect(failure(path).message).toContain("move the file away");
+  });
+
+  test("the folder cannot be made", () => {
+    // Nobody may make folders there, not even root.
+    expect(failure("/sys/journal-of-a-test/journal.sqlite").message).toContain(
+      "give the agent's user a folder",
+    );
   });
 });

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { Box, Check, ProgramAnswer } from "../../runner-agent/doctor/check.ts";
 import { CHECKS, examine } from "../../runner-agent/doctor/doctor.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "../../runner-agent/doctor/disk.ts";
-import { clockCheck, edgeCheck, tokenCheck } from "../../runner-agent/doctor/edge.ts";
+import { clockCheck, edgeCheck, socketCheck, tokenCheck } from "../../runner-agent/doctor/edge.ts";
 import {
   codeModeCheck,
   codexCheck,
@@ -58,6 +58,7 @@ function box(change: Partial<Box> = {}): Box {
     programs: { bun: ["bun"], codex: ["codex"] },
     run: says("1.2.3"),
     fetch: answers(200, '{"ok":true}'),
+    openSocket: async () => ({ kind: "open", way: undefined }),
     now: () => NOW,
     freeBytes: async () => 100 * GIB,
     openFilesLimit: () => 65_536,
@@ -197,6 +198,26 @@ const TABLE: Array<[Check, string, Partial<Box>, string, string, string?]> = [
   [tokenCheck, "a bad pool", { fetch: answers(400, error("invalid_pool")) }, "missing", "pool", "--pool"],
   [tokenCheck, "not an edge", { fetch: answers(200, "hello") }, "missing", "no codex-flow edge", "url"],
   [tokenCheck, "unreachable", { fetch: unreachable }, "warn", "not tried"],
+  [socketCheck, "one that opens", {}, "ok", "opens"],
+  [socketCheck, "no token", { token: undefined }, "warn", "not tried"],
+  [
+    socketCheck,
+    "a proxy that lets HTTPS through and no WebSockets",
+    {
+      openSocket: async () => ({ kind: "refused", status: 403, way: "through the proxy http://proxy:3128" }),
+    },
+    "missing",
+    "answered with 403 through the proxy",
+    "WebSocket upgrades",
+  ],
+  [
+    socketCheck,
+    "a proxy that is not there",
+    { openSocket: async () => ({ kind: "failed", why: "connect ECONNREFUSED", way: undefined }) },
+    "missing",
+    "connect ECONNREFUSED",
+    "HTTPS_PROXY",
+  ],
   [clockCheck, "right", {}, "ok", "0 s"],
   [clockCheck, "a little off", { now: () => NOW + 29_000 }, "ok", "29 s ahead of"],
   [clockCheck, "fast", { now: () => NOW + 31_000 }, "warn", "31 s ahead of", "set-ntp"],

@@ -51,6 +51,22 @@ async function installation(workspace?: string): Promise<Installation> {
   };
 }
 
+test("the installed agent gets the proxy of the call, and no folder of npx or npm in its PATH", () => {
+  const given = { workspace: "/w", flags: [], url: "https://edge.example", token: TOKEN };
+  const plan = planInstall({
+    ...given,
+    environment: {
+      HOME: "/h",
+      HTTPS_PROXY: "http://proxy:3128",
+      no_proxy: "example.org",
+      PATH: "/h/.npm/_npx/1a2b/node_modules/.bin:/p/node_modules/.bin:/usr/lib/npm/bin/node-gyp-bin:/usr/bin:/bin",
+    },
+  });
+  expect(plan.environmentText).toContain('HTTPS_PROXY="http://proxy:3128"\n');
+  expect(plan.environmentText).toContain('no_proxy="example.org"\n');
+  expect(plan.unitText).toContain('Environment="PATH=/usr/bin:/bin"');
+});
+
 test("code mode that is allowed where the agent is installed from is allowed to the installed agent", () => {
   const given = { workspace: "/w", flags: [], url: "https://edge.example", token: TOKEN };
   const on = planInstall({ ...given, environment: { HOME: "/h", CODEX_FLOWS_MODE: "code-mode" } });
