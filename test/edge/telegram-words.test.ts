@@ -1,6 +1,7 @@
 /** Commands and plain messages in Telegram: who may, what cannot be read, what comes twice. */
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { dispatchEvent } from "../../worker/dispatch.ts";
 import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import { runOf } from "./support/api.ts";
 import {
@@ -153,6 +154,30 @@ describe("a command whose words the sender has not written", () => {
       ["/roles", `telegram:${privately.id}`, why],
       ["message", `telegram:${privately.id}`, why],
     ]);
+  });
+});
+
+describe("a command whose event id was taken", () => {
+  test("says so, and the audit books no run of somebody else on the asker", async () => {
+    const { group } = await boundGroup();
+    const ada = await person("ada", "run:start");
+    const update = message(group, ada, "/ask do it");
+    const id = `telegram:${BOT}:${update.update_id}`;
+    const foreign = {
+      id,
+      type: "codex.ask",
+      receivedAt: "2026-01-01T00:00:00Z",
+      payload: { prompt: "evil" },
+    };
+    const lineage = { rootId: id, depth: 0 };
+    const { runs } = await dispatchEvent(env, foreign, { lineage, origin: "event" });
+    expect(await take(update)).toEqual({});
+    expect(await lastWords(group)).toContain("Nothing was started");
+    expect((await auditOf(ada)).at(-1)?.outcome).toBe("refused: event_exists");
+    expect(await runOf(runs[0]?.id ?? "")).not.toHaveProperty("requestedBy");
+    // The same command, sent again, is another update.
+    await take(message(group, ada, "/ask do it"));
+    expect(await runAskedBy(ada)).not.toBe(runs[0]?.id);
   });
 });
 

@@ -2,6 +2,7 @@
 import { faultsOfAll } from "./faults.ts";
 import { encodeAction } from "../../contract/chat/action.ts";
 import type { ChatButton } from "../../contract/chat/message.ts";
+import { userLabel } from "../../contract/chat/place.ts";
 import { normalizeEvent, type FlowEvent } from "../../contract/flow-event.ts";
 import { deeperThan } from "../../contract/json-depth.ts";
 import { changedNumbers } from "../../contract/json-numbers.ts";
@@ -66,12 +67,22 @@ async function send(env: Env, asker: Asker, type: string, payload: unknown): Pro
   const event = normalizeEvent(checked.value, iso(Date.now()));
   const unfit = whyNothingStarts(event);
   if (unfit !== undefined) return unfit;
-  const { runs } = await dispatchEvent(env, event, {
+  const { status, runs } = await dispatchEvent(env, event, {
     lineage: { rootId: event.id, depth: 0 },
     origin: "event",
     chat: originOf(asker),
   });
+  // The platform may bring the same request again, which finds the runs that it has made. Runs of anybody else are not
+  // this request's, and are neither shown as started nor booked on the asker.
+  if (status === "duplicate" && !(runs.length > 0 && runs.every((run) => isAskedBy(asker, run))))
+    return refused("event_exists", "Nothing was started: an event with this request's id was already there", [
+      `The event ${event.id} was sent by somebody else. Send your request again: it gets a new id.`,
+    ]);
   return started(runs);
+}
+
+function isAskedBy({ place, user }: Asker, { requestedBy }: RunView): boolean {
+  return requestedBy?.startsWith(userLabel(place.platform, { ...user, name: "" }).slice(0, -1)) === true;
 }
 
 /** Somebody who typed a payload wants to see what is wrong with it, not an event that matched nothing. */
