@@ -151,12 +151,18 @@ export const INTERACTION_MAX_BYTES = 256 * KIB;
 export const INTERACTION_TOLERANCE_MS = 5 * MINUTE_MS;
 /** A prompt from a chat. */
 export const PROMPT_MAX_CHARS = 32 * KIB;
-/** The audit of what people did in chats, and of the guard: days, and rows, whichever ends first. */
+/**
+ * The audit of what people did in chats, and of the guard: days, and rows, whichever ends first. Grants and decisions have a
+ * bound of their own, so that other rows never push them out.
+ */
 export const AUDIT_RETENTION_DAYS = 180;
 export const AUDIT_MAX_ROWS = 100_000;
+export const AUDIT_LASTING_MAX_ROWS = 100_000;
 /** Refusals of strangers that are one row of the audit, with a count; and such rows by user within that time. */
 export const REFUSALS_MERGED_MS = HOUR_MS;
 export const REFUSAL_ROWS_MAX = 20;
+/** Rows for answers of the guard within that time, each about one place; those about more places are one row. */
+export const GUARD_ROWS_MAX = 50;
 /** Discord servers that one edge lets in. */
 export const SERVERS_MAX = 100;
 /** Roles and users of one server (one bot) that were given something. */

@@ -21,7 +21,7 @@ export const AuditView = Type.Object(
     times: Type.Optional(
       Type.Integer({
         description:
-          "Of refusals at the door: how often within an hour, at least; those of one kind are one row",
+          "Of refusals at the door and answers of the guard: how often within an hour, at least; those of one kind are one row",
       }),
     ),
   },

@@ -53,7 +53,7 @@ export interface AuditRow {
   verdict: string;
   /** What came of an admitted one, once it is known. */
   outcome?: string;
-  /** Of refusals that are counted in one row. */
+  /** Of refusals and answers of the guard that are counted in one row. */
   times?: number;
 }
 
@@ -76,6 +76,17 @@ export interface RefusedLately {
   platform: string;
   act: string;
   times: number;
+}
+
+/** A decision that a caller of the HTTP interface has made, for the audit. */
+export interface ApiCall {
+  act: string;
+  subject: string;
+  /** Whom the records name (worker/routes/api-caller.ts). */
+  by: string;
+  outcome: string;
+  /** Of a grant and a server. */
+  tenant?: string;
 }
 
 /** A decision of the guard about a relayed session. */

@@ -10,6 +10,7 @@ import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import type {
   Admission,
+  ApiCall,
   Attempt,
   AuditFilter,
   AuditRow,
@@ -22,7 +23,7 @@ import type {
   ServerRow,
   Standing,
 } from "./calls.ts";
-import { isReplay, judge, rememberedUntil, scopesNow, subjectsOf } from "./rules.ts";
+import { isLasting, isReplay, judge, rememberedUntil, scopesNow, subjectsOf } from "./rules.ts";
 import { AccessStorage, attemptRow } from "./storage.ts";
 
 const DAY_MS = 86_400_000;
@@ -58,6 +59,7 @@ export class ChatAccess extends DurableObject<Env> {
       });
       const row = this.#storage.append(
         attemptRow(attempt, now, judged.verdict, judged.verdict === "denied" ? judged.reason : undefined),
+        judged.verdict === "allowed" && isLasting(attempt),
       );
       this.#storage.remember(attempt.key, rememberedUntil(attempt.platform, now), row);
       return { ...judged, row, again: seen !== undefined };
@@ -145,24 +147,36 @@ export class ChatAccess extends DurableObject<Env> {
     return platform !== "discord" || this.#storage.hasServer(tenant);
   }
 
-  /** Appends what the guard said to a relay. */
+  /** Records what the guard has answered a relay: the same answer about the same place within an hour is one row. */
   async guardDecision(decision: GuardDecision): Promise<void> {
     const now = Date.now();
-    const { platform, place, sessionKey, mode, allowed, reason, commandHint } = decision;
     this.#storage.transaction(() => {
       this.#storage.sweep(now);
-      this.#storage.append({
+      this.#storage.countGuard(decision, now);
+    });
+    await this.#alarm.wakeBy(now + DAY_MS);
+  }
+
+  /** Records a decision that was made over HTTP. */
+  async noteApiCall({ act, subject, by, outcome, tenant = "" }: ApiCall): Promise<void> {
+    const now = Date.now();
+    this.#storage.transaction(() => {
+      this.#storage.sweep(now);
+      const user = { id: "api", name: by };
+      const verdict = "allowed";
+      const row = {
         at: now,
-        platform,
-        tenant: "",
-        place,
-        user: { id: "relay", name: "relay" },
+        platform: "api",
+        tenant,
+        place: "",
+        user,
         roles: [],
-        act: `guard ${mode}`,
-        ...(sessionKey === undefined ? {} : { subject: sessionKey }),
-        verdict: allowed ? "allowed" : "denied",
-        outcome: commandHint === undefined ? reason : `${reason}: ${commandHint}`,
-      });
+        act,
+        subject,
+        verdict,
+        outcome,
+      };
+      this.#storage.append(row, true);
     });
     await this.#alarm.wakeBy(now + DAY_MS);
   }

@@ -59,6 +59,14 @@ export function judge(
   return { verdict: "denied", reason: configured ? "missing_scope" : "unconfigured" };
 }
 
+/** Scopes whose acts change what others may do, or what a machine runs. */
+const LASTING: readonly (ChatScope | undefined)[] = ["admin", "run:approve"];
+
+/** Whether the audit keeps an allowed attempt under a bound of its own, whatever else is written. */
+export function isLasting({ scope }: Attempt): boolean {
+  return LASTING.includes(scope);
+}
+
 /** An earlier admission of the same request. */
 export interface Seen {
   at: number;

@@ -5,13 +5,24 @@
 import { NOBODY_ID } from "../../contract/chat/place.ts";
 import type { ChatGrant } from "../../contract/chat/scopes.ts";
 import {
+  AUDIT_LASTING_MAX_ROWS,
   AUDIT_MAX_ROWS,
   AUDIT_RETENTION_DAYS,
+  GUARD_ROWS_MAX,
   REFUSAL_ROWS_MAX,
   REFUSALS_MERGED_MS,
 } from "../../contract/limits.ts";
 import { SqlSchema } from "../kit/migrations.ts";
-import type { Attempt, AuditFilter, AuditRow, GrantRow, Refusal, RefusedLately, ServerRow } from "./calls.ts";
+import type {
+  Attempt,
+  AuditFilter,
+  AuditRow,
+  GrantRow,
+  GuardDecision,
+  Refusal,
+  RefusedLately,
+  ServerRow,
+} from "./calls.ts";
 import type { Seen } from "./rules.ts";
 
 const MIGRATIONS = [
@@ -26,6 +37,11 @@ const MIGRATIONS = [
    CREATE TABLE refusal (key TEXT PRIMARY KEY, row INTEGER, until INTEGER) WITHOUT ROWID;`,
   `ALTER TABLE seen ADD COLUMN done INTEGER;
    UPDATE seen SET done = 1;`,
+  // Each class of rows is counted and bounded by itself. What was there before counts as lasting: it goes with its age.
+  `ALTER TABLE audit ADD COLUMN lasting INTEGER;
+   ALTER TABLE audit ADD COLUMN nth INTEGER;
+   UPDATE audit SET lasting = 1, nth = row;
+   CREATE INDEX audit_nth ON audit (lasting, nth);`,
 ] as const;
 
 const DAY_MS = 86_400_000;
@@ -41,6 +57,9 @@ const SWEEP_BATCH_ROWS = 500;
 
 /** An audit row before it has a number. */
 export type NewAuditRow = Omit<AuditRow, "row" | "times">;
+
+/** Begins the keys of the guard's rows among those that are counted. */
+const GUARD_KEY = "guard";
 
 const NOBODY = { id: NOBODY_ID, name: "somebody" };
 
@@ -64,10 +83,17 @@ export class AccessStorage {
     return this.#storage.transactionSync(write);
   }
 
-  append(given: NewAuditRow): number {
+  /**
+   * @param lasting grants and decisions. They have a bound of their own, so that no number of other rows, which strangers
+   * and relays can cause, pushes them out.
+   */
+  append(given: NewAuditRow, lasting = false): number {
     const { at, platform, tenant, place, user, roles, act, subject, verdict, outcome } = given;
+    const kind = lasting ? 1 : 0;
+    const newest = this.#one("SELECT max(nth) AS nth FROM audit WHERE lasting = ?", kind)?.["nth"];
+    const nth = Number(newest ?? 0) + 1;
     const inserted = this.#one(
-      "INSERT INTO audit (at, platform, tenant, place, user_id, user_name, roles, act, subject, verdict, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING row",
+      "INSERT INTO audit (at, platform, tenant, place, user_id, user_name, roles, act, subject, verdict, outcome, lasting, nth) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING row",
       at,
       platform,
       tenant,
@@ -79,10 +105,12 @@ export class AccessStorage {
       subject?.slice(0, SUBJECT_MAX_CHARS) ?? null,
       verdict,
       outcome?.slice(0, OUTCOME_MAX_CHARS) ?? null,
+      kind,
+      nth,
     );
-    const row = Number(inserted?.["row"]);
-    this.#sql("DELETE FROM audit WHERE row <= ?", row - AUDIT_MAX_ROWS);
-    return row;
+    const most = lasting ? AUDIT_LASTING_MAX_ROWS : AUDIT_MAX_ROWS;
+    this.#sql("DELETE FROM audit WHERE lasting = ? AND nth <= ?", kind, nth - most);
+    return Number(inserted?.["row"]);
   }
 
   /** The first outcome stays. */
@@ -202,35 +230,68 @@ export class AccessStorage {
 
   /** One row for those of one kind, of one sender, within a while; those of too many senders are one row, too. Returns the row. */
   refuse({ platform, act, reason, from, times }: Refusal, now: number): number {
-    this.#sql("DELETE FROM refusal WHERE until <= ?", now);
     const own = [platform, act, reason, from?.tenant, from?.place, from?.user.id].join("|");
-    const rowOf = (key: string): SqlStorageValue | undefined =>
-      this.#one("SELECT row FROM refusal WHERE key = ?", key)?.["row"];
-    const isKnown = from === undefined || rowOf(own) !== undefined;
-    const count = Number(this.#one("SELECT count(*) AS n FROM refusal")?.["n"]);
-    const many = !isKnown && count >= REFUSAL_ROWS_MAX;
-    const key = many ? `${platform}|many` : own;
-    const row = rowOf(key);
-    if (row !== undefined) {
-      this.#sql("UPDATE audit SET times = times + ? WHERE row = ?", times, row);
-      return Number(row);
-    }
-    const { tenant = "", place = "", user = NOBODY } = (many ? undefined : from) ?? {};
-    const what = many ? { act: "many", outcome: "of many senders" } : { act, outcome: reason };
-    const appended = this.append({
+    const { tenant = "", place = "", user = NOBODY } = from ?? {};
+    const row = { at: now, platform, tenant, place, user, roles: [], verdict: "denied" };
+    return this.#count(
+      from === undefined ? { key: own } : { key: own, many: `${platform}|many`, most: REFUSAL_ROWS_MAX },
+      { ...row, act, outcome: reason },
+      { ...row, tenant: "", place: "", user: NOBODY, act: "many", outcome: "of many senders" },
+      { now, times },
+    );
+  }
+
+  /** One row for the same answers about one place within a while; those about too many places are one row, too. */
+  countGuard(decision: GuardDecision, now: number): void {
+    const { platform, place, sessionKey, mode, allowed, reason, commandHint } = decision;
+    const key = [GUARD_KEY, platform, place, mode, String(allowed), reason, sessionKey].join("|");
+    const row = {
       at: now,
       platform,
-      tenant,
+      tenant: "",
       place,
-      user,
+      user: { id: "relay", name: "relay" },
       roles: [],
-      verdict: "denied",
-      ...what,
-    });
+      act: `guard ${mode}`,
+      ...(sessionKey === undefined ? {} : { subject: sessionKey }),
+      verdict: allowed ? "allowed" : "denied",
+      outcome: commandHint === undefined ? reason : `${reason}: ${commandHint}`,
+    };
+    const { subject: _subject, ...unnamed } = row;
+    this.#count(
+      { key, many: `${GUARD_KEY}|${platform}|${String(allowed)}|many`, most: GUARD_ROWS_MAX },
+      row,
+      { ...unnamed, place: "", act: "guard", outcome: "about many places" },
+      { now, times: 1 },
+    );
+  }
+
+  /** Adds to the row of this key, or to that of `many` where there are `most` rows already. Returns the row. */
+  #count(
+    { key, many, most = 0 }: { key: string; many?: string; most?: number },
+    row: NewAuditRow,
+    manyRow: NewAuditRow,
+    { now, times }: { now: number; times: number },
+  ): number {
+    this.#sql("DELETE FROM refusal WHERE until <= ?", now);
+    const rowOf = (one: string): SqlStorageValue | undefined =>
+      this.#one("SELECT row FROM refusal WHERE key = ?", one)?.["row"];
+    const isGuard = key.startsWith(`${GUARD_KEY}|`) ? 1 : 0;
+    const known = Number(
+      this.#one(`SELECT count(*) AS n FROM refusal WHERE (key LIKE '${GUARD_KEY}|%') = ?`, isGuard)?.["n"],
+    );
+    const isMany = many !== undefined && rowOf(key) === undefined && known >= most;
+    const counted = isMany ? many : key;
+    const there = rowOf(counted);
+    if (there !== undefined) {
+      this.#sql("UPDATE audit SET times = times + ? WHERE row = ?", times, there);
+      return Number(there);
+    }
+    const appended = this.append(isMany ? manyRow : row);
     this.#sql("UPDATE audit SET times = ? WHERE row = ?", times, appended);
     this.#sql(
       "INSERT INTO refusal (key, row, until) VALUES (?, ?, ?)",
-      key,
+      counted,
       appended,
       now + REFUSALS_MERGED_MS,
     );
@@ -241,7 +302,7 @@ export class AccessStorage {
     if (this.empty) return [];
     return this.#all(
       `SELECT platform, act, sum(times) AS times FROM refusal JOIN audit ON audit.row = refusal.row
-         WHERE until > ? GROUP BY platform, act ORDER BY times DESC`,
+         WHERE until > ? AND key NOT LIKE '${GUARD_KEY}|%' GROUP BY platform, act ORDER BY times DESC`,
       now,
     ).map((row) => ({
       platform: String(row["platform"]),

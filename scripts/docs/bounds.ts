@@ -81,7 +81,9 @@ const MEANINGS: Record<BoundName, string> = {
   PROMPT_MAX_CHARS: "A prompt from a chat",
   TELEGRAM_UPDATE_MAX_BYTES: "An update from Telegram",
   AUDIT_RETENTION_DAYS: "The audit of what people did in chats keeps at most so many days",
-  AUDIT_MAX_ROWS: "The audit of what people did in chats keeps at most so many rows",
+  AUDIT_MAX_ROWS: "The audit of what people did in chats keeps at most so many rows of other acts",
+  AUDIT_LASTING_MAX_ROWS: "The audit keeps at most so many rows of grants, servers and decisions",
+  GUARD_ROWS_MAX: "Rows of the audit for the guard's answers within an hour, each about one place",
   REFUSALS_MERGED_MS:
     "Refusals of the same kind that the audit counts in one row: of forged requests, of strangers",
   REFUSAL_ROWS_MAX: "Such rows, by user and place, within that time; more are counted in one",

@@ -46,7 +46,7 @@ describe("a run that waits", () => {
       status: "canceled",
       effectiveStatus: "canceled",
       needsAttention: false,
-      cancel: { state: "canceled", by: "Ada" },
+      cancel: { state: "canceled", by: "api: Ada" },
     });
     await until(async () => {
       expect((await poolOf(pool)).waiting).toEqual([]);
@@ -69,7 +69,7 @@ describe("a run that runs", () => {
     const { runId, link } = await running();
     expect(await cancel(runId, { by: "Ada" })).toMatchObject({
       status: "running",
-      cancel: { state: "cancel_requested", by: "Ada" },
+      cancel: { state: "cancel_requested", by: "api: Ada" },
     });
     expect((await link.next("cancel")).reason).toContain("Ada");
 
@@ -104,9 +104,9 @@ describe("a run that runs", () => {
   test("asked twice, it is one cancel of the first who asked", async () => {
     const { runId, link } = await running();
     await cancel(runId, { by: "Ada" });
-    expect((await cancel(runId, { by: "Bob" })).cancel).toMatchObject({ by: "Ada" });
+    expect((await cancel(runId, { by: "Bob" })).cancel).toMatchObject({ by: "api: Ada" });
     await link.end({ reason: "canceled" });
-    expect((await runOf(runId)).cancel).toMatchObject({ by: "Ada", state: "canceled" });
+    expect((await runOf(runId)).cancel).toMatchObject({ by: "api: Ada", state: "canceled" });
   });
 
   test("a runner that is away learns of it when it comes back", async () => {

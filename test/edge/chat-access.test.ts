@@ -5,11 +5,12 @@ import { afterAll, expect, test } from "vitest";
 import {
   AUDIT_MAX_ROWS,
   AUDIT_RETENTION_DAYS,
+  GUARD_ROWS_MAX,
   GRANTS_PER_TENANT_MAX,
   REFUSAL_ROWS_MAX,
   SERVERS_MAX,
 } from "../../contract/limits.ts";
-import type { Attempt } from "../../durable-objects/chat-access/calls.ts";
+import type { Attempt, GuardDecision } from "../../durable-objects/chat-access/calls.ts";
 import { armedAt, crash, fireAlarm } from "./support/api.ts";
 import { endObjects } from "./support/tidy.ts";
 
@@ -118,6 +119,8 @@ test("what an older version has seen counts as done", async () => {
   await access.admit(update);
   await runInDurableObject(stub, (_instance, { storage }) => {
     storage.sql.exec("ALTER TABLE seen DROP COLUMN done");
+    storage.sql.exec("DROP INDEX audit_nth");
+    for (const column of ["lasting", "nth"]) storage.sql.exec(`ALTER TABLE audit DROP COLUMN ${column}`);
     storage.kv.put("schemaVersion", 3);
   });
   await crash(stub);
@@ -126,11 +129,51 @@ test("what an older version has seen counts as done", async () => {
 
 test("the audit is bounded in rows", async () => {
   const { access, stub } = await ownAccess();
+  for (let row = 1; row <= 2; row += 1) await access.admit(attempt());
+  await sql(stub, `UPDATE audit SET nth = ${AUDIT_MAX_ROWS} WHERE nth = 2`);
   await access.admit(attempt());
-  await sql(stub, `UPDATE sqlite_sequence SET seq = ${AUDIT_MAX_ROWS} WHERE name = 'audit'`);
-  await access.admit(attempt());
-  expect((await access.audit({}, undefined, 10)).map(({ row }) => row)).toEqual([AUDIT_MAX_ROWS + 1]);
+  expect((await access.audit({}, undefined, 10)).map(({ row }) => row)).toEqual([3, 2]);
 });
+
+test("grants and decisions stay in the audit, whatever number of other rows is written", async () => {
+  const { access, stub } = await ownAccess();
+  await access.admit(attempt({ scope: "admin", act: "roles set" }));
+  await access.admit(attempt({ scope: "run:approve", act: "approve" }));
+  await access.noteApiCall({ act: "approval accept", subject: "run_1", by: "api: ada", outcome: "a1" });
+  await access.admit(attempt({ scope: "admin", act: "roles set", administrator: false }));
+  await access.admit(attempt({ act: "look" }));
+  // As if as many others had been written as there may be.
+  await sql(stub, `UPDATE audit SET nth = nth + ${AUDIT_MAX_ROWS} WHERE act = 'look'`);
+  for (let place = 0; place < 3 * GUARD_ROWS_MAX; place += 1) await access.guardDecision(guardAnswer(place));
+  const acts = (await access.audit({}, undefined, 500)).map(({ act, verdict }) => `${act} ${verdict}`);
+  for (const act of ["roles set allowed", "approve allowed", "approval accept allowed"])
+    expect(acts).toContain(act);
+  expect(acts).not.toContain("roles set denied");
+});
+
+test("the same answer of the guard about a place is one row an hour, and those about many places are one", async () => {
+  const { access, stub } = strangersAccess();
+  for (let time = 0; time < 5; time += 1) await access.guardDecision(guardAnswer(1));
+  await access.guardDecision({ ...guardAnswer(1), allowed: true, reason: "on" });
+  const rows = await access.audit({}, undefined, 500);
+  expect(rows.map(({ verdict, times }) => [verdict, times])).toEqual([
+    ["allowed", 1],
+    ["denied", 5],
+  ]);
+  for (let place = 0; place < 3 * GUARD_ROWS_MAX; place += 1) await access.guardDecision(guardAnswer(place));
+  const all = await access.audit({}, undefined, 500);
+  expect(all.length).toBeLessThanOrEqual(GUARD_ROWS_MAX + 1);
+  expect(all.reduce((sum, { times = 0 }) => sum + times, 0)).toBe(6 + 3 * GUARD_ROWS_MAX);
+  // They take no room from refusals of strangers, and are none.
+  expect(await access.refusedLately()).toEqual([]);
+  await sql(stub, "UPDATE refusal SET until = 1");
+  await access.guardDecision(guardAnswer(1));
+  expect(await access.audit({}, undefined, 500)).toHaveLength(all.length + 1);
+});
+
+function guardAnswer(place: number): GuardDecision {
+  return { platform: "discord", place: `discord:${place}`, mode: "run", allowed: false, reason: "off" };
+}
 
 test("what is too old goes with the alarm, and the alarm comes again while anything is left", async () => {
   const { access, stub } = await ownAccess();

@@ -1,6 +1,7 @@
 /** What people do to a run under way: approvals, messages, the budget; and the one writer of an agent's thread. */
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import type { ApprovalRequest, ApprovalView } from "../../contract/approvals.ts";
+import type { AuditView } from "../../contract/chat/audit.ts";
 import { APPROVALS_PENDING_MAX, MESSAGE_MAX_CHARS, MESSAGES_PENDING_MAX } from "../../contract/limits.ts";
 import type { RunView } from "../../contract/run-view.ts";
 import {
@@ -70,9 +71,32 @@ describe("an approval", () => {
     expect(await runOf(runId)).toMatchObject({ status: "running", pendingApprovals: 1 });
 
     const { approval } = await expectJson<{ approval: ApprovalView }>(decide(runId, "accept", "Ada"), 200);
-    expect(approval).toMatchObject({ state: "decided", decision: "accept", decidedBy: "Ada" });
-    expect(await link.next("decided")).toEqual({ type: "decided", id: "ap1", decision: "accept", by: "Ada" });
+    expect(approval).toMatchObject({ state: "decided", decision: "accept", decidedBy: "api: Ada" });
+    expect(await link.next("decided")).toEqual({
+      type: "decided",
+      id: "ap1",
+      decision: "accept",
+      by: "api: Ada",
+    });
     expect(await runOf(runId)).not.toHaveProperty("pendingApprovals");
+  });
+
+  test("decided over HTTP cannot be recorded as a decision of a chat user, and is in the audit", async () => {
+    const { runId, link } = await running();
+    await ask(link);
+    await expectJson(decide(runId, "accept", "discord:1 (boss)"), 200);
+    expect((await approvals(runId))[0]?.decidedBy).toBe("api: discord:1 (boss)");
+    const { audit } = await get<{ audit: AuditView[] }>(`/chat/audit?run=${runId}`);
+    expect(audit).toMatchObject([
+      {
+        act: "approval accept",
+        platform: "api",
+        subject: runId,
+        user: { id: "api", name: "api: discord:1 (boss)" },
+        verdict: "allowed",
+        outcome: "ap1",
+      },
+    ]);
   });
 
   test("asked at once by three people has one decision, and the others hear whose", async () => {
@@ -205,10 +229,10 @@ describe("a message", () => {
     const { runId, link } = await running();
     await expectJson(say(runId, "look at the tests first"), 202);
     const { id, text, by } = await link.next("message");
-    expect({ text, by }).toEqual({ text: "look at the tests first", by: "Ada" });
+    expect({ text, by }).toEqual({ text: "look at the tests first", by: "api: Ada" });
     link.tell({ type: "delivered", id, fate: "steered" });
     await untilRun(runId, (run) => {
-      expect(run.messages).toMatchObject([{ id, state: "steered", by: "Ada" }]);
+      expect(run.messages).toMatchObject([{ id, state: "steered", by: "api: Ada" }]);
     });
   });
 

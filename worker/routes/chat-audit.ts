@@ -10,7 +10,9 @@ import { CHAT_ACCESS } from "../../durable-objects/chat-access/naming.ts";
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
+import { noteApiCall } from "../chat/api-audit.ts";
 import { listLimit } from "../listing.ts";
+import { apiCaller } from "./api-caller.ts";
 
 export const chatAuditRoutes = new Hono<AppContext>()
   .get("/chat/audit", async (context) => {
@@ -41,14 +43,9 @@ export const chatAuditRoutes = new Hono<AppContext>()
   .post("/chat/grants", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["admin"]);
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
-    const {
-      tenant,
-      subject,
-      scopes,
-      deny,
-      by = "api",
-    } = parseJson(context.req.raw, bytes, checkGrantRequest);
+    const { tenant, subject, scopes, deny, by: name } = parseJson(context.req.raw, bytes, checkGrantRequest);
     const access = context.env.CHAT_ACCESS.getByName(CHAT_ACCESS);
+    const by = apiCaller(name);
     const grant = deny === true ? { scopes: [], deny } : { scopes };
     const answer = await access.setGrant(tenant, subject, grant, by);
     if (answer.kind === "full")
@@ -56,6 +53,8 @@ export const chatAuditRoutes = new Hono<AppContext>()
         "too_many_grants",
         `a server has at most ${GRANTS_PER_TENANT_MAX} roles and users that were given something`,
       );
+    const outcome = deny === true ? "deny" : scopes.join(", ") || "none";
+    await noteApiCall(context.env, { act: "roles set", tenant, subject, by, outcome });
     return context.json({ grants: answer.grants.map(grantView) });
   })
   .get("/chat/servers", async (context) => {
@@ -66,10 +65,13 @@ export const chatAuditRoutes = new Hono<AppContext>()
   .post("/chat/servers", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["admin"]);
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
-    const { server, allowed, by = "api" } = parseJson(context.req.raw, bytes, checkServerRequest);
+    const { server, allowed, by: name } = parseJson(context.req.raw, bytes, checkServerRequest);
+    const by = apiCaller(name);
     const answer = await context.env.CHAT_ACCESS.getByName(CHAT_ACCESS).allowServer(server, allowed, by);
     if (answer.kind === "full")
       throw new ConflictError("too_many_servers", `an edge lets at most ${SERVERS_MAX} servers in`);
+    const act = allowed ? "server allowed" : "server removed";
+    await noteApiCall(context.env, { act, tenant: server, subject: server, by, outcome: "done" });
     return context.json({ servers: answer.servers.map(serverView) });
   });
 

@@ -18,6 +18,7 @@ import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
 import { listLimit, listPage } from "../listing.ts";
 import { expectUpgrade } from "../upgrade.ts";
+import { apiCaller } from "./api-caller.ts";
 import { located, unknownRun } from "./located-run.ts";
 
 /** Output that stands in the answer of GET /runs/:id; the whole of it has its own route. */
@@ -82,7 +83,7 @@ export const runRoutes = new Hono<AppContext>()
     const { object, n, id } = located(context);
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
     const { by } = parseJson(context.req.raw, bytes, checkCancelRequest, {});
-    const canceled = await object.cancel(n, by ?? "api");
+    const canceled = await object.cancel(n, apiCaller(by));
     if (canceled === undefined) throw unknownRun(id);
     if (canceled.kind === "over")
       throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);

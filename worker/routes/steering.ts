@@ -9,7 +9,9 @@ import { checkBudgetRequest, checkDecideRequest, checkMessageRequest } from "../
 import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
+import { noteApiCall } from "../chat/api-audit.ts";
 import { continueRun } from "../continue-run.ts";
+import { apiCaller } from "./api-caller.ts";
 import { located, unknownRun } from "./located-run.ts";
 
 export const steeringRoutes = new Hono<AppContext>()
@@ -24,10 +26,12 @@ export const steeringRoutes = new Hono<AppContext>()
     await authorize(context.req.raw.headers, context.env, ["runs:write"]);
     const { object, n, id } = located(context);
     const approval = context.req.param("approval");
-    const { decision, by = "api", confirm } = await body(context, checkDecideRequest);
+    const { decision, by: name, confirm } = await body(context, checkDecideRequest);
+    const by = apiCaller(name);
     const answer = await object.decide(n, { approval, decision, by, confirm });
     switch (answer?.kind) {
       case "decided":
+        await noteApiCall(context.env, { act: `approval ${decision}`, subject: id, by, outcome: approval });
         return context.json({ approval: answer.approval });
       case "over":
         throw new ConflictError(
@@ -57,8 +61,8 @@ export const steeringRoutes = new Hono<AppContext>()
   .post("/runs/:id/messages", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runs:write"]);
     const { object, n, id } = located(context);
-    const { text, by = "api" } = await body(context, checkMessageRequest);
-    const answer = await object.say(n, { text, by });
+    const { text, by } = await body(context, checkMessageRequest);
+    const answer = await object.say(n, { text, by: apiCaller(by) });
     switch (answer?.kind) {
       case "said":
         return context.json({ message: answer.message }, 202);
