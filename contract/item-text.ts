@@ -53,10 +53,21 @@ function commandEnd({ outcome, exitCode }: Whole<"command">): string {
 
 function fileChange({ changes, omittedChanges, outcome }: Whole<"file_change">): string {
   const lines = changes.map(
-    ({ kind, path, addedLines, removedLines }) => `${kind} ${path} +${addedLines} -${removedLines}\n`,
+    (change) => `${[`${change.kind} ${change.path}`, ...lineCounts(change)].join(" ")}\n`,
   );
   const more = omittedChanges === undefined ? "" : `… and ${omittedChanges} more files\n`;
   return `${lines.join("")}${more}${outcome === "completed" ? "" : `(${outcome})\n`}`;
+}
+
+/** How many lines a change adds and removes; nothing where the agent does not tell, which reads as 0 and 0. */
+export function lineCounts({
+  addedLines,
+  removedLines,
+}: {
+  addedLines: number;
+  removedLines: number;
+}): string[] {
+  return addedLines === 0 && removedLines === 0 ? [] : [`+${addedLines}`, `-${removedLines}`];
 }
 
 function omitted({ omittedChars }: { omittedChars?: number }): string {

@@ -291,7 +291,7 @@ describe("an agent's items", () => {
     expect(plan.run.tokens).toBe(1_500);
     expect(plan.effects[1]).toMatchObject({
       message: {
-        fields: expect.arrayContaining([{ name: "Budget", value: "1,500 tokens, no limit" }]) as unknown,
+        fields: expect.arrayContaining([{ name: "Tokens", value: "1,500" }]) as unknown,
       },
     });
   });

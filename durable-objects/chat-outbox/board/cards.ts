@@ -59,7 +59,7 @@ export function runCard(glance: RunGlance, view: CardView): ChatMessage {
       ...field("Event", run.requestedBy === undefined ? eventType : undefined),
       ...field("Runner", run.attempts.at(-1)?.runnerName),
       ...field("Attempt", run.attempts.length > 1 ? String(run.attempts.length) : undefined),
-      ...field("Budget", budgetOf(run, view.tokens)),
+      ...budgetFields(run, view.tokens),
       ...field("Took", durationOf(run)),
       ...workFields(run, view.summary),
       { name: "Run", value: run.id },
@@ -154,8 +154,11 @@ export function durationOf({ startedAt, completedAt }: RunView): string | undefi
   return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
 
-/** What it has used of what it may: `1,200 of 5,000 tokens, 12 of 60 seconds`. */
-export function budgetOf(run: RunView, tokens: number | undefined): string | undefined {
+/**
+ * What the run has used of its budget: `1,200 of 5,000 tokens, 12 of 60 seconds`. Without a budget, the tokens it has used
+ * so far, until its result has them.
+ */
+export function budgetFields(run: RunView, tokens: number | undefined): { name: string; value: string }[] {
   const stated = run.result?.artifacts?.["budget"] as { used?: BudgetUse; limits?: Budget } | undefined;
   const used: BudgetUse = {
     ...(tokens === undefined ? {} : { tokens }),
@@ -168,8 +171,10 @@ export function budgetOf(run: RunView, tokens: number | undefined): string | und
     if (typeof limit !== "number") return [];
     return `${typeof spent === "number" ? `${budgetAmount(spent)} of ` : ""}${budgetAmount(limit)} ${unit}`;
   });
-  if (parts.length > 0) return parts.join(", ");
-  return tokens === undefined ? undefined : `${budgetAmount(tokens)} tokens, no limit`;
+  if (parts.length > 0) return [{ name: "Budget", value: parts.join(", ") }];
+  return tokens === undefined || run.result !== undefined
+    ? []
+    : [{ name: "Tokens", value: budgetAmount(tokens) }];
 }
 
 function field(name: string, value: string | undefined): { name: string; value: string }[] {

@@ -42,8 +42,10 @@ function fileLine(file: unknown): string[] {
   return [`${typeof kind === "string" ? `${kind} ` : ""}${path}${linesOf(addedLines, removedLines)}`];
 }
 
+/** Nothing for 0 and 0: the agent has not told how many lines it changed. */
 function linesOf(added: unknown, removed: unknown): string {
-  return typeof added === "number" && typeof removed === "number" ? `  +${added} -${removed}` : "";
+  if (typeof added !== "number" || typeof removed !== "number") return "";
+  return added === 0 && removed === 0 ? "" : `  +${added} -${removed}`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -8,6 +8,7 @@
 import type { AgentItem, ItemOutcome } from "../../../contract/agent-item.ts";
 import type { ChatMessage } from "../../../contract/chat/message.ts";
 import { endOf } from "../../../contract/chat/short-text.ts";
+import { lineCounts } from "../../../contract/item-text.ts";
 import type { OutputChunkView } from "../../../contract/run-view.ts";
 import type { OutputMode } from "../calls.ts";
 import { shortened } from "./cards.ts";
@@ -110,8 +111,8 @@ function workOf(item: AgentItem, safe: boolean): string | undefined {
   if (item.type === "file_change") {
     const end = outcomeText(item.outcome);
     if (safe) return `changed ${item.changes.length + (item.omittedChanges ?? 0)} file(s)${end}`;
-    const files = item.changes.map(
-      ({ kind, path, addedLines, removedLines }) => `${kind} ${path} +${addedLines} -${removedLines}`,
+    const files = item.changes.map((change) =>
+      [`${change.kind} ${change.path}`, ...lineCounts(change)].join(" "),
     );
     return shortened(`${files.join("\n")}${end}`, WORK_MAX_CHARS);
   }

@@ -10,7 +10,7 @@ import { approvalButtons, overButtons } from "./buttons.ts";
 import type { RelayedSession } from "../../flow-event/calls.ts";
 import {
   aboutLines,
-  budgetOf,
+  budgetFields,
   durationOf,
   endLines,
   logLinks,
@@ -135,7 +135,6 @@ export function finalMessage(
   const { tone, words } = standing(run);
   const { completedAt } = run;
   const took = durationOf(run);
-  const budget = budgetOf(run, view.tokens);
   const requester = requesterOf(run);
   const links = logLinks(view);
   const quiet = run.effectiveStatus === "skipped" || run.status === "canceled";
@@ -147,7 +146,7 @@ export function finalMessage(
       session === undefined ? { name: "Step", value: run.stepName } : { name: "In", value: session.workdir },
       ...(requester === undefined ? [] : [{ name: "Requested by", value: requester }]),
       ...(took === undefined ? [] : [{ name: "Took", value: took }]),
-      ...(budget === undefined ? [] : [{ name: "Budget", value: budget }]),
+      ...budgetFields(run, view.tokens),
       ...workFields(run, view.summary),
       { name: "Run", value: run.id },
     ],

@@ -52,13 +52,15 @@ function toolsOf(tools: unknown): string | undefined {
   return counted.map(([tool, count]) => `${tool} ${String(count)}`).join(", ");
 }
 
-/** Of the way from the box to the edge, as the relay counts it. */
+/** Trouble on the way from the machine to the edge, as the relay counts it; nothing when there was none. */
 function deliveryOf(delivery: unknown): string | undefined {
   if (!isRecord(delivery)) return undefined;
-  const { sent, resent, outages } = delivery;
-  if (typeof sent !== "number" || typeof resent !== "number" || typeof outages !== "number") return undefined;
-  const trouble = outages === 0 ? "" : `, ${outages} ${outages === 1 ? "outage" : "outages"}`;
-  return `${amount(sent)} sent${resent === 0 ? "" : `, ${amount(resent)} sent again`}${trouble}`;
+  const { resent, outages } = delivery;
+  if (typeof resent !== "number" || typeof outages !== "number") return undefined;
+  return [
+    ...(outages === 0 ? [] : [`${outages} ${outages === 1 ? "outage" : "outages"}`]),
+    ...(resent === 0 ? [] : [`${amount(resent)} sent again`]),
+  ].join(", ");
 }
 
 function amount(value: number): string {

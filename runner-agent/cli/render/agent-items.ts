@@ -10,6 +10,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Colors } from "picocolors/types";
 import type { AgentItem, AgentItemDelta, ItemFileChange, TokenCounts } from "../../../contract/agent-item.ts";
+import { lineCounts } from "../../../contract/item-text.ts";
 import { durationText, visible, visibleLines } from "./text.ts";
 
 type Paint = (text: string) => string;
@@ -151,10 +152,14 @@ export class AgentItemRenderer {
     );
   }
 
-  #change({ kind, path, movedTo, addedLines, removedLines }: ItemFileChange): string {
+  #change(change: ItemFileChange): string {
+    const { kind, path, movedTo } = change;
     const colors = this.#colors;
+    const [added, removed] = lineCounts(change);
+    const counts =
+      added === undefined || removed === undefined ? "" : ` ${colors.green(added)} ${colors.red(removed)}`;
     const to = movedTo === undefined ? "" : ` → ${visible(movedTo)}`;
-    return `${kind} ${visible(path)}${to} ${colors.green(`+${addedLines}`)} ${colors.red(`-${removedLines}`)}`;
+    return `${kind} ${visible(path)}${to}${counts}`;
   }
 
   #plan(item: Whole<"plan">): string {
