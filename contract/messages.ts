@@ -50,6 +50,7 @@ export type MessageView = Static<typeof MessageView>;
 /** Kinds of steps that listen, where the step itself does not say. */
 const LISTENING: readonly StepKind[] = ["codex"];
 const DELIVERED_TEXT_CHARS = 256;
+const HIDDEN_TEXT = "(hidden)";
 
 /** Whether what is said to a run reaches anybody. */
 export function listens({ step }: Pick<RunRecord, "step">): boolean {
@@ -104,14 +105,23 @@ export function pendingMessages(run: RunRecord): MessageRecord[] {
   return (run.messages ?? []).filter((message) => message.state === "pending");
 }
 
-/** The runner says what became of a message. */
-export function noteDelivered(run: RunRecord, id: string, fate: MessageFate, now: number): RunRecord {
+/** The runner reports what became of a message. The text of a hidden one is forgotten, as it may be a password. */
+export function noteDelivered(
+  run: RunRecord,
+  { id, fate, hidden = false }: { id: string; fate: MessageFate; hidden?: boolean },
+  now: number,
+): RunRecord {
   const known = run.messages?.find((message) => message.id === id);
   if (known === undefined || known.state === fate || known.state === "steered") return run;
   return changed(run, now, {
     messages: (run.messages ?? []).map((message) =>
       message.id === id
-        ? { ...message, text: message.text.slice(0, DELIVERED_TEXT_CHARS), state: fate, deliveredAt: now }
+        ? {
+            ...message,
+            text: hidden ? HIDDEN_TEXT : message.text.slice(0, DELIVERED_TEXT_CHARS),
+            state: fate,
+            deliveredAt: now,
+          }
         : message,
     ),
   });

@@ -254,6 +254,8 @@ const Delivered = Type.Object(
     type: Type.Literal("delivered"),
     id: Type.String({ maxLength: 64 }),
     fate: Type.Enum([...MESSAGE_FATES]),
+    /** Its text is not to be kept or shown: it was typed where the terminal hides what is typed. */
+    hidden: Type.Optional(Type.Literal(true)),
   },
   closed,
 );

@@ -32,6 +32,9 @@ export interface Message {
   by: string;
 }
 
+/** What a step did with a message. `hidden`: it took it as an answer that must not be shown, such as a password. */
+export type HeardAs = MessageFate | "hidden";
+
 /** What a step may use of it. */
 export interface StepConversation {
   /** The decision, once there is one; `cancel` when `withdrawn` is aborted before. Never rejects. */
@@ -39,7 +42,7 @@ export interface StepConversation {
   /** May this step write to the thread? Waits for the edge, however long that is away. */
   leaseThread(threadId: string): Promise<ThreadLease>;
   /** Hears each message once, those that came before too. One listener; what it returns is told to the edge. */
-  onMessage(listener: (message: Message) => Promise<MessageFate>): void;
+  onMessage(listener: (message: Message) => Promise<HeardAs>): void;
   /** Hears of limits that were raised. */
   onBudget(listener: (budget: Budget) => void): void;
   /** The attempt has used so much by itself so far: for the one after it, should this one be lost. */
@@ -62,9 +65,9 @@ export class Conversation implements StepConversation {
   /** Threads that the edge has not answered for. */
   readonly #leases = new Map<string, PromiseWithResolvers<ThreadLease>>();
   /** What became of each message; undefined while the step has not said. */
-  readonly #messages = new Map<string, MessageFate | undefined>();
+  readonly #messages = new Map<string, HeardAs | undefined>();
   #early: Message[] = [];
-  #messageListener: ((message: Message) => Promise<MessageFate>) | undefined;
+  #messageListener: ((message: Message) => Promise<HeardAs>) | undefined;
   #budgetListener: ((budget: Budget) => void) | undefined;
   #budget: Budget | undefined;
   #used: BudgetUse | undefined;
@@ -98,7 +101,7 @@ export class Conversation implements StepConversation {
     return lease.promise;
   }
 
-  onMessage(listener: (message: Message) => Promise<MessageFate>): void {
+  onMessage(listener: (message: Message) => Promise<HeardAs>): void {
     this.#messageListener = listener;
     const early = this.#early;
     this.#early = [];
@@ -154,13 +157,14 @@ export class Conversation implements StepConversation {
     else void this.#hand(message, this.#messageListener);
   }
 
-  async #hand(message: Message, listener: (message: Message) => Promise<MessageFate>): Promise<void> {
+  async #hand(message: Message, listener: (message: Message) => Promise<HeardAs>): Promise<void> {
     this.#messages.set(message.id, await listener(message));
     this.#tellFate(message.id);
   }
 
   #tellFate(id: string): void {
     const fate = this.#messages.get(id);
-    if (fate !== undefined) this.#host.tell({ type: "delivered", id, fate });
+    if (fate === "hidden") this.#host.tell({ type: "delivered", id, fate: "steered", hidden: true });
+    else if (fate !== undefined) this.#host.tell({ type: "delivered", id, fate });
   }
 }

@@ -36,7 +36,7 @@ export function withDelivery(
   frame: Extract<RunUp, { type: "delivered" }>,
   now: number,
 ): RunRecord {
-  return noteDelivered(run, frame.id, frame.fate, now);
+  return noteDelivered(run, frame, now);
 }
 
 /** What a runner that has just connected for the live attempt must know. */

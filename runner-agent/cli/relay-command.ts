@@ -22,17 +22,19 @@ interface RelayOptions extends PlaceFlags {
   reuseSession?: boolean;
   promptStdin?: boolean;
   promptArgv?: boolean;
+  tty?: boolean;
 }
 
 export function registerRelay(program: Command, act: Act): void {
   const relay = program
     .command("relay")
-    .description("Show a coding agent's session in a chat, through the edge, while it works on this machine")
+    .description("Run a coding agent on this machine and show its session in a chat")
     .helpOption("--help", "show this help")
-    .addHelpText("after", "\nThe flags of a session: codex-flow relay run --help");
+    .addHelpText("after", "\nOptions of a session: codex-flow relay run --help");
   const run = relayOptions(relay.command("run", { isDefault: true }))
-    .description("Run a command and show what it does; -- stands before the command")
+    .description("Run a command and show what it does; write -- before the command")
     .argument("<command...>", "the agent: codex exec …, claude -p …, or any program")
+    .option("--tty", "type piped input into a terminal of the program, instead of handing on the pipe")
     .addHelpText("after", EXIT_CODES);
   examples(run, [
     [
@@ -44,35 +46,39 @@ export function registerRelay(program: Command, act: Act): void {
       "Claude Code, to Telegram",
     ],
     ["codex-flow relay --channel 1234 -- ./install.sh", "any program, in a terminal of its own"],
+    [
+      "cat prompt.md | codex-flow relay --channel 1234 -- gemini -p -",
+      "any program, with its input from a pipe",
+    ],
   ]);
   act(run, runRelay);
 
   const resume = relayOptions(relay.command("resume"))
-    .description(
-      "Show an earlier session again, from its relay folder; or tell the edge what it has not of it",
-    )
+    .description("Show an earlier session again from its relay folder, or send the rest of it to the edge")
     .argument("<dir>", "its folder: dev-relay.XXXXXX in the temporary directory");
-  examples(resume, [["codex-flow relay resume --channel 1234 /tmp/dev-relay.a1B2c3", "as a new run"]]);
+  examples(resume, [
+    ["codex-flow relay resume --channel 1234 /tmp/dev-relay.a1B2c3", "show a session again, as a new run"],
+  ]);
   act(resume, resumeRelay);
 
   const review = relayOptions(relay.command("review"))
     .description("Have an agent review a pull request, in a clone of its own")
     .argument("<pr_url>", "https://host/owner/repo/pull/<n>")
     .option("-a, --agent <agent>", "claude or codex", "codex")
-    .option("-p, --prompt <prompt>", "what to look at, beside the usual")
-    .option("-c, --comment", "post the result at the pull request, with gh");
+    .option("-p, --prompt <prompt>", "what else to look at")
+    .option("-c, --comment", "post the result as a comment on the pull request, with gh");
   examples(review, [
-    ["codex-flow relay review --channel 1234 https://github.com/o/r/pull/7", "shown, and not posted there"],
+    ["codex-flow relay review --channel 1234 https://github.com/o/r/pull/7", "show the review in the chat"],
     [
       "codex-flow relay review --channel 1234 -a claude -c https://github.com/o/r/pull/7",
-      "and posted with gh",
+      "and post it on the pull request",
     ],
   ]);
   act(review, reviewRelay);
 
   const parallel = relayOptions(relay.command("parallel"))
     .description("Run several tasks at the same time, each in a session of its own")
-    .argument("<tasks_file>", "a line each: directory | prompt; # comments")
+    .argument("<tasks_file>", "one task per line: directory | prompt; # begins a comment")
     .option("-a, --agent <agent>", "claude or codex", "codex")
     .option("--worktree", "each task works in a git worktree of its own");
   examples(parallel, [
@@ -81,21 +87,25 @@ export function registerRelay(program: Command, act: Act): void {
   act(parallel, parallelRelay);
 }
 
-/** `-h` is the hang threshold here, as it always was; so the help is --help alone. */
+/** `-h` is the hang threshold here, for compatibility; the help is --help alone. */
 function relayOptions(command: Command): Command {
   return placeOptions(command)
     .helpOption("--help", "show this help")
     .option("-w <dir>", "working directory (default: the current one)")
-    .option("-t <sec>", "timeout (default: 1800)", wholeNumber(1, SECONDS_MAX))
-    .option("-h <sec>", "silence that is warned of (default: 120)", wholeNumber(1, SECONDS_MAX))
-    .option("--silence <sec>", "silence that ends it (default: ten times -h)", wholeNumber(1, SECONDS_MAX))
-    .option("-n <name>", "name of the agent (default: by its command)")
-    .option("--thread", "a thread of its own, also where the channel is used to have none")
-    .option("--skip-reads", "show no files that are read or searched")
-    .option("--new-session", "Codex: begin a new session")
-    .option("--reuse-session", "Codex: go on with the earlier session of this directory, or fail")
-    .option("--prompt-stdin", "refuse a prompt among the arguments")
-    .option("--prompt-argv", "allow a prompt among the arguments");
+    .option("-t <sec>", "stop the session after this long (default: 1800)", wholeNumber(1, SECONDS_MAX))
+    .option("-h <sec>", "warn after this long without output (default: 120)", wholeNumber(1, SECONDS_MAX))
+    .option(
+      "--silence <sec>",
+      "stop after this long without output (default: ten times -h)",
+      wholeNumber(1, SECONDS_MAX),
+    )
+    .option("-n <name>", "name of the agent (default: the program's)")
+    .option("--thread", "use a thread of its own, also where the channel's setting is none")
+    .option("--skip-reads", "do not show files that are read or searched")
+    .option("--new-session", "Codex: start a new session")
+    .option("--reuse-session", "Codex: continue the last session of this directory, or fail")
+    .option("--prompt-stdin", "require the prompt on standard input")
+    .option("--prompt-argv", "allow the prompt as an argument");
 }
 
 export function placeOptions(command: Command): Command {
@@ -108,8 +118,9 @@ export function placeOptions(command: Command): Command {
 }
 
 const EXIT_CODES = `
-Exit codes: the command's own; 124 when the timeout or the silence has ended it; 125 when nothing was started (the guard
-of the channel, the edge, the command); 130 when it was stopped, here or in the chat; 2 for wrong flags.`;
+Exit codes: the command's own; 2 for wrong flags or a program that is not installed; 124 when the timeout or the silence
+limit stopped it; 125 when the guard of the channel is closed or the edge cannot be reached, so that nothing was started;
+130 when it was stopped, here or in the chat.`;
 
 function flagsOf(options: RelayOptions): RelayFlags {
   const { w, t, h, n, P, ...rest } = options;
@@ -169,5 +180,5 @@ async function parallelRelay(
 
 function agentName(name: string): "codex" | "claude" {
   if (name === "codex" || name === "claude") return name;
-  throw new UsageError(`-a ${name} is no agent that is known`, "write -a codex or -a claude");
+  throw new UsageError(`-a ${name} is not a known agent`, "write -a codex or -a claude");
 }

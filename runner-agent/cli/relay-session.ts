@@ -8,7 +8,14 @@ import type { RelayMode } from "../../contract/relay.ts";
 import { agentLog } from "../log.ts";
 import { agentOf } from "../relay/agents/agents.ts";
 import { auditGuard, unavailable } from "../relay/guard-audit.ts";
-import { cloneOf, commentOn, pullRequestOf, requireGh, reviewPrompt } from "../relay/pull-request.ts";
+import {
+  CloneError,
+  cloneOf,
+  commentOn,
+  pullRequestOf,
+  requireGh,
+  reviewPrompt,
+} from "../relay/pull-request.ts";
 import { exitCodeOf, RELAY_EXIT, type RelayEnd } from "../relay/relay.ts";
 import { relaySettings, type RelayFlags, type RelaySettings } from "../relay/relay-settings.ts";
 import { relayAgain, relayCommand, type RelayHost } from "../relay/run-command.ts";
@@ -19,8 +26,9 @@ import { readTasks } from "../relay/tasks-file.ts";
 import { tellRest, tellUntold } from "../relay/untold.ts";
 import { missingToken } from "./configuration.ts";
 import type { Invocation } from "./invocation.ts";
-import { problemOf, UsageError } from "./problem.ts";
+import { problemOf, UsageError, type Problem } from "./problem.ts";
 import { relayDisplay } from "./relay-display.ts";
+import { isInputPiped, localInput } from "./relay-input.ts";
 import { existingFolder } from "./workspace-folder.ts";
 
 const AGENT_COMMANDS = {
@@ -44,14 +52,17 @@ export async function relayRun(
 ): Promise<number> {
   const settings = await settingsOf(invocation, flags);
   return await withHost(invocation, async (host) => {
-    const isText = agentOf(command).reader === undefined;
     const end = await relayCommand(
       settings,
       {
         mode: "run",
         command,
         stdin: standardInput,
-        ...(isText ? { localInput: process.stdin } : {}),
+        isInputPiped: flags.tty !== true && isInputPiped(process.stdin),
+        // An agent whose prompt is read from standard input gets it as a prompt.
+        ...(agentOf(command).reader === undefined
+          ? { localInput: localInput(process.stdin, interrupt) }
+          : {}),
       },
       host,
     );
@@ -83,15 +94,15 @@ async function tellOf(invocation: Invocation, folder: string, { edge, stops }: R
   const said = (): string => {
     switch (telling.kind) {
       case "told":
-        return `session ${telling.runId}: the edge has all of it now`;
+        return `Session ${telling.runId} is complete at the edge now.`;
       case "nothing":
-        return `the edge has all of it already (${folder})`;
+        return `The edge already has the whole session (${folder}).`;
       case "away":
-        return `session ${telling.runId}: the edge is away; ${kept(folder)}`;
+        return `Session ${telling.runId}: the edge is offline. ${kept(folder)}`;
       case "other_edge":
-        return `this session belongs to the edge ${telling.url}: name that one by --url or CODEX_FLOW_URL`;
+        return `This session belongs to the edge ${telling.url}. Name that edge with --url or CODEX_FLOW_URL.`;
       case "busy":
-        return `it still runs, or another program tells the rest of it at this moment (${folder})`;
+        return `The session still runs, or another program is sending the rest of it now (${folder}).`;
     }
   };
   const handedOver = telling.kind === "told" || telling.kind === "nothing";
@@ -119,6 +130,7 @@ export async function relayReview(
           mode: "review",
           command: REVIEW_COMMANDS[given.agent],
           stdin: async () => Promise.resolve(reviewPrompt(request, given.prompt)),
+          isInputPiped: false,
           title: `Review of ${request.name}`,
         },
         host,
@@ -143,26 +155,26 @@ export async function relayParallel(
     const why = error instanceof Error ? error.message : String(error);
     throw new UsageError(`${file} cannot be read: ${why}`, "name a UTF-8 text file with one task per line");
   });
-  const tasks = await Promise.all(
-    readTasks(read, given.file).map(async (task) => ({
-      ...task,
-      workdir: await existingFolder(resolve(dirname(file), task.directory)),
-    })),
-  );
+  const tasks = readTasks(read, given.file);
   return await withHost(invocation, async (host) => {
     await precheck(settings, "parallel", host);
     // Lines of several agents between each other tell nobody anything: each has its run.
     const quiet = invocation.output.json ? host : { ...host, display: SILENT };
     const ends = await Promise.all(
-      tasks.map(async ({ workdir, prompt, line, directory }) => {
+      tasks.map(async ({ prompt, line, directory }) => {
         const task = `${given.file}:${line} ${directory}`;
         try {
+          const workdir = await existingFolder(
+            resolve(dirname(file), directory),
+            "correct the directory of this line",
+          );
           const end = await relayCommand(
             { ...settings, workdir, sessions: "new" },
             {
               mode: "parallel",
               command: AGENT_COMMANDS[given.agent],
               stdin: async () => Promise.resolve(prompt),
+              isInputPiped: false,
               title: prompt,
               worktree: given.worktree,
             },
@@ -198,10 +210,13 @@ function firstLine(text: string): string {
 
 async function settingsOf(invocation: Invocation, flags: RelayFlags): Promise<RelaySettings> {
   const settings = relaySettings(flags, invocation.host.environment);
-  return { ...settings, workdir: await existingFolder(settings.workdir) };
+  return {
+    ...settings,
+    workdir: await existingFolder(settings.workdir, "name a directory that exists with -w"),
+  };
 }
 
-/** Before anything is cloned or made for it (R1). */
+/** Asks the guard before anything is cloned or made (R1). */
 async function precheck(settings: RelaySettings, mode: RelayMode, host: RelayHost): Promise<void> {
   const { place, sessionKey } = settings;
   const answered = async (allowed: boolean, reason: string): Promise<void> =>
@@ -251,7 +266,7 @@ async function withHost(
     return code;
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    invocation.sayProblem(problemOf(error));
+    invocation.sayProblem(relayProblem(error));
     return RELAY_EXIT.refused;
   } finally {
     enough.abort();
@@ -259,6 +274,12 @@ async function withHost(
     for (const signal of signals) process.off(signal, stopping);
     process.stdin.destroy();
   }
+}
+
+function relayProblem(error: unknown): Problem {
+  if (!(error instanceof CloneError)) return problemOf(error);
+  const { message: what, fix } = error;
+  return { exitCode: RELAY_EXIT.refused, code: "clone_failed", what, fix, details: [] };
 }
 
 /** Waits for it; when it takes longer than that, `late` is called, and it is waited for all the same. */
@@ -270,10 +291,12 @@ async function within(work: Promise<void> | undefined, ms: number, late: () => v
 
 function conclude(invocation: Invocation, end: RelayEnd): number {
   const code = exitCodeOf(end);
-  const how = end.refused ?? end.end?.error?.message ?? end.end?.reason ?? "over";
-  invocation.output.note(
-    () =>
-      `session ${end.runId}: ${how}${end.handedOver ? "" : `; ${untold(end)}`} (exit code ${code}, ${end.folder})`,
+  const how = end.refused ?? end.end?.error?.message ?? endedHow(end);
+  invocation.output.note(() =>
+    [
+      `${how} (session ${end.runId}, exit code ${code}, ${end.folder})`,
+      ...(end.handedOver ? [] : [untold(end)]),
+    ].join("\n"),
   );
   if (invocation.output.json)
     invocation.output.line({
@@ -285,13 +308,30 @@ function conclude(invocation: Invocation, end: RelayEnd): number {
   return code;
 }
 
+function endedHow({ end, result }: RelayEnd): string {
+  if (result?.status === "failed") return firstLine(result.message ?? "Failed");
+  if (end === undefined) return "Not started";
+  const isStopped = end.reason === "canceled" || end.reason === "abandoned";
+  if (!isStopped) return "Done";
+  return end.tree?.empty === true
+    ? "Stopped; nothing is left running"
+    : "Stopped; some processes may still run";
+}
+
 function untold({ end, refused, folder }: RelayEnd): string {
-  if (refused !== undefined) return "the edge does not take it";
-  return end === undefined ? "nothing was started: the edge went away" : `the edge is away: ${kept(folder)}`;
+  if (refused !== undefined) return "The edge refused the rest of the session.";
+  return end === undefined
+    ? "The edge went offline before anything was started."
+    : `The edge is offline. ${kept(folder)}`;
 }
 
 function kept(folder: string): string {
-  return `what it has not is kept for a week, and told by the next relay or runner agent here, or by codex-flow relay resume ${folder}`;
+  return `The rest is kept for a week. The next relay or runner agent here sends it, or codex-flow relay resume ${folder}`;
+}
+
+/** Control-C at a terminal that hands on every key. */
+function interrupt(): void {
+  process.kill(process.pid, "SIGINT");
 }
 
 /** What stands on standard input; undefined when a person sits there. */

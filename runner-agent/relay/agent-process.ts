@@ -1,11 +1,15 @@
 /**
- * The process of an agent: over pipes, or in a terminal of its own (pty.ts). Either leads a session of its own, so that
- * all it starts can be found (steps/process-tree.ts), and bears the marks of its attempt in its environment.
+ * The process of an agent: over pipes, or in a terminal of its own (pty.ts). Both lead a session of their own and carry
+ * the marks of their attempt in the environment, so that steps/process-tree.ts finds everything they start.
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ProcessExit } from "../../contract/run-record.ts";
+
+/** How often pipes that go on after their process is gone are waited for; then a process outside the tree writes to them. */
+const LOOKS_AT_PIPES_MAX = 20;
 
 export interface StartOptions {
   file: string;
@@ -16,16 +20,23 @@ export interface StartOptions {
 
 export interface AgentProcess {
   readonly pid: number;
-  /** When it is gone and what it has written is read. Never rejects. */
+  /** When it is gone; what it has written may still be unread. Never rejects. */
   readonly exited: Promise<ProcessExit>;
   onOutput(listener: (stream: "stdout" | "stderr", bytes: Buffer) => void): void;
-  write(text: string): void;
+  write(bytes: string | Uint8Array): void;
   /** Nothing more will be written. */
   closeInput(): void;
+  /** Hands this input on as it comes, and its end. Absent where input is typed. */
+  pipeInput?(source: NodeJS.ReadableStream): void;
+  /** Whether the terminal hides what is typed now, as at a question for a password. Absent without a terminal. */
+  isEchoOff?(): boolean;
   pause(): void;
   resume(): void;
-  /** Gives up what is still to be read: somebody else may hold the pipes for ever. */
-  abandonOutput(): void;
+  /**
+   * Reads what is left when the process is gone, and lets go of its streams. Another process may hold them for ever, so
+   * reading ends when nothing has come for `quietMs`.
+   */
+  finishOutput(quietMs: number): Promise<void>;
 }
 
 /** Where the program lies, as a shell would find it; undefined when it does not. */
@@ -55,26 +66,30 @@ export async function startPiped({ file, args, cwd, env }: StartOptions): Promis
     child.once("error", failed);
   });
   const { stdin, stdout, stderr } = child;
-  // Who does not read its input closes it; the exit says what became of it.
+  // A program that does not read its input closes it; the exit says what became of it.
   stdin.on("error", () => undefined);
+  let isClosed = false;
   const closed = new Promise<void>((done) => {
     child.once("close", () => {
+      isClosed = true;
       done();
     });
   });
-  const abandoned = Promise.withResolvers<undefined>();
-  const gone = new Promise<ProcessExit>((done) => {
-    child.once("exit", (code, signal) => {
-      done({ code, signal });
+  let bytesRead = 0;
+  for (const pipe of [stdout, stderr]) {
+    pipe.on("error", () => undefined);
+    pipe.on("data", (bytes: Buffer) => {
+      bytesRead += bytes.length;
     });
-  });
+    pipe.pause();
+  }
   return {
     pid: child.pid ?? 0,
-    exited: (async () => {
-      const exit = await gone;
-      await Promise.race([closed, abandoned.promise]);
-      return exit;
-    })(),
+    exited: new Promise<ProcessExit>((done) => {
+      child.once("exit", (code, signal) => {
+        done({ code, signal });
+      });
+    }),
     onOutput(listener) {
       for (const [stream, pipe] of [
         ["stdout", stdout],
@@ -83,20 +98,30 @@ export async function startPiped({ file, args, cwd, env }: StartOptions): Promis
         pipe.on("data", (bytes: Buffer) => {
           listener(stream, bytes);
         });
-        pipe.on("error", () => undefined);
+        pipe.resume();
       }
     },
-    write: (text) => void stdin.write(text),
+    write: (bytes) => void stdin.write(bytes),
     closeInput: () => stdin.end(),
+    pipeInput: (source) => {
+      source.pipe(stdin);
+      source.on("error", () => stdin.end());
+    },
     pause: () => {
       for (const pipe of [stdout, stderr]) pipe.pause();
     },
     resume: () => {
       for (const pipe of [stdout, stderr]) pipe.resume();
     },
-    abandonOutput: () => {
+    async finishOutput(quietMs) {
+      for (let looks = 0; looks < LOOKS_AT_PIPES_MAX && !isClosed; looks += 1) {
+        const before = bytesRead;
+        await Promise.race([closed, sleep(quietMs)]);
+        // A process that was itself late reads what has come meanwhile before it decides.
+        await new Promise((read) => setImmediate(read));
+        if (bytesRead === before) break;
+      }
       for (const pipe of [stdin, stdout, stderr]) pipe.destroy();
-      abandoned.resolve(undefined);
     },
   };
 }

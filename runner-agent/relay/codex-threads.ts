@@ -36,7 +36,7 @@ export class CodexThreads {
     const folder = await realpath(workdir);
     const known = objectOf((await this.#read())[folder]);
     const thread = textOf(known["thread"]);
-    if (thread !== "") return { thread, tokens: tokensOf(known["tokens"]) };
+    if (thread !== "") return { thread, tokens: tokensOf(known["tokens"]), isRequired: mode === "reuse" };
     if (mode === "auto") return undefined;
     throw new RelayCommandError(
       `there is no earlier Codex session for ${folder}`,
@@ -50,7 +50,7 @@ export class CodexThreads {
     const kept = known.slice(-(FOLDERS_MAX - 1));
     await replaceFile(this.#file, {
       ...Object.fromEntries(kept),
-      [folder]: { ...thread, at: new Date(now).toISOString() },
+      [folder]: { thread: thread.thread, tokens: thread.tokens, at: new Date(now).toISOString() },
     });
   }
 

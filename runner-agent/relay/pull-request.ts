@@ -1,12 +1,13 @@
 /**
  * A pull request as a folder: which repository and which ref its address means, a clone of its own for it, and the comment
- * at the end. Nobody is asked for a password; what the box's git may read is what can be reviewed.
+ * at the end. Git asks nobody for a password, so the repositories that this machine's git can read can be reviewed.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { GIT_CHECKOUT_TIMEOUT_MS, gitMust } from "../workspace/git.ts";
+import { WorkspaceError } from "../workspace/workspace-error.ts";
 import { RelayCommandError } from "./agents/agent.ts";
 
 export interface PullRequest {
@@ -37,11 +38,23 @@ export function pullRequestOf(url: string): PullRequest {
   };
 }
 
-/** A clone with the request's head checked out, in a new folder. `remove` takes it away. */
+/** Git could not get the pull request; nothing was started. */
+export class CloneError extends Error {
+  override readonly name = "CloneError";
+  readonly fix: string;
+
+  constructor({ name, repository, ref }: PullRequest, why: string) {
+    super(`${name} could not be cloned from ${repository}: ${why}`);
+    this.fix = `check the address, and that git can read it here: git ls-remote ${repository} ${ref}`;
+  }
+}
+
+/** A clone with the request's head checked out, in a new folder. `remove` takes it away. @throws CloneError */
 export async function cloneOf(
-  { repository, ref }: PullRequest,
+  request: PullRequest,
   signal: AbortSignal,
 ): Promise<{ folder: string; remove: () => Promise<void> }> {
+  const { repository, ref } = request;
   const folder = await mkdtemp(join(tmpdir(), "dev-relay-review."));
   const remove = async (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
@@ -52,8 +65,19 @@ export async function cloneOf(
     return { folder, remove };
   } catch (error) {
     await remove();
-    throw error;
+    throw error instanceof WorkspaceError ? new CloneError(request, gitWords(error.message)) : error;
   }
+}
+
+/** What git said last, which is why it failed. */
+function gitWords(message: string): string {
+  const lines = message.split("\n").map((line) => line.trim());
+  return (
+    lines
+      .filter((line) => line.startsWith("fatal:"))
+      .at(-1)
+      ?.replace("fatal: ", "") ?? lines.join(" ")
+  );
 }
 
 /** @throws RelayCommandError when there is no `gh`, before anything is done for its sake */
@@ -61,8 +85,8 @@ export async function requireGh(): Promise<void> {
   const { exitCode } = await execa("gh", ["--version"], { reject: false });
   if (exitCode !== 0)
     throw new RelayCommandError(
-      "-c posts the result with gh, and there is none here",
-      "install GitHub's gh and log in with gh auth login, or leave out -c",
+      "-c posts the result with gh, which is not installed here",
+      "install gh (https://cli.github.com) and run gh auth login, or leave out -c",
     );
 }
 
@@ -73,7 +97,10 @@ export async function commentOn(url: string, text: string): Promise<void> {
     reject: false,
   });
   if (exitCode !== 0)
-    throw new RelayCommandError(`gh could not post the result: ${stderr.slice(-500)}`, "see gh auth status");
+    throw new RelayCommandError(
+      `gh could not post the result: ${stderr.slice(-500)}`,
+      "run gh auth status to see why",
+    );
 }
 
 export function reviewPrompt({ name }: PullRequest, more: string | undefined): string {

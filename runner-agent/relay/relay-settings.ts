@@ -41,6 +41,8 @@ export interface RelayFlags extends PlaceFlags {
   reuseSession?: boolean;
   promptStdin?: boolean;
   promptArgv?: boolean;
+  /** A terminal for the program also where the relay's own input is none. */
+  tty?: boolean;
 }
 
 export interface RelaySettings {

@@ -23,7 +23,7 @@ export function replayStarter(
     const run = async (): Promise<AttemptEnd> => {
       // Events are heard from the next turn on.
       await Promise.resolve();
-      const summary = new SessionSummary();
+      const summary = new SessionSummary("");
       const chunker = new OutputChunker((stream, text) => {
         events.output(stream, text);
       });
@@ -45,7 +45,7 @@ export function replayStarter(
       }
       chunker.flush();
       if (stopped !== undefined) return { reason: stopped, tree: NOTHING_LEFT };
-      events.result({ ...summary.result(0), message: "a session shown again" });
+      events.result({ ...summary.result(0), message: "Shown again from its log" });
       return { reason: "exited", exit: { code: 0, signal: null }, tree: NOTHING_LEFT };
     };
     return {

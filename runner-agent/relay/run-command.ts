@@ -20,7 +20,7 @@ import { endLeftSessions, makeRelayFolder, removeOldFolders } from "./relay-fold
 import { relaySession, type RelayEdge, type RelayEnd, type RelaySession, type RelayStops } from "./relay.ts";
 import type { RelaySettings } from "./relay-settings.ts";
 import { replayStarter } from "./replay.ts";
-import { RelayedSession, type SessionDisplay } from "./session.ts";
+import { RelayedSession, type LocalInput, type SessionDisplay } from "./session.ts";
 import { StreamLog, type LoggedStream } from "./stream-log.ts";
 
 const TITLE_MAX_CHARS = 120;
@@ -41,14 +41,16 @@ export interface RelayedCommand {
   stdin: () => Promise<string | undefined>;
   title?: string;
   worktree?: boolean;
-  /** For an agent that hears. */
-  localInput?: NodeJS.ReadableStream;
+  /** The relay's own standard input is a pipe or a file. */
+  isInputPiped: boolean;
+  /** For a program that takes it. */
+  localInput?: LocalInput;
 }
 
 /** @throws RelayCommandError, and the errors of client/edge-errors.ts while nothing is started */
 export async function relayCommand(
   settings: RelaySettings,
-  { mode, command, stdin, title, worktree = false, localInput }: RelayedCommand,
+  { mode, command, stdin, title, worktree = false, isInputPiped, localInput }: RelayedCommand,
   host: RelayHost,
 ): Promise<RelayEnd> {
   const { workdir, policy } = settings;
@@ -57,6 +59,7 @@ export async function relayCommand(
   const launch = await agent.launch(command, {
     prompt: settings.prompt,
     stdin,
+    isInputPiped,
     earlierThread: async (prompt) => threads.choose(settings.sessions, workdir, prompt),
   });
   if (findProgram(launch.file, workdir, host.environment) === undefined)
@@ -65,11 +68,11 @@ export async function relayCommand(
       "install it, or write its path; it is looked for in PATH",
     );
   const secrets = agentSecrets(host.environment, host.edge.token);
-  const name = settings.name ?? agent.title;
+  const name = settings.name ?? agent.title(command);
   return await relayWith(settings, host, {
     mode,
     agent: name,
-    title: sessionTitle(title ?? `${name} in ${workdir}`, secrets),
+    title: sessionTitle(title ?? defaultTitle(name, workdir), secrets),
     commandHint: commandHint(command, secrets),
     listens: launch.say !== undefined,
     worktree,
@@ -77,6 +80,7 @@ export async function relayCommand(
       new RelayedSession(
         {
           agent,
+          name,
           launch,
           workdir,
           hangMs: settings.hangMs,
@@ -99,22 +103,28 @@ export async function relayCommand(
   });
 }
 
-/** A session that was logged, shown again. */
+/** Shows a session that was logged again, with the directory in which it worked. */
 export async function relayAgain(
   settings: RelaySettings,
   stream: LoggedStream,
   folder: string,
   host: RelayHost,
 ): Promise<RelayEnd> {
-  return await relayWith(settings, host, {
+  const { agent, title, workdir } = stream.session;
+  const shownAgain = title === defaultTitle(agent, workdir) ? "Shown again" : `${title} (again)`;
+  return await relayWith({ ...settings, workdir: workdir === "" ? settings.workdir : workdir }, host, {
     mode: "resume",
-    agent: settings.name ?? stream.session.agent,
-    title: shortened(`${stream.session.title} (again)`, TITLE_MAX_CHARS),
+    agent: settings.name ?? agent,
+    title: shortened(shownAgain, TITLE_MAX_CHARS),
     commandHint: `resume ${folder}`.slice(0, TITLE_MAX_CHARS),
     listens: false,
     worktree: false,
     starter: (log) => replayStarter(stream, settings.policy, log, host.display),
   });
+}
+
+function defaultTitle(agent: string, workdir: string): string {
+  return `${agent} in ${workdir}`;
 }
 
 /** What people read of a session before anything else: a prompt may be long, and hold what nobody is to see. */
@@ -150,7 +160,7 @@ async function relayWith(
       asked.allowed = true;
       await answered(true, "allowed");
       for (const runId of await endLeftSessions())
-        say("warn", "ended what a relay before left running", { run: runId });
+        say("warn", "stopped what an earlier relay left running", { run: runId });
       await removeOldFolders(Date.now());
       const folder = await makeRelayFolder();
       const log = new StreamLog(folder, settings.logPolicy);

@@ -3,6 +3,7 @@ import type { AgentItem } from "../../contract/agent-item.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import { WorkRecord } from "../codex/step/work-record.ts";
 import type { SessionFacts } from "./agents/agent.ts";
+import { SESSION_HEADER, SUB_AGENT } from "./agents/claude-code.ts";
 import { bounded } from "./agents/item-parts.ts";
 import { RELAY_SUMMARY } from "../../contract/relay.ts";
 
@@ -10,7 +11,12 @@ const MESSAGE_MAX_CHARS = 2_000;
 const FILES_NAMED_MAX = 10;
 const SECOND_MS = 1_000;
 
+/** Activities that are no use of a tool: the header of a session, and what it does with its own history. */
+const NOT_TOOLS: readonly string[] = [RELAY_SUMMARY, SESSION_HEADER, "compact_boundary", SUB_AGENT];
+
 export class SessionSummary {
+  /** Of the agent, as people see it. */
+  readonly #name: string;
   readonly #work = new WorkRecord();
   readonly #tools = new Map<string, number>();
   #facts: SessionFacts = {};
@@ -20,6 +26,10 @@ export class SessionSummary {
   #items = 0;
   #tokens = { input: 0, cached: 0, output: 0 };
   #answer = "";
+
+  constructor(name: string) {
+    this.#name = name;
+  }
 
   note(item: AgentItem): void {
     this.#items += 1;
@@ -34,7 +44,7 @@ export class SessionSummary {
         this.#tools.set(item.tool, (this.#tools.get(item.tool) ?? 0) + 1);
         return;
       case "activity":
-        if (item.kind !== RELAY_SUMMARY) this.#tools.set(item.kind, (this.#tools.get(item.kind) ?? 0) + 1);
+        if (!NOT_TOOLS.includes(item.kind)) this.#tools.set(item.kind, (this.#tools.get(item.kind) ?? 0) + 1);
         return;
       case "message":
         if (item.role === "agent") this.#answer = item.text;
@@ -74,7 +84,12 @@ export class SessionSummary {
     const answer = this.#answer.slice(0, MESSAGE_MAX_CHARS).toWellFormed();
     return {
       status: failed !== undefined ? "failed" : this.#changed === 0 ? "completed" : "changed",
-      message: failed ?? (answer === "" ? `over after ${Math.round(durationMs / SECOND_MS)} s` : answer),
+      message:
+        failed !== undefined
+          ? `${this.#name} failed: ${failed}`.slice(0, MESSAGE_MAX_CHARS).toWellFormed()
+          : answer === ""
+            ? `Finished in ${finishedIn(durationMs)}`
+            : answer,
       artifacts: {
         ...this.#work.artifacts,
         commands: this.#commands,
@@ -105,7 +120,7 @@ export class SessionSummary {
     };
     const { input, cached, output } = this.#tokens;
     const rows: [name: string, value: string][] = [
-      ["duration", `${Math.round(durationMs / SECOND_MS)} s`],
+      ["duration", finishedIn(durationMs)],
       ["turns", turns === undefined ? "" : String(turns)],
       ["created", named(["add"])],
       ["edited", named(["update", "delete"])],
@@ -117,4 +132,12 @@ export class SessionSummary {
     ];
     return rows.filter(([, value]) => value !== "").map(([name, value]) => `${name}: ${value}`);
   }
+}
+
+/** For people: "12 s", "1 min 4 s". */
+function finishedIn(ms: number): string {
+  const seconds = Math.round(ms / SECOND_MS);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 0) return `${seconds} s`;
+  return seconds % 60 === 0 ? `${minutes} min` : `${minutes} min ${seconds % 60} s`;
 }

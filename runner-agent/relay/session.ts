@@ -1,13 +1,17 @@
 /**
- * The life of one relayed session on this box: the agent's process from its start to the proof that nothing of it is
+ * The life of one relayed session on this machine: the agent's process from its start to the proof that nothing of it is
  * left, and its stream as items. Owns the process and its clocks. To the attempt that carries it (attempt.ts) it is a
  * step like any other.
  *
  * L1. The agent's terminal event is the end: its result is sent at once, and the process has a grace to go (invariant 9).
- * L2. Silence is of the stream, not of the process: after the hang threshold it is said, after the silence clock it ends.
+ * L2. Silence is measured on the stream: after the hang threshold a warning is sent, after the silence clock it ends.
  * L3. What is shown, logged or journaled has gone through the redactor before (invariant 15).
+ * L4. What the program has written when it ends is read to its last byte, also when reading was paused.
+ * L5. An answer that the program's terminal hides is shown and stored nowhere.
  */
+import { readFileSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentItem, TokenCounts } from "../../contract/agent-item.ts";
 import type { AttemptEnd, EndReason, ProcessExit, Reason } from "../../contract/run-record.ts";
 import { attemptId } from "../../contract/ids.ts";
@@ -27,10 +31,17 @@ import { TerminalText } from "./terminal-text.ts";
 
 /** A line of an agent's stream: a tool's result may hold a whole file. */
 const LINE_MAX_BYTES = 32 * 1024 * 1024;
+/** Of the standard error of an agent that has not told anything yet, the end that is kept. */
+const EARLY_ERRORS_MAX_CHARS = 16 * 1024;
+/** Processes that are named when they are ended behind their program. */
+const LEFT_NAMED_MAX = 10;
+const SECOND_MS = 1_000;
 
 /** What a session needs besides its attempt. */
 export interface SessionPlan {
   agent: Agent;
+  /** Of the agent, as people see it. */
+  name: string;
   launch: AgentLaunch;
   workdir: string;
   /** Longest silence without a warning. */
@@ -41,8 +52,18 @@ export interface SessionPlan {
   display: SessionDisplay;
   /** The agent has said which thread it works in, or what that has used so far. */
   threadKnown(thread: string, tokens?: TokenCounts): void;
-  /** Of the relay itself, for an agent that hears. */
-  localInput?: NodeJS.ReadableStream;
+  /** Of the relay itself, for a program that takes it. */
+  localInput?: LocalInput;
+}
+
+/** The relay's own standard input. */
+export interface LocalInput {
+  stream: NodeJS.ReadableStream;
+  /**
+   * Hands on what is typed at the relay's terminal, until the returned function is called. The program's terminal does the
+   * echoing then, or does not, as at a question for a password.
+   */
+  typed(listener: { onBytes(bytes: Uint8Array): void; onEnd(): void }): () => void;
 }
 
 export interface SessionDisplay {
@@ -52,6 +73,13 @@ export interface SessionDisplay {
 
 type TextStream = "stdout" | "stderr";
 
+/** What a stream of text goes through: bytes, characters, lines without control sequences, lines without secrets. */
+interface TextReader {
+  decoder: StringDecoder;
+  terminal: TerminalText;
+  clean: RedactionStream;
+}
+
 export class RelayedSession implements RunningStep {
   readonly pid = undefined;
   readonly ended: Promise<AttemptEnd>;
@@ -60,11 +88,10 @@ export class RelayedSession implements RunningStep {
   readonly #events: StepEvents;
   readonly #clocks: StepClocks;
   readonly #redactor: Redactor;
-  readonly #reader: AgentReader | undefined;
-  readonly #summary = new SessionSummary();
-  readonly #lines = new LineSplitter(LINE_MAX_BYTES);
-  readonly #texts: Record<TextStream, { decoder: StringDecoder; clean: RedactionStream }>;
-  readonly #terminal: TerminalText;
+  #reader: AgentReader | undefined;
+  readonly #summary: SessionSummary;
+  #lines = new LineSplitter(LINE_MAX_BYTES);
+  readonly #texts: Record<TextStream, TextReader>;
   readonly #chunker: OutputChunker;
   readonly #wall: Countdown;
   readonly #silence: Countdown;
@@ -73,9 +100,15 @@ export class RelayedSession implements RunningStep {
   readonly #beganAt = performance.now();
   readonly #stopped = Promise.withResolvers<{ reason: EndReason; error?: Reason }>();
   #process: AgentProcess | undefined;
+  /** How what is said to the program reaches it; undefined: it hears nobody now. */
+  #say: ((text: string) => string) | undefined;
+  #stopLocalInput: () => void = () => undefined;
+  /** The process is to end, or has ended: no clock begins again. */
   #stopping = false;
   #paused = false;
   #over = false;
+  /** Standard error of an agent whose stream has not begun: either it goes out with the stream, or says why there is none. */
+  #earlyErrors: string | undefined;
   #silences = 0;
   /** Messages that the agent has not begun to answer. */
   #unanswered = 0;
@@ -88,22 +121,25 @@ export class RelayedSession implements RunningStep {
     this.#events = events;
     this.#clocks = clocks;
     this.#redactor = new Redactor(request.env.secrets);
-    this.#reader = plan.agent.reader?.(request.worktree?.root ?? plan.workdir, plan.launch);
-    const text = () => ({ decoder: new StringDecoder("utf8"), clean: this.#redactor.stream() });
-    this.#texts = { stdout: text(), stderr: text() };
-    this.#terminal = new TerminalText((piece) => {
-      this.#print("stdout", piece);
+    this.#summary = new SessionSummary(plan.name);
+    const text = (stream: TextStream): TextReader => ({
+      decoder: new StringDecoder("utf8"),
+      terminal: new TerminalText((piece) => {
+        this.#print(stream, piece);
+      }),
+      clean: this.#redactor.stream(),
     });
+    this.#texts = { stdout: text("stdout"), stderr: text("stderr") };
     this.#chunker = new OutputChunker((stream, piece) => {
       plan.log.write({ type: "text", stream, text: piece });
       events.output(stream, piece);
       plan.display.text(stream === "agent" ? "stdout" : stream, piece);
     });
     this.#wall = new Countdown(timeoutMs, () => {
-      this.#stop("timeout", `the session ran longer than its timeout of ${timeoutMs / 1000} s`);
+      this.#stop("timeout", `${plan.name} ran longer than its timeout of ${durationText(timeoutMs)}`);
     });
     this.#silence = new Countdown(silenceMs, () => {
-      this.#stop("silence", `the agent said nothing for ${silenceMs / 1000} s`);
+      this.#stop("silence", `${plan.name} had no output for ${durationText(silenceMs)}`);
     });
     this.#hang = new Countdown(plan.hangMs, () => {
       this.#warnOfSilence();
@@ -137,68 +173,132 @@ export class RelayedSession implements RunningStep {
   }
 
   async #run(): Promise<AttemptEnd> {
+    const { launch } = this.#plan;
+    let end = await this.#runProcess(launch);
+    const why = end.reason === "exited" && end.exit?.code !== 0 ? this.#whyNotBegun(launch) : undefined;
+    if (why !== undefined && launch.startOver !== undefined) {
+      this.#earlyErrors = undefined;
+      this.#chunker.add("system", `${this.#plan.name}: ${why}; a new session begins\n`);
+      end = await this.#runProcess(launch.startOver);
+    }
+    this.#conclude(end.reason);
+    return { ...end, ...this.#errorOf(end, why) };
+  }
+
+  /** One process from its start to the proof that nothing of it is left, with all it has written read. */
+  async #runProcess(launch: AgentLaunch): Promise<AttemptEnd> {
     let agent: AgentProcess;
     try {
-      agent = await this.#start();
+      agent = await this.#start(launch);
     } catch (error) {
-      const message = `the agent could not be started: ${this.#redactor.text(String(error))}`;
+      const message = `${this.#plan.name} could not be started: ${this.#redactor.text(String(error))}`;
       return { reason: "refused", error: { code: "spawn_failed", message } };
     }
     const tree = attemptTree(attemptId(this.#request.runId, this.#request.attempt), agent.pid);
     this.#process = agent;
+    this.#reader = this.#plan.agent.reader?.(this.#request.worktree?.root ?? this.#plan.workdir, launch);
+    this.#lines = new LineSplitter(LINE_MAX_BYTES);
+    this.#earlyErrors = launch.explainExit === undefined ? undefined : "";
+    this.#stopping = false;
     this.#wall.start();
     this.#heard();
-    this.#listen(agent);
+    this.#connect(agent, launch);
     let exit: ProcessExit | undefined;
     const exited = (async () => {
       exit = await agent.exited;
-      this.#stop("exited");
+      return { reason: "exited" as const, error: undefined };
     })();
-    const { reason, error } = await this.#stopped.promise;
+    const { reason, error } = await Promise.race([this.#stopped.promise, exited]);
+    this.#stopping = true;
+    this.#stopLocalInput();
+    this.#say = undefined;
     for (const clock of [this.#wall, this.#silence, this.#hang, this.#grace]) clock.stop();
+    let left: string[] | undefined;
     const proof = await endTree(tree, this.#clocks, (survivors) => {
+      left ??= survivors.filter((pid) => pid !== agent.pid).map(processName);
       this.#events.signalled(survivors);
     });
-    await this.#lastOutput(agent, exited);
-    this.#conclude(reason);
+    this.resume();
+    await Promise.race([exited, sleep(this.#clocks.drainMs)]);
+    await agent.finishOutput(this.#clocks.drainMs);
+    if (reason === "exited" && left !== undefined) this.#tellOfLeft(left);
     return { reason, tree: proof, ...(exit === undefined ? {} : { exit }), ...(error && { error }) };
   }
 
-  async #start(): Promise<AgentProcess> {
-    const { launch, workdir } = this.#plan;
-    const cwd = this.#request.worktree?.root ?? workdir;
+  async #start(launch: AgentLaunch): Promise<AgentProcess> {
+    const cwd = this.#request.worktree?.root ?? this.#plan.workdir;
     const options = { file: launch.file, args: launch.args, cwd, env: stepVariables(this.#request) };
     if (!launch.terminal) return await startPiped(options);
     const { startInTerminal } = await import("./pty.ts");
     return startInTerminal(options);
   }
 
-  #listen(agent: AgentProcess): void {
-    const { launch, localInput } = this.#plan;
+  /** Output goes out, input goes in. */
+  #connect(agent: AgentProcess, launch: AgentLaunch): void {
+    const { localInput } = this.#plan;
     agent.onOutput((stream, bytes) => {
       this.#read(stream, bytes);
     });
+    if (this.#paused) agent.pause();
     if (launch.input !== "") agent.write(launch.input);
-    const { say } = launch;
-    if (say === undefined) {
-      agent.closeInput();
-      return;
+    this.#say = launch.say;
+    if (launch.say !== undefined) this.#listenToPeople();
+    if (launch.pipesInput === true && localInput !== undefined) agent.pipeInput?.(localInput.stream);
+    else if (launch.say === undefined) agent.closeInput();
+    else if (launch.terminal && localInput !== undefined) {
+      let hasTyped = false;
+      this.#stopLocalInput = localInput.typed({
+        onBytes: (bytes) => {
+          hasTyped = true;
+          agent.write(bytes);
+        },
+        // An input that was empty from the start belongs to nobody, and ends nothing.
+        onEnd: () => {
+          if (hasTyped) agent.closeInput();
+        },
+      });
     }
+  }
+
+  #listenToPeople(): void {
     this.#request.conversation?.onMessage(async ({ text, by }) => {
-      agent.write(say(text));
+      const isHidden = this.#process?.isEchoOff?.() === true;
+      if (this.#say !== undefined) this.#process?.write(this.#say(text));
       this.#unanswered += this.#reader === undefined ? 0 : 1;
-      this.#chunker.add("system", `${by}: ${this.#redactor.text(text)}\n`);
-      return Promise.resolve("steered");
+      this.#chunker.add(
+        "system",
+        isHidden ? `${by} answered (hidden)\n` : `${by}: ${this.#redactor.text(text)}\n`,
+      );
+      return Promise.resolve(isHidden ? "hidden" : "steered");
     });
-    let typed = false;
-    localInput?.on("data", (bytes: Buffer) => {
-      typed = true;
-      agent.write(bytes.toString());
-    });
-    // An input that was empty from the start is nobody's, and ends nothing.
-    localInput?.on("end", () => {
-      if (typed) agent.closeInput();
-    });
+  }
+
+  /** Processes that the program left running have been ended, which nobody may have expected. */
+  #tellOfLeft(names: readonly string[]): void {
+    const more = names.length > LEFT_NAMED_MAX ? `, and ${names.length - LEFT_NAMED_MAX} more` : "";
+    const named = names.slice(0, LEFT_NAMED_MAX).join(", ") + more;
+    this.#chunker.add(
+      "system",
+      `Stopped what ${this.#plan.name} left running: ${this.#redactor.text(named)}\n`,
+    );
+  }
+
+  #whyNotBegun({ explainExit }: AgentLaunch): string | undefined {
+    return this.#earlyErrors === undefined ? undefined : explainExit?.(this.#earlyErrors);
+  }
+
+  /** Why the program failed, in the words that people read first. What the process says already stands. */
+  #errorOf({ reason, exit, error }: AttemptEnd, why: string | undefined): { error?: Reason } {
+    if (error !== undefined || reason !== "exited" || exit === undefined || exit.code === 0) return {};
+    const { name } = this.#plan;
+    if (exit.code === null)
+      return { error: { code: "killed", message: `${name} was killed by ${exit.signal}` } };
+    const { failed } = this.#summary.facts;
+    const message =
+      failed !== undefined || why !== undefined
+        ? `${name} failed: ${failed ?? why ?? ""}`
+        : `${name} failed (exit code ${exit.code})`;
+    return { error: { code: "exit_code", message } };
   }
 
   /** Something was said: the silence begins again. */
@@ -210,7 +310,7 @@ export class RelayedSession implements RunningStep {
 
   #warnOfSilence(): void {
     this.#silences += 1;
-    const text = `the agent has said nothing for ${Math.round(this.#plan.hangMs / 1000)} s`;
+    const text = `No output for ${durationText(this.#plan.hangMs)}; still running`;
     this.#tell({ type: "warning", id: `hang ${this.#silences}`, state: "completed", code: "hang", text });
   }
 
@@ -224,16 +324,25 @@ export class RelayedSession implements RunningStep {
       return;
     }
     const text = this.#texts[stream].decoder.write(bytes);
-    if (this.#plan.launch.terminal) this.#terminal.write(text);
-    else this.#print(stream, text);
+    if (stream === "stderr" && this.#earlyErrors !== undefined)
+      this.#earlyErrors = (this.#earlyErrors + text).slice(-EARLY_ERRORS_MAX_CHARS);
+    else this.#texts[stream].terminal.write(text);
+  }
+
+  /** The stream has begun, or will not begin: what its standard error said so far is shown like all of it. */
+  #showEarlyErrors(): void {
+    const errors = this.#earlyErrors;
+    this.#earlyErrors = undefined;
+    if (errors !== undefined) this.#texts.stderr.terminal.write(errors);
   }
 
   #line(reader: AgentReader, line: string): void {
     const event = asEvent(line);
     if (event === undefined) {
-      if (line.trim() !== "") this.#print("stdout", `${line}\n`);
+      if (line.trim() !== "") this.#texts.stdout.terminal.write(`${line}\n`);
       return;
     }
+    this.#showEarlyErrors();
     const { items, facts, over } = reader.event(this.#redactor.value(event));
     for (const item of items) this.#tell(item);
     if (facts !== undefined) this.#summary.learn(facts);
@@ -249,7 +358,8 @@ export class RelayedSession implements RunningStep {
     this.#chunker.flush();
     this.#over = true;
     this.#events.result(this.#summary.result(this.#durationMs));
-    if (this.#plan.launch.say !== undefined) this.#process?.closeInput();
+    if (this.#say !== undefined) this.#process?.closeInput();
+    this.#say = undefined;
     this.#silence.stop();
     this.#hang.stop();
     if (!this.#stopping) this.#grace.start();
@@ -268,37 +378,31 @@ export class RelayedSession implements RunningStep {
   }
 
   #print(stream: TextStream, text: string): void {
-    const clean = this.#texts[stream].clean.write(text);
+    this.#show(stream, this.#texts[stream].clean.write(text));
+  }
+
+  #show(stream: TextStream, clean: string): void {
     const { safe, mode } = this.#plan.policy;
-    // What an agent without items prints is the body itself.
-    if (this.#reader === undefined && (safe || mode === "minimal")) this.#leftOutChars += clean.length;
+    // Text that is no item is a body, whoever writes it: an agent's errors name commands and files, too.
+    if (safe || (mode === "minimal" && this.#reader === undefined)) this.#leftOutChars += clean.length;
     else this.#chunker.add(stream, clean);
   }
 
-  /** The exit decides, not the end of the pipes: somebody else may hold those for ever. */
-  async #lastOutput(agent: AgentProcess, exited: Promise<void>): Promise<void> {
-    this.resume();
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([
-      exited,
-      new Promise((resolve) => {
-        timer = setTimeout(resolve, this.#clocks.drainMs);
-      }),
-    ]);
-    clearTimeout(timer);
-    agent.abandonOutput();
-  }
-
   #conclude(reason: EndReason): void {
-    this.#terminal.end();
     const rest = this.#reader === undefined ? undefined : this.#lines.write(Buffer.from("\n"));
     for (const line of rest ?? []) if (this.#reader !== undefined) this.#line(this.#reader, line);
+    this.#showEarlyErrors();
+    for (const item of this.#reader?.end?.() ?? []) this.#tell(item);
     for (const stream of ["stdout", "stderr"] as const) {
-      const { decoder, clean } = this.#texts[stream];
-      this.#chunker.add(stream, clean.write(decoder.end()) + clean.end());
+      const { decoder, terminal, clean } = this.#texts[stream];
+      terminal.write(decoder.end());
+      terminal.end();
+      this.#show(stream, clean.end());
     }
-    if (this.#leftOutChars > 0)
-      this.#chunker.add("system", `${this.#leftOutChars} characters of output are left out here\n`);
+    if (this.#leftOutChars > 0) {
+      const why = this.#plan.policy.safe ? "safe mode" : "minimal mode";
+      this.#chunker.add("system", `Output hidden (${why}): ${this.#leftOutChars} characters\n`);
+    }
     this.#chunker.flush();
     this.#tell(this.#summary.item(this.#durationMs));
     this.#grace.stop();
@@ -309,6 +413,21 @@ export class RelayedSession implements RunningStep {
 
   get #durationMs(): number {
     return Math.round(performance.now() - this.#beganAt);
+  }
+}
+
+/** For people: "90 s", "2 min". */
+function durationText(ms: number): string {
+  const seconds = Math.round(ms / SECOND_MS);
+  return seconds >= 120 && seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+}
+
+/** The name of a process, where this system tells it. */
+function processName(pid: number): string {
+  try {
+    return `${readFileSync(`/proc/${pid}/comm`, "utf8").trim()} (${pid})`;
+  } catch {
+    return `process ${pid}`;
   }
 }
 

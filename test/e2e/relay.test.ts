@@ -64,7 +64,7 @@ beforeAll(async () => {
   await orphan.relay.kill();
 });
 
-function launch(args: string[], env: Record<string, string> = {}): Daemon {
+function launch(args: string[], env: Record<string, string> = {}, input?: string | Uint8Array): Daemon {
   const all = {
     CODEX_FLOW_URL: edge.info.url,
     CODEX_FLOW_TOKEN: edge.info.tokens.runner,
@@ -74,12 +74,16 @@ function launch(args: string[], env: Record<string, string> = {}): Daemon {
     CODEX_HOME: codexHome,
     TMPDIR: temporary,
   };
-  return new Daemon(args, { ...all, ...env }, root);
+  return new Daemon(args, { ...all, ...env }, root, input);
 }
 
-function start(flags: string[], agent: string[], more: { tmp?: string } = {}): Daemon {
+function start(
+  flags: string[],
+  agent: string[],
+  more: { tmp?: string; input?: string | Uint8Array } = {},
+): Daemon {
   const args = ["relay", "run", "--channel", OPEN, "-w", join(root, "app"), ...flags, "--", ...agent];
-  return launch(args, more.tmp === undefined ? {} : { TMPDIR: more.tmp });
+  return launch(args, more.tmp === undefined ? {} : { TMPDIR: more.tmp }, more.input);
 }
 
 /** A relay whose session has begun. */
@@ -227,7 +231,49 @@ test("a silent agent is warned of, and ended at the silence clock", async () => 
   expect(await relay.over()).toBe(124);
   expect(await over(runId)).toMatchObject({ status: "failed", errorCode: "silence" });
   const warnings = (await outputOf(runId)).filter(({ item }) => item?.type === "warning");
-  expect(warnings[0]?.item).toMatchObject({ code: "hang", text: "the agent has said nothing for 1 s" });
+  expect(warnings[0]?.item).toMatchObject({ code: "hang", text: "No output for 1 s; still running" });
+});
+
+test("every line of a program that prints and ends at once is at the edge, in the log and on the terminal", async () => {
+  const whole = `${Array.from({ length: 20_000 }, (_unused, index) => index + 1).join("\n")}\nTHE-END`;
+  for (let round = 0; round < 3; round += 1) {
+    const { relay, runId } = await relayed([], ["sh", "-c", "seq 1 20000; echo THE-END"]);
+    expect(await relay.over()).toBe(0);
+    await over(runId);
+    expect(textOf((await outputOf(runId)).filter(({ kind }) => kind === "stdout")) === `${whole}\n`).toBe(
+      true,
+    );
+    expect(relay.output).toContain(whole);
+    expect((await logs()).some((log) => log.includes(runId) && log.includes("THE-END"))).toBe(true);
+  }
+});
+
+test("input from a pipe reaches a program whole, and its end ends the program", async () => {
+  const lines = execFileSync("seq", ["1", "100000"]);
+  for (const [program, input, answer] of [
+    [["wc", "-c"], "abc", "3"],
+    [["wc", "-l"], lines, "100000"],
+  ] as const) {
+    const relay = start([], [...program], { input });
+    expect(await relay.over()).toBe(0);
+    expect(relay.output.split("\n").map((line) => line.trim())).toContain(answer);
+  }
+});
+
+test("a working directory that does not exist is named with the flag that names another", async () => {
+  const relay = start(["-w", "/nope"], ["true"]);
+  expect(await relay.over()).toBe(2);
+  expect(relay.output).toContain("there is no folder /nope");
+  expect(relay.output).toContain("-w");
+  expect(relay.output).not.toContain("--workspace");
+});
+
+test("a pull request whose repository cannot be cloned is an error that says so, without a stack", async () => {
+  const review = launch(["relay", "review", "--channel", OPEN, "file:///nope/pull/7"]);
+  expect(await review.over()).toBe(125);
+  expect(review.output).toContain("error: nope#7 could not be cloned from file:///nope");
+  expect(review.output).not.toMatch(/^\s+at /m);
+  expect(review.output).not.toContain("please report it");
 });
 
 test("the agent's own exit code is the relay's; a program that is not there starts nothing", async () => {
@@ -284,7 +330,10 @@ test("several tasks run each in a worktree of its own; one that fails stops no o
   const repository = join(root, "app");
   const commit = ["-c", "user.name=n", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"];
   execFileSync("git", commit, { cwd: repository });
-  await writeFile(join(root, "tasks.txt"), '# tasks\napp | do one\n"app" | broken two\nhome | do three\n');
+  await writeFile(
+    join(root, "tasks.txt"),
+    '# tasks\napp | do one\n"app" | broken two\nhome | do three\nnope | do four\n',
+  );
   const tasks = ["relay", "parallel", "--channel", OPEN, "--worktree", join(root, "tasks.txt")];
   const parallel = launch(["--json", ...tasks], {
     PATH: `${dirname(codexProgram())}:${process.env["PATH"] ?? ""}`,
@@ -293,8 +342,9 @@ test("several tasks run each in a worktree of its own; one that fails stops no o
   const ended = [...parallel.output.matchAll(/"code": (\d+),\s+"message": "(.*)"/g)];
   expect(ended.map(([, code, said]) => [code, said])).toEqual([
     ["0", "two things are done"],
-    ["1", "the fake model says 400 broken"],
+    ["1", "Codex failed: the fake model says 400 broken"],
     ["125", expect.stringContaining("home is not in a git repository") as string],
+    ["125", expect.stringContaining("there is no folder") as string],
   ]);
   const kept = (await readdir(join(repository, ".codex", "worktrees"))).filter((name) => /_a1$/.test(name));
   expect(kept).toHaveLength(1);

@@ -236,6 +236,17 @@ describe("a message", () => {
     });
   });
 
+  test("that was a hidden answer is kept without its text", async () => {
+    const { runId, link } = await running();
+    await expectJson(say(runId, "geheim"), 202);
+    const { id } = await link.next("message");
+    link.tell({ type: "delivered", id, fate: "steered", hidden: true });
+    await untilRun(runId, (run) => {
+      expect(run.messages).toMatchObject([{ id, state: "steered", text: "(hidden)" }]);
+      expect(JSON.stringify(run)).not.toContain("geheim");
+    });
+  });
+
   test("said before the runner is there, or while it is away, is delivered when it comes", async () => {
     const { runId } = await startRun(deployStep({ runner: "codex" }).type);
     await expectJson(say(runId, "first"), 202);

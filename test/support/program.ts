@@ -18,14 +18,14 @@ export const node = ((): string => {
 })();
 
 /** Leads a group of its own, so that a signal reaches it alone or with all it has started. */
-function launch(args: string[], env: Record<string, string>, cwd: string) {
+function launch(args: string[], env: Record<string, string>, cwd: string, input?: string | Uint8Array) {
   return execa(node, [program, ...args], {
     cwd,
     env,
     detached: true,
     reject: false,
     all: true,
-    stdin: "ignore",
+    ...(input === undefined ? { stdin: "ignore" as const } : { input }),
     buffer: false,
   });
 }
@@ -37,8 +37,9 @@ export class Daemon {
   readonly #watchers = new Set<() => void>();
   #ended = false;
 
-  constructor(args: string[], env: Record<string, string>, cwd: string) {
-    const child = launch(args, env, cwd);
+  /** @param input what stands on its standard input; without one, it has none */
+  constructor(args: string[], env: Record<string, string>, cwd: string, input?: string | Uint8Array) {
+    const child = launch(args, env, cwd, input);
     this.#child = child;
     void (async () => {
       for await (const line of child.iterable({ from: "all" })) {

@@ -94,6 +94,17 @@ describe("a message", () => {
     ]);
   });
 
+  test("that the step took as a hidden answer is reported so, and its text is not sent back", async () => {
+    const life = await claimedLink();
+    life.conversation.onMessage(async () => Promise.resolve("hidden"));
+    life.edge.say({ type: "message", id: "m1", text: "geheim", by: "Ada" });
+    await life.until(() => frames(life, "delivered").length === 1);
+    expect(frames(life, "delivered")).toEqual([
+      { type: "delivered", id: "m1", fate: "steered", hidden: true },
+    ]);
+    expect(life.edge.faults).toEqual([]);
+  });
+
   test("that comes before the step listens waits for it", async () => {
     const life = await claimedLink();
     life.edge.say({ type: "message", id: "m1", text: "early", by: "Ada" });

@@ -2,12 +2,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { AgentItem } from "../../contract/agent-item.ts";
+import { itemText } from "../../contract/item-text.ts";
 import { checkAgentItem } from "../../contract/validate.ts";
 import type { Agent, LaunchContext, SessionFacts } from "../../runner-agent/relay/agents/agent.ts";
 import { agentOf } from "../../runner-agent/relay/agents/agents.ts";
 import { claudeCode } from "../../runner-agent/relay/agents/claude-code.ts";
 import { codexExec } from "../../runner-agent/relay/agents/codex-exec.ts";
 import { isNoMatch } from "../../runner-agent/relay/agents/probe.ts";
+import { SessionSummary } from "../../runner-agent/relay/session-summary.ts";
 import { raw } from "../../runner-agent/relay/agents/raw.ts";
 import { projectPath } from "../../scripts/project.ts";
 
@@ -80,9 +82,32 @@ describe("codex exec --json, as recorded", () => {
 
   test("a turn that fails says why in plain words, and ends the session", () => {
     const { ended, facts, over } = read(codexExec, "codex-exec/failed");
-    expect(ended).toMatchObject([{ type: "warning" }, { type: "turn", outcome: "failed" }]);
+    expect(ended).toMatchObject([{ type: "turn", outcome: "failed" }]);
     expect(facts.failed).toBe("the fake model says 400 bad");
     expect(over).toBe(1);
+  });
+
+  test("an error after which the turn goes on is a warning, also when nothing follows it", () => {
+    const error = { type: "error", message: "Reconnecting... 1/5" };
+    const reader = codexExec.reader?.("/", LAUNCH);
+    expect(reader?.event(error).items).toEqual([]);
+    expect(reader?.event({ type: "turn.started" }).items).toMatchObject([
+      { type: "warning", text: "Reconnecting... 1/5" },
+      { type: "turn" },
+    ]);
+    reader?.event(error);
+    expect(reader?.end?.()).toMatchObject([{ type: "warning", text: "Reconnecting... 1/5" }]);
+  });
+
+  test("a changed file has no counts of lines, as Codex does not tell them", () => {
+    const item = {
+      id: "i",
+      type: "file_change",
+      status: "completed",
+      changes: [{ path: "a.txt", kind: "add" }],
+    };
+    const said = codexExec.reader?.("/", LAUNCH).event({ type: "item.completed", item });
+    expect(said?.items.map(itemText)).toEqual(["add a.txt\n"]);
   });
 });
 
@@ -95,8 +120,8 @@ describe("claude -p --output-format stream-json", () => {
       { type: "usage", call: { inputTokens: 1110, cachedInputTokens: 1000, outputTokens: 5 } },
       { type: "message", role: "agent", text: "I will look at the file." },
       { type: "activity", kind: "read", text: "src/a.ts" },
-      { type: "usage" },
       { type: "plan", steps: [{ status: "running" }, { status: "pending" }] },
+      { type: "usage" },
       {
         type: "file_change",
         outcome: "completed",
@@ -120,6 +145,53 @@ describe("claude -p --output-format stream-json", () => {
     expect(items.filter(({ type }) => type === "usage")).toHaveLength(4);
   });
 
+  test("what a sub-agent says is told as its words, and is never the answer of the session", () => {
+    const said = claudeCode.reader?.("/", LAUNCH).event({
+      type: "assistant",
+      parent_tool_use_id: "toolu_1",
+      message: { id: "m", content: [{ type: "text", text: "I found three files." }] },
+    });
+    expect(said?.items).toMatchObject([
+      { type: "activity", kind: "sub-agent", text: "I found three files." },
+    ]);
+    const summary = new SessionSummary("Claude Code");
+    for (const item of said?.items ?? []) summary.note(item);
+    expect(summary.result(64_000)).toMatchObject({
+      message: "Finished in 1 min 4 s",
+      artifacts: { tools: {} },
+    });
+  });
+
+  test("tools that were not allowed are named once, with how often", () => {
+    const denials = ["Bash", "Write", "Bash"].map((tool_name) => ({
+      tool_name,
+      tool_input: { command: "x" },
+    }));
+    const said = claudeCode
+      .reader?.("/", LAUNCH)
+      .event({ type: "result", subtype: "success", permission_denials: denials });
+    expect(said?.items[0]).toMatchObject({ type: "warning", text: "Not allowed: Bash (2 times), Write" });
+  });
+
+  test("a model that does not answer and a limit that is reached are warnings", () => {
+    const reader = claudeCode.reader?.("/", LAUNCH);
+    const retry = {
+      subtype: "api_retry",
+      attempt: 2,
+      max_retries: 10,
+      error_status: 529,
+      error: "overloaded",
+    };
+    expect(reader?.event({ type: "system", ...retry }).items).toMatchObject([
+      { type: "warning", text: "The model did not answer (overloaded): attempt 2 of 10" },
+    ]);
+    const limit = (status: string) => ({ status, rateLimitType: "five_hour" });
+    expect(
+      reader?.event({ type: "rate_limit_event", rate_limit_info: limit("rejected") }).items,
+    ).toMatchObject([{ type: "warning", text: "The five hour limit of the account is reached" }]);
+    expect(reader?.event({ type: "rate_limit_event", rate_limit_info: limit("allowed") }).items).toEqual([]);
+  });
+
   test("an end that is an error is one, whatever the exit code", () => {
     const said = claudeCode
       .reader?.("/", LAUNCH)
@@ -127,7 +199,7 @@ describe("claude -p --output-format stream-json", () => {
     expect(said).toMatchObject({
       over: true,
       items: [{ outcome: "failed", error: { code: "error_max_turns" } }],
-      facts: { failed: "error_max_turns" },
+      facts: { failed: "it reached its maximum number of turns (--max-turns)" },
     });
   });
 });
@@ -151,10 +223,32 @@ function context(more: Partial<LaunchContext> = {}): LaunchContext {
   return {
     prompt: "argv",
     stdin: async () => Promise.resolve("from stdin"),
+    isInputPiped: false,
     earlierThread: async () => Promise.resolve(undefined),
     ...more,
   };
 }
+
+describe("a program that is no agent", () => {
+  test.each([
+    [["./install.sh", "-y"], "install.sh"],
+    [["bash", "scripts/install.sh"], "install.sh"],
+    [["sh", "-c", "echo hi"], "sh"],
+    [["/usr/bin/python3.12", "tool.py"], "tool.py"],
+    [["make"], "make"],
+  ])("%j is called %s", (command, name) => {
+    expect(raw.title(command)).toBe(name);
+  });
+
+  test("has a terminal and can be answered, unless its input is piped", async () => {
+    const typed = await raw.launch(["wc"], context());
+    expect(typed).toMatchObject({ terminal: true });
+    expect(typed.say?.("yes")).toBe("yes\r");
+    const piped = await raw.launch(["wc"], context({ isInputPiped: true }));
+    expect(piped).toEqual({ file: "wc", args: [], input: "", terminal: false, pipesInput: true });
+  });
+});
+
 const words = (line: string): string[] => line.split(" ");
 
 describe("commands", () => {

@@ -56,6 +56,7 @@ const RUN_FRAMES: RunUp[] = [
   { type: "approval", seq: 3, request: { id: "a1-1", kind: "tool", title: "t", decisions: ["accept"] } },
   { type: "approval_withdrawn", seq: 4, id: "a1-1" },
   { type: "delivered", id: "m1", fate: "queued" },
+  { type: "delivered", id: "m1", fate: "steered", hidden: true },
   { type: "thread", threadId: "t1" },
   { type: "used", used: { tokens: 120, seconds: 1.5, usd: 0.25 } },
   {

@@ -14,6 +14,8 @@ export interface LaunchContext {
   prompt: "argv" | "stdin";
   /** What stands on the relay's own standard input; undefined: nothing, or a terminal. */
   stdin(): Promise<string | undefined>;
+  /** The relay's own standard input is a pipe or a file, which belongs to the program. */
+  isInputPiped: boolean;
   /** Thread of this agent to go on with, once the prompt is known. */
   earlierThread(prompt: string): Promise<EarlierThread | undefined>;
 }
@@ -21,6 +23,8 @@ export interface LaunchContext {
 /** A thread of the agent, and what it had used when it was left: its counts go on from there. */
 export interface EarlierThread {
   thread: string;
+  /** The session goes on in this thread or fails; else it may begin a new one. */
+  isRequired?: boolean;
   tokens?: TokenCounts | undefined;
 }
 
@@ -31,10 +35,16 @@ export interface AgentLaunch {
   terminal: boolean;
   /** Written to its standard input at once. */
   input: string;
+  /** Its input is the relay's own, as it comes. */
+  pipesInput?: boolean;
   /** Of the thread that it goes on with. */
   tokensBefore?: TokenCounts | undefined;
   /** What is said to it later, as it is written to its input; absent: its input is closed, it hears nothing. */
   say?: (text: string) => string;
+  /** Why it ended without a word in its stream, read from its standard error; undefined: for a reason that is not known. */
+  explainExit?: (errors: string) => string | undefined;
+  /** Started instead, once, when it ended for a reason that `explainExit` knows. */
+  startOver?: AgentLaunch;
 }
 
 /** What a line means. */
@@ -52,7 +62,7 @@ export interface SessionFacts {
   model?: string;
   turns?: number;
   costUsd?: number;
-  /** It says itself that it has failed, and why. */
+  /** It says itself that it has failed, and why: a sentence without its subject's name. */
   failed?: string;
 }
 
@@ -60,12 +70,15 @@ export interface SessionFacts {
 export interface AgentReader {
   /** An event that was one line of JSON; secrets are gone from it already. */
   event(event: unknown): ReadLine;
+  /** What it has held back, when its stream is over. */
+  end?(): AgentItem[];
 }
 
 export interface Agent {
   /** Short: `codex`, `claude`. */
   name: string;
-  title: string;
+  /** As people see it; of a program that is no agent, the program's name. */
+  title(command: readonly string[]): string;
   fits(command: readonly string[]): boolean;
   /** @throws RelayCommandError */
   launch(command: readonly string[], context: LaunchContext): Promise<AgentLaunch>;

@@ -40,7 +40,7 @@ const STREAM = "stream-json";
 
 export const claudeCode: Agent = {
   name: "claude",
-  title: "Claude Code",
+  title: () => "Claude Code",
   fits: ([file = "", ...args]) =>
     /^claude(\.js|\.exe)?$/.test(file.split("/").at(-1) ?? "") &&
     args.some((word) => word === "-p" || word === "--print"),
@@ -123,10 +123,14 @@ class ClaudeCodeReader implements AgentReader {
     switch (told["type"]) {
       case "system":
         return told["subtype"] === "init" ? this.#began(told) : { items: this.#system(told) };
-      case "assistant":
-        return { items: this.#assistant(objectOf(told["message"])) };
+      case "assistant": {
+        const items = this.#assistant(objectOf(told["message"]));
+        return { items: textOf(told["parent_tool_use_id"]) === "" ? items : items.map(ofSubAgent) };
+      }
       case "user":
         return { items: this.#results(objectOf(told["message"])) };
+      case "rate_limit_event":
+        return { items: this.#rateLimit(objectOf(told["rate_limit_info"])) };
       case "result":
         return this.#ended(told);
       default:
@@ -145,7 +149,7 @@ class ClaudeCodeReader implements AgentReader {
           type: "activity",
           id: `session ${this.#turns}`,
           state: "completed",
-          kind: "session",
+          kind: SESSION_HEADER,
           ...bounded(text),
         },
       ],
@@ -155,8 +159,29 @@ class ClaudeCodeReader implements AgentReader {
 
   #system(told: JsonObject): AgentItem[] {
     const kind = textOf(told["subtype"]);
+    if (kind === "api_retry") {
+      const why = textOf(told["error"]) || `status ${countOf(told["error_status"])}`;
+      const of = countOf(told["max_retries"]);
+      return [
+        this.#warning(
+          "api_retry",
+          `The model did not answer (${why}): attempt ${countOf(told["attempt"])} of ${of}`,
+        ),
+      ];
+    }
     if (kind !== "compact_boundary") return [];
     return [{ type: "activity", id: this.#nextId(), state: "completed", kind, text: "" }];
+  }
+
+  #rateLimit({ status, rateLimitType }: JsonObject): AgentItem[] {
+    if (status !== "rejected" && status !== "allowed_warning") return [];
+    const limit = textOf(rateLimitType).replaceAll("_", " ") || "usage";
+    const what = status === "rejected" ? "is reached" : "is nearly reached";
+    return [this.#warning("rate_limit", `The ${limit} limit of the account ${what}`)];
+  }
+
+  #warning(code: string, text: string): AgentItem {
+    return { type: "warning", id: this.#nextId(), state: "completed", code, ...bounded(text) };
   }
 
   #assistant(message: JsonObject): AgentItem[] {
@@ -186,7 +211,8 @@ class ClaudeCodeReader implements AgentReader {
       case "tool_use": {
         const id = label(textOf(part["id"]) || this.#nextId());
         const item = this.#call(textOf(part["name"]), objectOf(part["input"]), id);
-        this.#open.set(id, item);
+        // A plan is whole when it is made; its result says nothing.
+        if (item.type !== "plan") this.#open.set(id, item);
         return [item];
       }
       default:
@@ -245,7 +271,7 @@ class ClaudeCodeReader implements AgentReader {
     TodoWrite: ({ todos }, { id }) => ({
       type: "plan",
       id,
-      state: "started",
+      state: "completed",
       text: "",
       steps: listOf(todos)
         .map(objectOf)
@@ -298,10 +324,12 @@ class ClaudeCodeReader implements AgentReader {
   #ended(told: JsonObject): ReadLine {
     const subtype = textOf(told["subtype"]);
     const bad = told["is_error"] === true || (subtype !== "" && subtype !== "success");
-    const why = bounded(textOf(told["result"]) || subtype || "the agent failed").text;
+    const words = textOf(told["result"]) || listOf(told["errors"]).map(textOf).join("; ");
+    const why = bounded(words || (FAILURES[subtype] ?? subtype) || "it stopped with an error").text;
     const cost = told["total_cost_usd"];
     return {
       items: [
+        ...this.#denials(listOf(told["permission_denials"])),
         {
           type: "turn",
           id: `turn ${this.#turns}`,
@@ -321,12 +349,48 @@ class ClaudeCodeReader implements AgentReader {
     };
   }
 
+  /** Tools that it wanted to use and was not allowed to: what they were for stands in its stream. */
+  #denials(denials: unknown[]): AgentItem[] {
+    const tools = denials
+      .map((denial) => textOf(objectOf(denial)["tool_name"]))
+      .filter((tool) => tool !== "");
+    if (tools.length === 0) return [];
+    const counts = new Map<string, number>();
+    for (const tool of tools) counts.set(tool, (counts.get(tool) ?? 0) + 1);
+    const named = [...counts].map(([tool, count]) => (count === 1 ? tool : `${tool} (${count} times)`));
+    return [this.#warning("permission_denied", `Not allowed: ${named.join(", ")}`)];
+  }
+
   #nextId(): string {
     this.#parts += 1;
     return `part ${this.#parts}`;
   }
 }
 
+/** The words of a sub-agent are not the agent's own: they are told as an activity, which is never its answer. */
+function ofSubAgent(item: AgentItem): AgentItem {
+  if (item.type !== "message" || item.state === "delta") return item;
+  const { id, state, text, omittedChars } = item;
+  return {
+    type: "activity",
+    id,
+    state,
+    kind: SUB_AGENT,
+    text,
+    ...(omittedChars === undefined ? {} : { omittedChars }),
+  };
+}
+
+/** Why it stopped, where its last event has no words for it (`subtype`). */
+const FAILURES: Partial<Record<string, string>> = {
+  error_max_turns: "it reached its maximum number of turns (--max-turns)",
+  error_max_budget_usd: "it reached its budget (--max-budget-usd)",
+  error_during_execution: "an error stopped it while it worked",
+};
+/** Activity that heads a session: its model and its permissions. */
+export const SESSION_HEADER = "session";
+/** Activity that holds what a sub-agent said. */
+export const SUB_AGENT = "sub-agent";
 /** Activities of this kind can be left out (`--skip-reads`). */
 export const READ = "read";
 const NO_TOKENS: TokenCounts = {

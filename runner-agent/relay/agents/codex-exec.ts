@@ -46,7 +46,7 @@ const STDIN = "-";
 
 export const codexExec: Agent = {
   name: "codex",
-  title: "Codex",
+  title: () => "Codex",
   fits: (command) => parse(command) !== undefined,
   launch,
   reader: (cwd, { tokensBefore }) => new CodexExecReader(cwd, tokensBefore),
@@ -122,16 +122,32 @@ async function launch(command: readonly string[], context: LaunchContext): Promi
       "codex exec has no prompt",
       "pass it on standard input, or as the last argument of codex exec",
     );
-  const earlier = await context.earlierThread(prompt);
-  const resume = earlier === undefined ? [] : ["resume", earlier.thread];
-  return {
+  const inThread = (...resume: string[]): AgentLaunch => ({
     ...known,
     args: [...head, ...options, ...resume, ...(inArguments ? ["--", prompt] : [STDIN])],
     input: inArguments ? "" : prompt,
-    tokensBefore: earlier?.tokens,
+  });
+  const earlier = await context.earlierThread(prompt);
+  if (earlier === undefined) return inThread();
+  return {
+    ...inThread("resume", earlier.thread),
+    tokensBefore: earlier.tokens,
+    explainExit: (errors) => whyNotResumed(errors, earlier.thread),
+    ...(earlier.isRequired === true ? {} : { startOver: inThread() }),
   };
 }
 
+/** What \`codex exec resume\` writes when it does not get its thread, which is before anything is done in it. */
+function whyNotResumed(errors: string, thread: string): string | undefined {
+  const [, why] = /thread\/resume failed: (.*?)(?: \(code -?\d+\))?$/m.exec(errors) ?? [];
+  if (why === undefined) return undefined;
+  if (why.includes("already has an active writer"))
+    return `another Codex works in the earlier session ${thread}`;
+  if (why.includes("no rollout found")) return `the earlier session ${thread} is gone`;
+  return `the earlier session ${thread} cannot be continued: ${why}`;
+}
+
+type ItemWarning = Extract<AgentItem, { type: "warning" }>;
 type Reader = (item: JsonObject, base: { id: string; state: "started" | "completed" }) => AgentItem;
 
 class CodexExecReader implements AgentReader {
@@ -139,6 +155,8 @@ class CodexExecReader implements AgentReader {
   #turn = 0;
   /** Usage is told as the thread's total: what a turn has used is the difference. */
   #total: TokenCounts | undefined;
+  /** An error that may be the reason of a turn's failure, which comes next then. */
+  #error: ItemWarning | undefined;
 
   constructor(cwd: string, tokensBefore?: TokenCounts) {
     this.#cwd = cwd;
@@ -147,6 +165,20 @@ class CodexExecReader implements AgentReader {
 
   event(event: unknown): ReadLine {
     const told = objectOf(event);
+    const held = this.end();
+    const line = this.#line(told);
+    // A turn that fails says why once more as an error before.
+    const isRepeated = told["type"] === "turn.failed" && held.some(({ text }) => text === line.facts?.failed);
+    return isRepeated ? line : { ...line, items: [...held, ...line.items] };
+  }
+
+  end(): ItemWarning[] {
+    const held = this.#error === undefined ? [] : [this.#error];
+    this.#error = undefined;
+    return held;
+  }
+
+  #line(told: JsonObject): ReadLine {
     switch (told["type"]) {
       case "thread.started":
         return { items: [], facts: { thread: textOf(told["thread_id"]) } };
@@ -173,7 +205,8 @@ class CodexExecReader implements AgentReader {
         };
       }
       case "error":
-        return { items: [warning(plainError(textOf(told["message"])))] };
+        this.#error = warning(plainError(textOf(told["message"])));
+        return { items: [] };
       default:
         return { items: [] };
     }
@@ -300,7 +333,7 @@ function outcomeOf(status: unknown): ItemOutcome {
   return status === "failed" || status === "declined" ? status : "completed";
 }
 
-function warning(text: string): AgentItem {
+function warning(text: string): ItemWarning {
   return { type: "warning", id: label(`warning ${text}`), state: "completed", ...bounded(text) };
 }
 

@@ -1,14 +1,29 @@
-/** Any other command: it runs in a terminal of its own, what it prints is text, and what is said to it is typed. */
+/**
+ * Any other command: it runs in a terminal of its own, what it prints is text, and what is said to it is typed. With input
+ * from a pipe or a file it runs over pipes, as in a shell's pipeline: its input arrives byte for byte, and nobody else can
+ * write to it.
+ */
+import { basename } from "node:path";
 import type { Agent } from "./agent.ts";
 
 const ENTER = "\r";
+/** Programs that run a script, which is what people know. */
+const INTERPRETER = /^(?:sh|bash|dash|zsh|python[\d.]*|node|bun|deno|ruby|perl)$/;
 
 export const raw: Agent = {
   name: "raw",
-  title: "Command",
+  title: ([file = "", script = "-"]) => {
+    const name = basename(file);
+    return INTERPRETER.test(name) && !script.startsWith("-") ? basename(script) : name;
+  },
   fits: () => true,
-  launch: async (command) => {
+  launch: async (command, { isInputPiped }) => {
     const [file = "", ...args] = command;
-    return Promise.resolve({ file, args, terminal: true, input: "", say: (text) => `${text}${ENTER}` });
+    const known = { file, args, input: "" };
+    return Promise.resolve(
+      isInputPiped
+        ? { ...known, terminal: false, pipesInput: true }
+        : { ...known, terminal: true, say: (text) => `${text}${ENTER}` },
+    );
   },
 };

@@ -201,6 +201,7 @@ export const MALFORMED_RUN_FRAMES: readonly MalformedFrame[] = [
   bad("an approval that comes too early", { ...approval, seq: 3 }, "expected sequence number 1", "gap"),
   bad("a withdrawal of nothing", { ...approval_withdrawn, id: 1 }, "/id"),
   bad("a message that met no fate known", { ...delivered, fate: "eaten" }, "/fate"),
+  bad("a message that is hidden or not", { ...delivered, hidden: false }, "/hidden"),
   bad("a thread without a name", { ...thread, threadId: "" }, "/threadId"),
   bad("a use of less than nothing", { ...used, used: { tokens: -1 } }, "/used/tokens"),
   bad("a use without end", '{"type":"used","used":{"usd":1e400}}', "/used/usd"),
