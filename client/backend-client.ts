@@ -2,7 +2,7 @@
  * The ancestor's client of a flow backend: its options, its calls, its views and the words of its error, over this
  * project's transport. For products that move here; imports nothing of Node. It never tries again by itself.
  */
-import { EdgeAnswerError } from "./edge-errors.ts";
+import { EdgeAnswerError, withoutPathToken } from "./edge-errors.ts";
 import type { ErrorDetail } from "../contract/errors.ts";
 import type { FlowClient } from "./flow-types.ts";
 import { createTransport, holdMs, joinSegments, type Transport, type TransportRequest } from "./transport.ts";
@@ -119,7 +119,7 @@ async function exchange(transport: Transport, request: TransportRequest): Promis
   } catch (error) {
     if (!(error instanceof EdgeAnswerError) || isSuccess(error.status)) throw error;
     const { pathname } = new URL(`${transport.url}${joinSegments(request.path)}`);
-    throw new FlowBackendError(request.method, pathname, error);
+    throw new FlowBackendError(request.method, withoutPathToken(pathname), error);
   }
 }
 

@@ -43,16 +43,23 @@ export class EdgeAnswerError extends Error {
   }
 }
 
+/** An address without a token that stands in its path, `/t/<token>/…`: messages are logged and shown. */
+export function withoutPathToken(url: string): string {
+  return url.replace(/\/t\/[^/?#]+/, "/t/…");
+}
+
 /** No answer: refused, reset, no such host, a bad certificate. The request may or may not have arrived. */
 export class EdgeUnreachableError extends Error {
   override readonly name: string = "EdgeUnreachableError";
   readonly retryable = true;
-  /** The url that the client was made with. */
+  readonly code: string = "edge_unreachable";
+  /** The url that the client was made with, without a token in its path. */
   readonly url: string;
   /** In a few words: "ECONNREFUSED 127.0.0.1:8787". */
   readonly reason: string;
 
-  constructor(url: string, reason: string, cause?: unknown) {
+  constructor(address: string, reason: string, cause?: unknown) {
+    const url = withoutPathToken(address);
     super(
       `cannot reach the edge at ${url}: ${reason}; check the url, and that the edge is up and can be reached from here`,
       { cause },
@@ -68,6 +75,7 @@ export class EdgeUnreachableError extends Error {
  */
 export class EdgeTimeoutError extends EdgeUnreachableError {
   override readonly name = "EdgeTimeoutError";
+  override readonly code = "edge_timeout";
   /** Method and path of the call, without the url: "POST /events". */
   readonly call: string;
   /** What the caller must know and do, as a sentence. */
@@ -77,7 +85,7 @@ export class EdgeTimeoutError extends EdgeUnreachableError {
     super(url, `no answer to ${call} within ${timeoutMs} ms`, cause);
     this.call = call;
     this.advice = adviceAfterTimeout(call);
-    this.message = `${this.reason} from the edge at ${url}; ${this.advice}`;
+    this.message = `${this.reason} from the edge at ${this.url}; ${this.advice}`;
   }
 }
 

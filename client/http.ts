@@ -35,7 +35,7 @@ import type {
 } from "../contract/relay.ts";
 import type { OutputStream } from "../contract/runner-link.ts";
 import type { EventView, OutputChunkView, RunStatusView, RunSummary, RunView } from "../contract/run-view.ts";
-import { EdgeAnswerError } from "./edge-errors.ts";
+import { EdgeAnswerError, withoutPathToken } from "./edge-errors.ts";
 import { createTransport, holdMs, type TransportOptions, type TransportRequest } from "./transport.ts";
 
 export { EdgeAnswerError, EdgeTimeoutError, EdgeUnreachableError, EdgeUrlError } from "./edge-errors.ts";
@@ -203,7 +203,7 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
       call,
       status: 200,
       code: "not_an_edge",
-      message: `${call} at ${transport.url} answered without "${missing}"; is this the url of a codex-flow edge?`,
+      message: `${call} at ${withoutPathToken(transport.url)} answered without "${missing}"; is this the url of a codex-flow edge?`,
     });
   }
 

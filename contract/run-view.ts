@@ -196,6 +196,11 @@ export const EventView = Type.Object(
     raw: Type.Optional(Type.Unknown({ description: "The event as it was sent, unknown fields included" })),
     createdAt: Iso,
     matched: Type.Integer({ description: "Steps that the event started when it came" }),
+    runIds: Type.Optional(
+      Type.Array(Type.String(), {
+        description: "In lists: the runs that the event started when it came, without replays",
+      }),
+    ),
     rootId: Type.Optional(Type.String()),
     parentRunId: Type.Optional(Type.String()),
     depth: Type.Optional(Type.Integer()),

@@ -67,6 +67,9 @@ export type FlowDigest = Static<typeof FlowDigest>;
 const FlowList = Type.Array(FlowDigest, { maxItems: FLOWS_PER_RUNNER_MAX });
 const Capacity = Type.Integer({ minimum: 0, maximum: RUNNER_CAPACITY_MAX });
 
+/** Names that people steer a runner by, in URLs too, whose paths drop the segments . and .. */
+export const RUNNER_NAME = "^(?!\\.{1,2}$)";
+
 const Hello = Type.Object(
   {
     type: Type.Literal("hello"),
@@ -80,7 +83,7 @@ const Hello = Type.Object(
     key: Type.Optional(Type.String({ minLength: RUNNER_KEY_MIN_CHARS, maxLength: 128 })),
     /** Random, one for each start of the agent: two running agents with one journal differ in it. From protocol 2 on. */
     process: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-    name: Type.String({ minLength: 1, maxLength: 64 }),
+    name: Type.String({ minLength: 1, maxLength: 64, pattern: RUNNER_NAME }),
     version: Type.String({ maxLength: 64 }),
     labels: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }),
     capacity: Capacity,

@@ -6,6 +6,7 @@
  * object is asked, so that an event which matches nothing need not touch an object to know whether it is new.
  */
 import type { FlowEvent, Lineage } from "../../contract/flow-event.ts";
+import { runId } from "../../contract/ids.ts";
 import { boundedSummary, type EventView, type RunSummary } from "../../contract/run-view.ts";
 import type { EventSummary } from "../flow-event/view.ts";
 import { SqlSchema } from "../kit/migrations.ts";
@@ -165,7 +166,7 @@ export class LedgerStorage {
     return [...rows].map((row) => ({
       ms: row.created_ms,
       id: row.key,
-      view: JSON.parse(row.view) as EventView,
+      view: withRunIds(row.key, JSON.parse(row.view) as EventView),
     }));
   }
 
@@ -189,4 +190,9 @@ export class LedgerStorage {
       view: boundedSummary(JSON.parse(row.view) as RunSummary),
     }));
   }
+}
+
+/** Runs are numbered from 1 as they are made, so the ids of the first ones need not be stored. */
+function withRunIds(key: string, view: EventView): EventView {
+  return { ...view, runIds: Array.from({ length: view.matched }, (_, index) => runId(key, index + 1)) };
 }

@@ -159,7 +159,10 @@ function fixForLocal(error: FlowError): string {
 
 /** The lines for a terminal; `paint` colours the two words. */
 export function renderProblem(problem: Problem, paint: (text: string) => string): string {
-  const details = problem.details.map((detail) => `  ${detail.path || "the body"} ${detail.message}`);
+  const details = problem.details
+    // A part of the path is a placeholder, "{id}": the sentence above names what stood there.
+    .filter(({ path }) => !path.startsWith("{"))
+    .map(({ path, message }) => `  ${path.replace(/^\?/, "--") || "the body"} ${message}`);
   return [`${paint("error:")} ${problem.what}`, ...details, `${paint("fix:")} ${problem.fix}`].join("\n");
 }
 

@@ -11,6 +11,7 @@ import Type, { type Static } from "typebox";
 import { NotTextError, readTextFile } from "../../catalog/text-file.ts";
 import type { ErrorDetail } from "../../contract/errors.ts";
 import { RUNNER_CAPACITY_MAX } from "../../contract/limits.ts";
+import { RUNNER_NAME } from "../../contract/runner-link.ts";
 import { codexConfig, CodexTable, type CodexConfig } from "./codex-config.ts";
 import { CAPACITY_DEFAULT_RUNS } from "./defaults.ts";
 import { PROJECT_NAME_WORDS, PROJECT_PATH_WORDS, ProjectsTable } from "./projects.ts";
@@ -36,7 +37,9 @@ const AbsolutePath = Type.String({ pattern: "^/" });
 
 const RunnerFile = Type.Object(
   {
-    name: Type.Optional(Type.String({ minLength: 1, maxLength: RUNNER_NAME_MAX_CHARS })),
+    name: Type.Optional(
+      Type.String({ minLength: 1, maxLength: RUNNER_NAME_MAX_CHARS, pattern: RUNNER_NAME }),
+    ),
     pool: Type.Optional(Type.String({ pattern: "^[a-z0-9][a-z0-9_-]{0,63}$" })),
     labels: Type.Optional(
       Type.Array(Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" }), {
@@ -174,6 +177,7 @@ const keysAt: Partial<Record<string, object>> = {
 
 function problemOf(error: ErrorObject): ErrorDetail {
   const path = error.instancePath.slice(1).replaceAll("/", ".");
+  if (error.keyword === "pattern" && path === "name") return { path, message: "must not be . or .." };
   if (error.keyword === "pattern" && path.startsWith("projects."))
     return { path, message: PROJECT_PATH_WORDS };
   if (error.keyword !== "additionalProperties") return { path, message: error.message ?? error.keyword };

@@ -134,6 +134,18 @@ describe("pages", () => {
     expect(second.nextCursor).toBeUndefined();
   });
 
+  test("an event in a list names the runs that it started, and one that matched nothing names none", async () => {
+    const { type } = deployStep();
+    const sent = await send({ id: freshId(), type });
+    await until(async () => {
+      const { events: listed } = await events({ type });
+      expect(listed.map((event) => event.runIds)).toEqual([sent.runIds]);
+    });
+    const other = freshId("pages");
+    await send({ id: freshId(), type: other });
+    expect((await events({ type: other })).events.map((event) => event.runIds)).toEqual([[]]);
+  });
+
   test("what is older than the retention is not listed", async () => {
     const type = freshId("pages");
     await seedEvent(noon(RETENTION_DEFAULT_DAYS + 1), type);

@@ -14,9 +14,10 @@ import {
   EdgeUnreachableError,
   EdgeUrlError,
 } from "../../client/http.ts";
+import { createFlowBackendHttpClient } from "../../client/backend-client.ts";
 import { signBody } from "../../client/signature.ts";
 import { joinSegments, parseBaseUrl } from "../../client/transport.ts";
-import { problemOf } from "../../runner-agent/cli/problem.ts";
+import { problemOf, renderProblem } from "../../runner-agent/cli/problem.ts";
 import { EVENT_SECRET, startFakeEdge, TOKEN } from "../support/fake-edge.ts";
 import { approvalFixture, endedRun, runnerFixture } from "../support/run-fixtures.ts";
 
@@ -264,6 +265,36 @@ describe("no answer", () => {
       code: "timeout",
       fix: expect.stringContaining("same id is safe") as string,
     });
+  });
+
+  test("an error does not repeat a token that stands in the path of the address", async () => {
+    const token = "a-token-in-the-path";
+    const url = await serve((_request, response) => {
+      response.writeHead(401).end("{}");
+    });
+    const backend = createFlowBackendHttpClient({ baseUrl: `${url}/t/${token}/` });
+    expect(String(await failureOf(backend.getRun("run_x")))).toContain("GET /t/…/runs/run_x failed with 401");
+    const gone = createFlowBackendHttpClient({ baseUrl: `http://127.0.0.1:1/t/${token}` });
+    const failure = await failureOf(gone.getRun("run_x"));
+    expect(failure).toMatchObject({ code: "edge_unreachable", url: "http://127.0.0.1:1/t/…" });
+    expect(String(failure)).not.toContain(token);
+  });
+
+  test("what the edge says of a part of the path is shown without its placeholder, and of a query as a flag", () => {
+    const details = [
+      { path: "{id}", message: "is no run that is stored" },
+      { path: "?status", message: "is not known" },
+    ];
+    const facts = {
+      call: "GET /runs/x",
+      status: 404,
+      code: "run_not_found",
+      message: "run not found: x",
+      details,
+    };
+    const shown = renderProblem(problemOf(new EdgeAnswerError(facts)), (word) => word);
+    expect(shown).toContain("error: run not found: x\n  --status is not known\nfix:");
+    expect(shown).not.toContain("{id}");
   });
 
   test("waiting for runs extends the timeout by what the edge may hold back", async () => {

@@ -101,6 +101,7 @@ describe("runner.toml", () => {
   });
 
   test.each([
+    ['name = ".."', ["name: must not be . or .."]],
     [
       `capasity = 2`,
       [
