@@ -4,7 +4,6 @@
  *
  * Never lets a broken package through, and never touches the file when nothing has changed: a dev server watches it.
  */
-import standaloneCode from "ajv/dist/standalone/index.js";
 import { build } from "esbuild";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
@@ -12,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { stepKey } from "../contract/matching.ts";
 import { BrokenPackagesError, hasErrorCode, type PackageFault } from "./fault.ts";
 import { loadCatalog, type LoadedPackage } from "./load.ts";
-import { schemaCompiler, type TriggerSchema } from "./trigger-schema.ts";
+import { type CompilableSchema, triggerCode } from "./trigger-schema.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const NOTICE = "// Generated from the flow packages; changed by changing them.";
@@ -44,9 +43,9 @@ function catalogSource(packages: LoadedPackage[]): string {
   const validators: string[] = [];
   for (const { flow, schemas } of packages)
     for (const { name } of flow.steps) {
-      const schema = schemas[name]?.schema;
+      const schema = schemas[name]?.compilable;
       if (schema === undefined) continue;
-      const content = JSON.stringify(schema);
+      const content = JSON.stringify(schema.documents.map((document) => document.schema));
       const known = functions.get(content);
       const identifier = known ?? `validator${functions.size}`;
       if (known === undefined) {
@@ -56,6 +55,7 @@ function catalogSource(packages: LoadedPackage[]): string {
       validators.push(`${JSON.stringify(stepKey(flow.name, name))}: ${identifier}`);
     }
   return [
+    'import { withBudget } from "./payload-checks.ts";',
     ...definitions,
     `export const flows = ${JSON.stringify(packages.map(({ flow }) => flow))};`,
     `export const validators = { ${validators.join(", ")} };`,
@@ -66,15 +66,14 @@ function catalogSource(packages: LoadedPackage[]): string {
  * A validator that stops at the first fault, with one beside it that names them all: of a large payload those may take
  * a hundred times its size.
  */
-function validatorExpression(schema: TriggerSchema): string {
+function validatorExpression(schema: CompilableSchema): string {
   return `Object.assign(${validatorCode(schema, false)}, { thorough: ${validatorCode(schema, true)} })`;
 }
 
-/** ajv's code is a CommonJS module whose names recur in the next one, so each gets a function of its own. */
-function validatorCode(schema: TriggerSchema, allErrors: boolean): string {
-  const compiler = schemaCompiler(schema, { allErrors });
-  const code = standaloneCode(compiler, compiler.compile(schema));
-  return `(() => { const module = { exports: {} }; ${code}\nreturn module.exports; })()`;
+/** The code is a CommonJS module whose names recur in the next one, so each gets a function of its own. */
+function validatorCode(schema: CompilableSchema, allErrors: boolean): string {
+  const code = triggerCode(schema, { allErrors });
+  return `withBudget((() => { const module = { exports: {} }; ${code}\nreturn module.exports; })())`;
 }
 
 async function bundle(source: string): Promise<string> {

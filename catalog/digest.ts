@@ -12,7 +12,7 @@ import { join, sep } from "node:path";
 
 const DIGEST_HEX_CHARS = 32;
 
-interface PackageEntry {
+export interface PackageEntry {
   /** Relative to the package, with "/" on every machine. */
   path: string;
   absolute: string;
@@ -64,7 +64,8 @@ async function signPackage(root: string): Promise<string> {
   return (await Promise.all(lines)).join("\n");
 }
 
-async function listEntries(root: string): Promise<PackageEntry[]> {
+/** Every entry that the digest of a package covers, sorted by path. */
+export async function listEntries(root: string): Promise<PackageEntry[]> {
   const found = await collect(root, "");
   return found.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
 }

@@ -6,14 +6,27 @@
  * earlier root still shadows those of its name, so that an edit that goes wrong never brings an old copy back.
  */
 import { lstat, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join, relative, sep } from "node:path";
+import { isAbsolute, join, posix, relative, sep } from "node:path";
 import { type Flow, type FlowManifest, resolveManifest } from "../contract/flow-manifest.ts";
-import { digestPackage, isOutsideDigest } from "./digest.ts";
+import { digestPackage, isOutsideDigest, listEntries } from "./digest.ts";
 import { discoverPackages, type PackageFolder } from "./discover.ts";
 import { hasErrorCode, type PackageFault } from "./fault.ts";
 import { type ManifestReading, type NamedFile, readManifest } from "./manifest.ts";
 import { readTextFile } from "./text-file.ts";
-import { parseTriggerSchema, type TriggerSchema } from "./trigger-schema.ts";
+import type { SchemaFiles } from "./schema-documents.ts";
+import {
+  type CompilableSchema,
+  parseSchema,
+  readTriggerSchema,
+  type TriggerSchema,
+} from "./trigger-schema.ts";
+
+/** The trigger schema of a step. */
+export interface StepSchema {
+  file: string;
+  schema: TriggerSchema;
+  compilable: CompilableSchema;
+}
 
 /** A package that can be run. */
 export interface LoadedPackage extends PackageFolder {
@@ -21,7 +34,7 @@ export interface LoadedPackage extends PackageFolder {
   /** `[config]` of the manifest, as JSON. */
   config: Record<string, unknown> | undefined;
   /** By the name of the step; steps without a trigger schema are not in it. */
-  schemas: Partial<Record<string, { file: string; schema: TriggerSchema }>>;
+  schemas: Partial<Record<string, StepSchema>>;
 }
 
 /** A package that is not used, because an earlier one has its name. */
@@ -89,7 +102,7 @@ function firstOfEachName(candidates: Candidate[]): { first: Candidate[]; shadowe
 
 async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | { faults: PackageFault[] }> {
   const faults = [...reading.faults];
-  const schemas = new Map<string, { file: string; schema: TriggerSchema }>();
+  const schemas = new Map<string, StepSchema>();
   const readSchemas = new Set<string>();
   try {
     for (const named of reading.files) {
@@ -97,9 +110,11 @@ async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | {
       if ("problem" in found) faults.push(reading.faultAt(named.pointer, found.problem));
       else if (named.use === "schema" && !readSchemas.has(named.path)) {
         readSchemas.add(named.path);
-        const parsed = parseTriggerSchema(await readTextFile(found.file), found.file);
-        if ("schema" in parsed) schemas.set(named.path, { file: found.file, schema: parsed.schema });
-        else faults.push(...parsed.faults);
+        const path = posix.normalize(named.path);
+        const text = await readTextFile(found.file);
+        const read = await readTriggerSchema({ text, path, file: found.file }, schemaFiles(folder.root));
+        if ("schema" in read) schemas.set(named.path, { file: found.file, ...read });
+        else faults.push(...read.faults);
       }
     }
     if (reading.manifest !== undefined && faults.length === 0)
@@ -110,11 +125,26 @@ async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | {
   return { faults: inOrder(faults, folder.manifestPath) };
 }
 
+/** The other schemas of a package, as its digest covers them. */
+function schemaFiles(root: string): SchemaFiles {
+  return {
+    list: async () =>
+      (await listEntries(root)).map(({ path }) => path).filter((path) => path.endsWith(".json")),
+    read: async (path) => {
+      const found = await findInPackage(root, { path });
+      if ("problem" in found) return undefined;
+      const text = await readTextFile(found.file);
+      const parsed = parseSchema(text, found.file);
+      return "schema" in parsed ? { path, file: found.file, text, schema: parsed.schema } : undefined;
+    },
+  };
+}
+
 function loaded(
   folder: PackageFolder,
   manifest: FlowManifest,
   digest: string,
-  schemas: Map<string, { file: string; schema: TriggerSchema }>,
+  schemas: Map<string, StepSchema>,
 ): LoadedPackage {
   const byStep: LoadedPackage["schemas"] = {};
   for (const { name, trigger } of manifest.steps) {
@@ -127,7 +157,7 @@ function loaded(
 /** A file that a manifest names, or what is wrong with it. It must be one whose changes the digest sees. */
 async function findInPackage(
   root: string,
-  { path }: NamedFile,
+  { path }: Pick<NamedFile, "path">,
 ): Promise<{ file: string } | { problem: string }> {
   const file = join(root, path);
   try {

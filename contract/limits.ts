@@ -19,6 +19,11 @@ export const EVENT_TYPE_MAX_CHARS = 128;
 export const EVENT_SOURCE_MAX_CHARS = 512;
 /** Nesting of a payload; deeper JSON would exhaust the stack of a recursive reader. */
 export const EVENT_MAX_DEPTH = 256;
+/**
+ * Work that the check of one payload against one trigger schema may take: about a second at most. Schemas that branch
+ * would otherwise let one request occupy an isolate for minutes.
+ */
+export const PAYLOAD_CHECK_MAX_STEPS = 20_000_000;
 /** Bodies of all other requests (replay, cancel). */
 export const REQUEST_MAX_BYTES = 64 * KIB;
 

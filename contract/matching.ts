@@ -47,12 +47,22 @@ export function matchEvent(
     for (const step of flow.steps) {
       if (only.step !== undefined && step.name !== only.step) continue;
       if (step.trigger?.type !== event.type) continue;
-      const errors = catalog.checks[stepKey(flow.name, step.name)]?.(event.payload) ?? [];
+      const errors = faultsOfPayload(catalog.checks[stepKey(flow.name, step.name)], event.payload);
       if (errors.length === 0) matches.push({ flow, step });
       else misses.push({ flow, step, errors });
     }
   }
   return { matches, misses };
+}
+
+/** A check that throws is a miss of its own step: it must cost neither the other steps nor the sender their answer. */
+function faultsOfPayload(check: PayloadCheck | undefined, payload: unknown): ErrorDetail[] {
+  try {
+    return check?.(payload) ?? [];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return [{ path: "/payload", message: `cannot be checked against the schema: ${why}` }];
+  }
 }
 
 const CONCURRENCY_KEY_MAX_CHARS = 512;

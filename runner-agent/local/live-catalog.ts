@@ -5,7 +5,7 @@
  */
 import { describeFault } from "../../catalog/fault.ts";
 import { loadCatalog, type LoadedPackage } from "../../catalog/load.ts";
-import { schemaCompiler } from "../../catalog/trigger-schema.ts";
+import { compileTrigger } from "../../catalog/trigger-schema.ts";
 import { NotFoundError } from "../../contract/errors.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
@@ -60,9 +60,9 @@ function checksFor(type: string, packages: LoadedPackage[]): Partial<Record<stri
   const checks: Partial<Record<string, PayloadCheck>> = {};
   for (const { flow, schemas } of packages)
     for (const step of flow.steps) {
-      const schema = step.trigger?.type === type ? schemas[step.name]?.schema : undefined;
+      const schema = step.trigger?.type === type ? schemas[step.name]?.compilable : undefined;
       if (schema === undefined) continue;
-      const check = schemaCompiler(schema).compile(schema);
+      const check = compileTrigger(schema);
       checks[stepKey(flow.name, step.name)] = (payload) => faultsOf(check, payload, "/payload");
     }
   return checks;

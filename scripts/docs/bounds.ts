@@ -12,6 +12,7 @@ const MEANINGS: Record<BoundName, string> = {
   EVENT_TYPE_MAX_CHARS: "`type` of an event",
   EVENT_SOURCE_MAX_CHARS: "`source` of an event",
   EVENT_MAX_DEPTH: "Nesting of an event's JSON",
+  PAYLOAD_CHECK_MAX_STEPS: "Steps of checking one payload against one trigger schema",
   REQUEST_MAX_BYTES: "Body of a replay or cancel; more answers 413",
   FAULTS_MAX_ITEMS: "Faults that one error names; it says how many more there are",
   TIME_MAX_MS: "The latest moment that a runner may say it read output",

@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadCatalog, type LoadedPackage } from "../../catalog/load.ts";
-import { schemaCompiler } from "../../catalog/trigger-schema.ts";
+import { compileTrigger } from "../../catalog/trigger-schema.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import type { FlowStep } from "../../contract/flow-manifest.ts";
 import { renderConcurrencyKey } from "../../contract/matching.ts";
@@ -180,8 +180,8 @@ describe("the package", () => {
     ["a project that is no text", { prompt: "Hello", project: 7 }, false],
   ])("%s: fits or does not", async (_what, payload, fits) => {
     const { loaded } = await codexAsk();
-    const schema = loaded.schemas["ask"]?.schema;
+    const schema = loaded.schemas["ask"]?.compilable;
     if (schema === undefined) throw new Error("the schema is missing");
-    expect(schemaCompiler(schema).compile(schema)(payload)).toBe(fits);
+    expect(compileTrigger(schema)(payload)).toBe(fits);
   });
 });

@@ -12,7 +12,7 @@ import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import codexManifest from "@openai/codex/package.json" with { type: "json" };
 import { loadCatalog } from "../../catalog/load.ts";
-import { schemaCompiler } from "../../catalog/trigger-schema.ts";
+import { compileTrigger } from "../../catalog/trigger-schema.ts";
 import { checkResult } from "../../contract/flow-result.ts";
 import {
   applyDifference,
@@ -315,9 +315,9 @@ describe("the package", () => {
     const { packages, faults } = await loadCatalog(workspace);
     expect(faults).toEqual([]);
     const schema = packages.find(({ flow }) => flow.name === "openai-codex-bindings")?.schemas["sync"]
-      ?.schema;
+      ?.compilable;
     if (schema === undefined) throw new Error("the flow or its schema is missing");
-    const takes = schemaCompiler(schema).compile(schema);
+    const takes = compileTrigger(schema);
     for (const tag of TAGS.keys()) expect(takes({ repo: "openai/codex", tag })).toBe(true);
     for (const tag of NO_TAGS) expect(takes({ repo: "openai/codex", tag })).toBe(false);
     expect(takes({ repo: "openai/codex" })).toBe(false);

@@ -4,7 +4,7 @@ import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadCatalog } from "../../catalog/load.ts";
-import { schemaCompiler } from "../../catalog/trigger-schema.ts";
+import { compileTrigger } from "../../catalog/trigger-schema.ts";
 import type { FlowResult } from "../../contract/flow-result.ts";
 import {
   codexBox,
@@ -191,8 +191,8 @@ test("a plain release starts the bindings only; one that names the fork starts b
         flow.steps
           .filter(({ trigger }) => trigger?.type === "upstream.release")
           .filter(({ name }) => {
-            const schema = schemas[name]?.schema;
-            return schema === undefined || schemaCompiler(schema).compile(schema)(payload);
+            const schema = schemas[name]?.compilable;
+            return schema === undefined || compileTrigger(schema)(payload);
           })
           .map(() => flow.name),
       )
