@@ -20,7 +20,7 @@ import { CancelRequest, ReplayRequest } from "../contract/http-bodies.ts";
 import { MessageRequest } from "../contract/messages.ts";
 import { ControlRequest, GuardRequest, RelaySessionRequest } from "../contract/relay.ts";
 import { openApiDocument } from "../contract/openapi.ts";
-import { CONTROL_UP, RUN_UP } from "../contract/runner-link.ts";
+import { CONTROL_DOWN, CONTROL_UP, RUN_DOWN, RUN_UP } from "../contract/runner-link.ts";
 import { projectPath, writeIfChanged } from "./project.ts";
 
 const require = createRequire(import.meta.url);
@@ -33,6 +33,13 @@ function withoutIds(schema: TSchema): object {
   return JSON.parse(JSON.stringify(schema), (key, value: unknown) =>
     key === "$id" ? undefined : value,
   ) as object;
+}
+
+/** Schemas that allow unknown fields at every level. */
+function opened(schemas: Record<string, TSchema>): Record<string, TSchema> {
+  return JSON.parse(JSON.stringify(schemas), (key, value: unknown) =>
+    key === "additionalProperties" && value === false ? undefined : value,
+  ) as Record<string, TSchema>;
 }
 
 export async function buildContract(): Promise<void> {
@@ -68,6 +75,12 @@ export async function buildContract(): Promise<void> {
   await writeValidators(
     `${folder}/frame-validators`,
     { ...prefixed("control", CONTROL_UP), ...prefixed("run", RUN_UP), TelegramUpdate },
+    { allErrors: false },
+  );
+  // Read by the runner, which ignores what a newer edge says beyond its own schema: fields as well as types of frames.
+  await writeValidators(
+    `${folder}/down-frame-validators`,
+    { ...opened(prefixed("control", CONTROL_DOWN)), ...opened(prefixed("run", RUN_DOWN)) },
     { allErrors: false },
   );
   const { version } = JSON.parse(await readFile(projectPath("package.json"), "utf8")) as { version: string };

@@ -9,6 +9,7 @@ import {
   type ControlUp,
   type FlowDigest,
 } from "../../contract/runner-link.ts";
+import { readControlDown } from "../../contract/validate-down.ts";
 import { LinkSocket } from "./link-socket.ts";
 
 /** What the runner says of itself whenever the socket opens. */
@@ -55,7 +56,7 @@ const FATAL_CODES = [...TOO_NEW_CODES, "too_many_runners", "runner_key", JOURNAL
 
 export class ControlLink {
   readonly #options: ControlLinkOptions;
-  readonly #socket: LinkSocket;
+  readonly #socket: LinkSocket<ControlDown>;
   #welcomedOnce = false;
   /** The edge has taken the hello of this connection. */
   #welcomed = false;
@@ -71,8 +72,13 @@ export class ControlLink {
         this.#welcomed = false;
         this.#hello();
       },
+      read: readControlDown,
       frame: (frame) => {
-        this.#received(frame as ControlDown);
+        this.#received(frame);
+      },
+      // The pool offers nothing to a runner that is silent, and no heartbeat wakes it: this frame does.
+      woke: () => {
+        this.announceCapacity();
       },
       lost: options.lost,
       refused: (status) => {

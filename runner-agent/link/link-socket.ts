@@ -11,6 +11,8 @@ import { WebSocket } from "ws";
 import { connectionReason } from "../../client/transport.ts";
 import { FRAME_MAX_BYTES, PING_INTERVAL_MS, PONG_TIMEOUT_MS } from "../../contract/limits.ts";
 import { PING, PONG } from "../../contract/runner-link.ts";
+import { describeFaults } from "../../contract/validate.ts";
+import type { ReadFrame } from "../../contract/validate-down.ts";
 import { describeProxy, proxyAgentFor } from "../proxy.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -24,12 +26,16 @@ const NORMAL_CLOSURE = 1000;
 /** In the private range; the edge only logs it. */
 const HEARTBEAT_CLOSURE = 4000;
 
-export interface LinkSocketOptions {
+export interface LinkSocketOptions<Down> {
   /** ws: or wss: address. */
   url: string;
   token: string;
   opened(): void;
-  frame(frame: unknown): void;
+  /** Checks a text frame. */
+  read(text: string): ReadFrame<Down>;
+  frame(frame: Down): void;
+  /** The process, or its machine, has slept or starved for so long that the edge may have counted it as gone. */
+  woke?(): void;
   /**
    * The connection was lost or could not be made, with the reason that the platform gives. Called once for each reason of an
    * outage; tries follow until the connection is there again.
@@ -42,9 +48,13 @@ export interface LinkSocketOptions {
   refused(status: number, code: string | undefined): void;
 }
 
-export class LinkSocket {
+export class LinkSocket<Down> {
   readonly #socket: ReconnectingWebSocket;
-  readonly #options: LinkSocketOptions;
+  readonly #options: LinkSocketOptions<Down>;
+  /** The present connection. */
+  #connection: WebSocket | undefined;
+  /** The present connection has brought a frame that is none: nothing more of it is read. */
+  #isGarbled = false;
   #ping: NodeJS.Timeout | undefined;
   #pong: NodeJS.Timeout | undefined;
   #closed = false;
@@ -53,11 +63,16 @@ export class LinkSocket {
   /** Why the latest try failed. */
   #why: string | undefined;
 
-  constructor(options: LinkSocketOptions) {
+  constructor(options: LinkSocketOptions<Down>) {
     this.#options = options;
     this.#socket = new ReconnectingWebSocket(options.url, [], {
-      WebSocket: authorizedSocket(options, (why) => {
-        this.#why = why;
+      WebSocket: authorizedSocket(options, {
+        made: (connection) => {
+          this.#connection = connection;
+        },
+        failed: (why) => {
+          this.#why = why;
+        },
       }),
       connectionTimeout: HANDSHAKE_TIMEOUT_MS,
       minReconnectionDelay: RECONNECT_FIRST_MS + Math.random() * RECONNECT_JITTER_MS,
@@ -70,6 +85,7 @@ export class LinkSocket {
     this.#socket.addEventListener("open", () => {
       this.#told.clear();
       this.#why = undefined;
+      this.#isGarbled = false;
       this.#startHeartbeat();
       if (!this.#closed) options.opened();
     });
@@ -114,14 +130,27 @@ export class LinkSocket {
 
   #received(data: string): void {
     clearTimeout(this.#pong);
-    if (data === PONG || this.#closed) return;
-    this.#options.frame(JSON.parse(data));
+    if (data === PONG || this.#closed || this.#isGarbled) return;
+    const read = this.#options.read(data);
+    if (read.kind === "frame") this.#options.frame(read.frame);
+    else if (read.kind === "bad") {
+      this.#isGarbled = true;
+      this.#why = `the edge sent a frame that this agent does not understand: ${describeFaults(read.faults)}`;
+      this.#lost(this.#why);
+      // Not by `reconnect`, which waits for nothing: a frame that comes again on each connection is asked for at a pace.
+      this.#connection?.terminate();
+    }
   }
 
   #startHeartbeat(): void {
     this.#stopHeartbeat();
+    let beatAt = Date.now();
     this.#ping = setInterval(() => {
+      const sleptMs = Date.now() - beatAt - PING_INTERVAL_MS;
+      beatAt = Date.now();
       this.#socket.send(PING);
+      // Behind the heartbeat, by which the edge counts this agent as connected again.
+      if (sleptMs > PONG_TIMEOUT_MS) this.#options.woke?.();
       clearTimeout(this.#pong);
       this.#pong = setTimeout(() => {
         this.#socket.reconnect(HEARTBEAT_CLOSURE, "no answer to a heartbeat");
@@ -135,12 +164,15 @@ export class LinkSocket {
   }
 }
 
-/**
- * The platform's WebSocket cannot send an Authorization header or use a proxy; this one does.
- *
- * @param failed gets the reason when a connection could not be made
- */
-function authorizedSocket({ token, refused }: LinkSocketOptions, failed: (why: string) => void): unknown {
+/** The platform's WebSocket cannot send an Authorization header or use a proxy; this one does. */
+function authorizedSocket(
+  { token, refused }: Pick<LinkSocketOptions<unknown>, "token" | "refused">,
+  on: {
+    made(connection: WebSocket): void;
+    /** With the reason when a connection could not be made. */
+    failed(why: string): void;
+  },
+): unknown {
   return class extends WebSocket {
     #isRefused = false;
 
@@ -148,7 +180,7 @@ function authorizedSocket({ token, refused }: LinkSocketOptions, failed: (why: s
       const agent = proxyAgentFor(url);
       const way = describeProxy(url);
       const tell = (why: string): void => {
-        failed(way === undefined ? why : `${why}, ${way}`);
+        on.failed(way === undefined ? why : `${why}, ${way}`);
       };
       super(url, {
         headers: { authorization: `Bearer ${token}` },
@@ -158,6 +190,7 @@ function authorizedSocket({ token, refused }: LinkSocketOptions, failed: (why: s
         // What is compressed waits for a thread, each way, and most frames are small: milliseconds at a run's end.
         perMessageDeflate: false,
       });
+      on.made(this);
       this.on("error", (error) => {
         // Terminating a refused upgrade is an error too, and no reason.
         if (!this.#isRefused) tell(connectionReason(error));

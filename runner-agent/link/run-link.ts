@@ -19,6 +19,7 @@ import {
   type RunUp,
   type StepContext,
 } from "../../contract/runner-link.ts";
+import { readRunDown } from "../../contract/validate-down.ts";
 import type { Conversation } from "../conversation.ts";
 import type { JournaledAttempt, JournalEntry } from "../journal/entries.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -60,7 +61,7 @@ export interface RunLinkOptions {
 
 export class RunLink {
   readonly #options: RunLinkOptions;
-  readonly #socket: LinkSocket;
+  readonly #socket: LinkSocket<RunDown>;
   #lease: string | undefined;
   /** Nothing is sent before the edge has said from where to go on, on this connection. */
   #ready = false;
@@ -98,8 +99,9 @@ export class RunLink {
       opened: () => {
         this.#opened();
       },
+      read: readRunDown,
       frame: (frame) => {
-        this.#received(frame as RunDown);
+        this.#received(frame);
       },
       lost: (why) => {
         this.#ready = false;

@@ -15,6 +15,8 @@ export interface ServedSocket {
   pings: number;
   closed?: { code: number; reason: string };
   send(frame: object): void;
+  /** Sends a text that need not be a frame. */
+  sendText(text: string): void;
   /** Cuts the connection without a word. */
   drop(): void;
   /** Ends it behind what was sent. */
@@ -90,6 +92,9 @@ function take(
     pings: 0,
     send: (frame) => {
       socket.send(JSON.stringify(frame));
+    },
+    sendText: (text) => {
+      socket.send(text);
     },
     drop: () => {
       socket.terminate();

@@ -1,6 +1,11 @@
 /** The control socket against a pool that drops, refuses and falls silent: it comes back for ever, or says why not. */
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { PING_INTERVAL_MS, PONG_TIMEOUT_MS, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import {
+  CONTROL_STALE_MS,
+  PING_INTERVAL_MS,
+  PONG_TIMEOUT_MS,
+  PROTOCOL_VERSION,
+} from "../../contract/limits.ts";
 import { JOURNAL_COPIED } from "../../contract/runner-link.ts";
 import { ControlLink } from "../../runner-agent/link/control-link.ts";
 import { startFakePool, type FakePool } from "../support/fake-pool.ts";
@@ -188,6 +193,26 @@ test("a drain is passed on; a frame that this agent does not know is ignored", a
   expect(told).toEqual(["welcomed", "drain asked"]);
 });
 
+test.each([
+  ["no JSON", "<html>"],
+  ["null", "null"],
+  ["a list", "[]"],
+  ["a frame without a type", "{}"],
+  ["an offer without a run", '{"type":"offer","attempt":1}'],
+])("a frame from the edge that is %s does not end the agent: it connects again", async (_what, text) => {
+  const life = await welcomedLink();
+  life.pool.server.sockets[0]?.sendText(text);
+  await life.tells("welcomed", 2);
+  expect(life.told).toEqual(["welcomed", "lost", "welcomed"]);
+});
+
+test("a field that a newer edge adds to a frame is ignored", async () => {
+  const life = await welcomedLink();
+  const flow = { name: "f", version: 1, digest: "d", later: true };
+  life.pool.say({ type: "offer", ...RUN, flow, step: "s", later: 1 } as never);
+  await life.tells(`offered ${RUN.runId}`);
+});
+
 describe("an edge that does not take the runner", () => {
   test.each([
     [401, "token"],
@@ -324,7 +349,7 @@ describe("an agent that cannot connect says why:", () => {
 describe("a heartbeat", () => {
   /** From here on only the test moves the clock; the network goes its own way. */
   async function quietLink(): Promise<ControlLife> {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] });
     const life = await startLink();
     await vi.advanceTimersByTimeAsync(0);
     await life.tells("welcomed");
@@ -359,5 +384,17 @@ describe("a heartbeat", () => {
       [1, "hello"],
       [2, "hello"],
     ]);
+  });
+
+  test("after a sleep of the machine is followed by a frame, so that the pool offers waiting work at once", async () => {
+    const life = await quietLink();
+    await vi.advanceTimersByTimeAsync(PING_INTERVAL_MS);
+    await life.until(() => life.pool.server.sockets[0]?.pings === 1);
+    expect(life.pool.received.map(({ frame }) => frame.type)).toEqual(["hello"]);
+    vi.setSystemTime(Date.now() + 2 * CONTROL_STALE_MS);
+    await vi.advanceTimersByTimeAsync(PING_INTERVAL_MS);
+    await life.until(() => life.pool.received.length === 2);
+    expect(life.pool.server.sockets[0]?.pings).toBe(2);
+    expect(life.pool.received[1]).toMatchObject({ socket: 1, frame: { type: "capacity", capacity: 2 } });
   });
 });

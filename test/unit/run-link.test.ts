@@ -101,6 +101,16 @@ describe("the proof of the offer", () => {
   });
 });
 
+test("a frame from the edge that is none does not end the agent: the attempt is resumed on a new connection", async () => {
+  const life = await claimedLink();
+  life.edge.say({ type: "ack", seq: "one" } as never);
+  await life.until(() => life.edge.received.some(({ frame }) => frame.type === "resume"));
+  life.end();
+  await life.tells("done");
+  expect(life.told).toEqual(["claimed", "done"]);
+  expect(life.losses).toBe(1);
+});
+
 describe("a connection that is lost", () => {
   test("before the claim is answered costs nothing: it is claimed again, and started once", async () => {
     const edge = await startFakeRunEdge();
