@@ -52,7 +52,14 @@ export const LOOK_AT_LIVE_MS = 90_000;
 export function noteUnseen(run: RunRecord, number: number, since: number): RunRecord {
   const live = liveAttempt(run);
   if (live?.number !== number || live.unseenSince !== undefined) return run;
-  return unseenFrom(run, live, since);
+  const isKnown = live.overdueSince !== undefined && live.overdueSince <= since;
+  return unseenFrom(run, isKnown ? live : withOverdue(run, live, since), since);
+}
+
+/** Notes that the runner is away although the time of its step is over, or takes that note away. */
+function withOverdue(run: RunRecord, live: AttemptRecord, now: number): AttemptRecord {
+  const { overdueSince: _before, ...rest } = live;
+  return isPooled(run) && now >= wallDeadline(run, live) ? { ...rest, overdueSince: now } : rest;
 }
 
 function unseenFrom(run: RunRecord, live: AttemptRecord, since: number, lastSeen?: number): RunRecord {
@@ -104,7 +111,7 @@ function granted(
   live: AttemptRecord,
   { since, lastSeen, now }: { since: number | undefined; lastSeen: number | undefined; now: number },
 ): RunRecord {
-  return unseenFrom(run, withSkipped(live, now - (since ?? now)), now, lastSeen);
+  return unseenFrom(run, withOverdue(run, withSkipped(live, now - (since ?? now)), now), now, lastSeen);
 }
 
 /** The clock was set back: a wait that begins later than any backoff could mean begins now. */
@@ -153,7 +160,10 @@ function tickAttempt(
       ? endAttempt(seen, live.number, undefined, { reason: "timeout" }, options)
       : seen;
   }
-  if (now < since + waitMs) return run;
+  if (now < since + waitMs)
+    return now < lastDeadline(live, now)
+      ? run
+      : endAttempt(run, live.number, undefined, { reason: "timeout" }, options);
   if (waitMs < leaseMs(run)) return noteAway(run, live, { since, lastSeen, now });
   const error = { code: "lost", message: whyLost(run, live) };
   return endAttempt(run, live.number, undefined, { reason: "abandoned", error }, options);
@@ -186,6 +196,15 @@ function wallDeadline(run: RunRecord, live: AttemptRecord): number {
   return live.startedAt + run.policy.timeoutMs + WALL_MARGIN_MS + (live.skippedMs ?? 0);
 }
 
+/**
+ * When an attempt whose time is over ends, whether or not its runner comes back in between: one grace after the first
+ * moment without its runner. A runner that loses its socket again and again, before it can hand anything over, would
+ * otherwise get a new grace with each connection.
+ */
+function lastDeadline({ overdueSince }: AttemptRecord, now: number): number {
+  return overdueSince === undefined || overdueSince > now ? Infinity : overdueSince + LOST_AFTER_MS;
+}
+
 /** When time alone can change this run, or something it owes is due again. Undefined: only a message can. */
 export function nextDue(run: RunRecord, lastSeen: number | undefined, now: number): number | undefined {
   if (run.status === "queued")
@@ -197,10 +216,10 @@ export function nextDue(run: RunRecord, lastSeen: number | undefined, now: numbe
     return run.chained?.some((entry) => entry.state === "owed") === true ? run.sendAt : undefined;
   const expiries = pendingApprovals(run).map((approval) => approval.expiresAt);
   const silent = (aliveAt(live, lastSeen, now) ?? now) + patienceMs(run, live);
-  if (lastSeen === undefined) return Math.min(silent, ...expiries);
+  if (lastSeen === undefined) return Math.min(silent, Math.max(lastDeadline(live, now), now), ...expiries);
   const pinged = lastSeen <= now && now - lastSeen <= PING_INTERVAL_MS + PONG_TIMEOUT_MS;
   const look = pinged ? now + LOOK_AT_LIVE_MS : Math.min(silent, now + LOOK_AT_LIVE_MS);
-  if (!showsLife(lastSeen, now)) return Math.min(look, ...expiries);
+  if (!showsLife(lastSeen, now)) return Math.min(look, Math.max(lastDeadline(live, now), now), ...expiries);
   const wall = wallDeadline(run, live);
   return Math.min(wall > now ? wall : now + HANDOVER_GRACE_MS, look, ...expiries);
 }

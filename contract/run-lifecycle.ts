@@ -251,6 +251,7 @@ export function endAttempt(
   };
   delete ended.unseenSince;
   delete ended.awaySince;
+  delete ended.overdueSince;
   const next = withdrawAll(changed(run, now, { attempts: withAttempt(run, ended) }), now);
   return mayRetry(run, outcome) ? requeued(next, options) : terminated(next, outcome, options);
 }

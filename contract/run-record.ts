@@ -79,6 +79,8 @@ export interface AttemptRecord {
   unseenSince?: number;
   /** The last sign of life that was known when a grace began although a socket is open; another one ends that grace. */
   graceFromSeen?: number;
+  /** The first moment after its wall clock at which its runner was not seen: from there it has one grace in all. */
+  overdueSince?: number;
   /** Of a relayed session: its box has shown no life since then, and is waited for. People are told, once it is noted. */
   awaySince?: number;
   /** What the edge's clock has jumped over, or a relay was not seen for: it does not count as the step's time. */

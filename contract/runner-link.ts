@@ -398,6 +398,8 @@ export interface RunRoute {
   pool: string;
   flow: FlowDigest;
   step: string;
+  /** For people who are told what to do about the run. Absent on routes of an older edge. */
+  eventId?: string;
   labels: string[];
   priority: number;
   concurrency?: { key: string; limit: number };

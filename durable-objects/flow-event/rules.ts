@@ -141,6 +141,7 @@ export function routeOf(run: RunRecord, attempt: number): RunRoute {
     pool: run.pool,
     flow: run.flow,
     step: run.step.name,
+    eventId: run.eventId,
     labels: run.labels,
     priority: run.priority,
     ...(run.concurrency === undefined ? {} : { concurrency: run.concurrency }),

@@ -7,8 +7,9 @@
  * R4. Opening and closing change no run (invariant 7); they only start and stop the lease clock.
  */
 import { newLease } from "../../contract/ids.ts";
+import type { FlowEvent } from "../../contract/flow-event.ts";
 import { provesOffer } from "../../contract/claim-proof.ts";
-import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import { FRAME_MAX_BYTES, OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
 import {
   claim,
   endAttempt,
@@ -18,7 +19,14 @@ import {
   type EndOptions,
 } from "../../contract/run-lifecycle.ts";
 import { noteSeen, noteUnseen } from "../../contract/run-clocks.ts";
-import { isPooled, liveAttempt, type AttemptEnd, type RunRecord } from "../../contract/run-record.ts";
+import {
+  isPooled,
+  liveAttempt,
+  type AttemptEnd,
+  type AttemptRecord,
+  type Reason,
+  type RunRecord,
+} from "../../contract/run-record.ts";
 import { outputChunkView } from "../../contract/output-view.ts";
 import type { EndFrame, OutputChunk, RunDown, RunUp } from "../../contract/runner-link.ts";
 import { describeFaults, readRunFrame } from "../../contract/validate.ts";
@@ -179,27 +187,46 @@ export class RunSockets {
       return;
     }
     const claimed = outcome.fresh ? outcome.run : noteSeen(outcome.run, frame.attempt, now);
+    const granted = this.#grantOf(claimed, outcome.attempt, event.event);
+    const unstarted = whyNotToStart(claimed, granted);
+    if (unstarted !== undefined) {
+      // The runner asks for the lease, so that it cannot have started the step.
+      const end = { tree: { empty: true, survivors: [] }, ...unstarted };
+      const options = this.#host.endOptions(now);
+      await this.#host.commit(endAttempt(claimed, frame.attempt, undefined, end, options), run);
+      this.#refuse(socket, unstarted.error.code, unstarted.error.message);
+      return;
+    }
     if (claimed !== run) await this.#host.commit(claimed, run);
     this.#bind(socket, attachment, frame.attempt);
-    this.#send(socket, {
+    this.#send(socket, granted);
+    this.#tell([socket], [...openingFrames(claimed, frame.attempt), ...cancelFrames(claimed)]);
+  }
+
+  /** The answer to a claim: all that the runner needs to start the step. */
+  #grantOf(
+    run: RunRecord,
+    { number, lease }: AttemptRecord,
+    event: FlowEvent,
+  ): Extract<RunDown, { type: "claimed" }> {
+    return {
       type: "claimed",
-      lease: outcome.attempt.lease,
+      lease,
       follow: this.#tails.watched(run.n),
       ...countsUse(run),
       context: {
         runId: run.id,
-        attempt: frame.attempt,
-        event: event.event,
+        attempt: number,
+        event,
         flow: run.flow,
         step: run.step.name,
         timeoutMs: run.policy.timeoutMs,
         silenceMs: run.policy.silenceMs,
         replay: run.origin === "replay",
-        ...claimedBudget(this.withUse(run), frame.attempt, this.#storage),
+        ...claimedBudget(this.withUse(run), number, this.#storage),
         ...(run.continues === undefined ? {} : { continues: run.continues }),
       },
-    });
-    this.#tell([socket], [...openingFrames(claimed, frame.attempt), ...cancelFrames(claimed)]);
+    };
   }
 
   /**
@@ -408,6 +435,27 @@ export class RunSockets {
     this.#send(socket, { type: "error", code, message: `${message} (protocol ${PROTOCOL_VERSION})` });
     closeSocket(socket, CLOSE.protocol, code);
   }
+}
+
+/** Why an attempt that is being claimed is not started; undefined when it is. */
+function whyNotToStart(
+  run: RunRecord,
+  granted: object,
+): { reason: AttemptEnd["reason"]; error: Reason } | undefined {
+  if (run.cancel !== undefined)
+    return {
+      reason: "canceled",
+      error: { code: "canceled", message: `run ${run.id} was canceled before its step began` },
+    };
+  const bytes = new TextEncoder().encode(JSON.stringify(granted)).length;
+  if (bytes <= FRAME_MAX_BYTES) return undefined;
+  return {
+    reason: "refused",
+    error: {
+      code: "context_too_large",
+      message: `the event is ${bytes} bytes with its run, more than the ${FRAME_MAX_BYTES} bytes that a runner is sent: send a smaller payload, or a link to it`,
+    },
+  };
 }
 
 function endOf({ reason, exit, tree, error }: EndFrame): AttemptEnd {

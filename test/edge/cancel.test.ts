@@ -119,11 +119,13 @@ describe("a run that runs", () => {
     expect((await runOf(runId)).status).toBe("canceled");
   });
 
-  test("a runner that claims once more learns of it as well", async () => {
+  test("a runner that claims once more is refused, because it cannot have started the step: that ends the run", async () => {
     const { runId } = await running();
     await cancel(runId);
-    const again = await RunLink.claim(runId, 1, "runner-a");
-    await again.next("cancel");
+    const again = await RunLink.attach(runId);
+    again.tell(await claimOf(runId, 1, "runner-a"));
+    expect(await again.next("refused")).toMatchObject({ code: "canceled" });
+    expect((await runOf(runId)).status).toBe("canceled");
   });
 
   test("invariant 10: a runner that is declared lost proves it too, and nothing is tried again", async () => {

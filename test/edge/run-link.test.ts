@@ -1,7 +1,19 @@
 /** The run socket: who may speak for an attempt, what is kept of what it says, and what an end means. */
+import { runInDurableObject } from "cloudflare:test";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
-import { crash, outputOf, runOf, runStub, startRun, untilStatus, claimOf } from "./support/api.ts";
+import { FRAME_MAX_BYTES, OUTPUT_FRAME_MAX_BYTES, PROTOCOL_VERSION } from "../../contract/limits.ts";
+import {
+  call,
+  eventStub,
+  expectJson,
+  crash,
+  outputOf,
+  runOf,
+  runStub,
+  startRun,
+  untilStatus,
+  claimOf,
+} from "./support/api.ts";
 import { FakeRunner, RunLink } from "./support/fake-runner.ts";
 import { closeSockets } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
@@ -84,15 +96,15 @@ describe("the whole road", () => {
   });
 });
 
-describe("claim (invariant 4)", () => {
-  async function refusal(runId: string, attempt: number, runnerId: string): Promise<string> {
-    const link = await RunLink.attach(runId);
-    link.tell(await claimOf(runId, attempt, runnerId));
-    const { code } = await link.next("refused");
-    expect(await link.closed).toEqual({ code: 1000, reason: code });
-    return code;
-  }
+async function refusal(runId: string, attempt: number, runnerId: string): Promise<string> {
+  const link = await RunLink.attach(runId);
+  link.tell(await claimOf(runId, attempt, runnerId));
+  const { code } = await link.next("refused");
+  expect(await link.closed).toEqual({ code: 1000, reason: code });
+  return code;
+}
 
+describe("claim (invariant 4)", () => {
   test("invariant 4: the first claim wins", async () => {
     const { runId } = await claimed();
     expect(await refusal(runId, 1, "runner-b")).toBe("not_claimable");
@@ -135,6 +147,32 @@ describe("claim (invariant 4)", () => {
     await link.complete();
     expect(await refusal(runId, 1, "runner-a")).toBe("not_claimable");
     expect(await refusal(runId, 2, "runner-b")).toBe("not_claimable");
+  });
+});
+
+describe("a claim of what cannot be started", () => {
+  test("ends the attempt with an error that says so when the event is too large for a frame", async () => {
+    const { eventId, runId } = await startRun(deployStep().type);
+    await runInDurableObject(await eventStub(eventId), (_instance, state) => {
+      const stored = state.storage.kv.get<{ event: object }>("event");
+      const event = { ...stored?.event, payload: { text: "é".repeat(FRAME_MAX_BYTES / 2) } };
+      state.storage.kv.put("event", { ...stored, event });
+    });
+    await crash(runStub(runId));
+    expect(await refusal(runId, 1, "runner-a")).toBe("context_too_large");
+    const run = await runOf(runId);
+    expect(run).toMatchObject({ status: "failed", errorCode: "context_too_large", attemptCount: 1 });
+    expect(run.error).toMatch(/smaller payload/);
+  });
+
+  test("ends a canceled run whose runner never got the answer to its claim: nothing of it was started", async () => {
+    const { runId } = await startRun(deployStep().type);
+    const link = await RunLink.claim(runId, 1, "runner-a");
+    await link.close();
+    await expectJson(call("POST", `/runs/${runId}/cancel`, { body: { by: "Ada" } }), 202);
+    expect((await runOf(runId)).cancel).toMatchObject({ state: "cancel_requested" });
+    expect(await refusal(runId, 1, "runner-a")).toBe("canceled");
+    expect(await runOf(runId)).toMatchObject({ status: "canceled", cancel: { state: "canceled" } });
   });
 });
 

@@ -96,6 +96,23 @@ describe("wall (timeout_ms)", () => {
     });
   });
 
+  test("ends an attempt whose runner reconnects again and again one grace after it, not one grace after each", () => {
+    let record = run;
+    let now = wall - LOST_AFTER_MS;
+    // Each connection lasts a second, and each outage half of the grace: no look of the edge meets an open socket.
+    while (record.status === "running" && now < wall + 10 * LOST_AFTER_MS) {
+      record = noteUnseen(noteSeen(record, 1, now), 1, now + STEP_MS);
+      const due = nextDue(record, undefined, now + STEP_MS) ?? Infinity;
+      now += LOST_AFTER_MS / 2;
+      if (due <= now) record = tick(record, undefined, at(due));
+    }
+    expect(record).toMatchObject({
+      status: "failed",
+      completedAt: wall + STEP_MS + LOST_AFTER_MS,
+      attempts: [{ status: "timeout", end: { reason: "timeout" } }],
+    });
+  });
+
   test("leaves a runner that comes back behind it time to hand over", () => {
     const back = noteSeen(noteUnseen(run, 1, wall - 5), 1, wall + 5);
     expect(nextDue(back, wall + 5, wall + 5)).toBeGreaterThan(wall + 5);
