@@ -11,10 +11,11 @@ import { DurableObject } from "cloudflare:workers";
 import type { RunnerAction } from "../../contract/http-bodies.ts";
 import { claimProof } from "../../contract/claim-proof.ts";
 import { parseRunId } from "../../contract/ids.ts";
-import { BACKLOG_MAX_RUNS, OFFER_TIMEOUT_MS } from "../../contract/limits.ts";
+import { BACKLOG_MAX_RUNS, CONTROL_STALE_MS, OFFER_TIMEOUT_MS } from "../../contract/limits.ts";
 import type { Reason } from "../../contract/run-record.ts";
 import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
+import { deployedFlow } from "../../worker/catalog/deployed.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { KeyedTimers } from "../kit/keyed-timers.ts";
@@ -34,6 +35,13 @@ import { PoolStorage, type PoolRun } from "./storage.ts";
  * missed or have come before the message of the queue that it settles.
  */
 const SWEEP_INTERVAL_MS = 600_000;
+/**
+ * How often the pool looks whether a silent runner shows life again while runs wait: the runtime answers its heartbeats
+ * and wakes nobody. An agent that notices its own sleep sends a frame; this covers the others.
+ */
+const SILENT_LOOK_MS = 15_000;
+/** A runner that is silent for longer than this is left to the sweep. */
+const SILENT_LOOKS_END_MS = 600_000;
 /** Runs compared in one sweep; of more, another part each time. */
 const SWEEP_MAX_RUNS = 200;
 /** A runner that declined although it had room, or could not be reached, is left alone for this long. */
@@ -51,6 +59,8 @@ export class RunnerPool extends DurableObject<Env> {
   /** Runners that are not offered anything until their timer ends that, whatever the wall's clock does meanwhile. */
   readonly #cooling = new KeyedTimers();
   readonly #earlyEnds = new EarlyEnds();
+  /** When this instance last compared its runs with their event objects, epoch ms. */
+  #sweptAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -96,12 +106,13 @@ export class RunnerPool extends DurableObject<Env> {
   }
 
   /** An attempt is over (or the run, while it waited): its place and its concurrency key are free. */
-  settle(runId: string, attempt: number): void {
+  async settle(runId: string, attempt: number): Promise<void> {
     const known = this.#storage.runs.get(runId);
     if (known === undefined) this.#earlyEnds.note(runId, attempt);
     if (known === undefined || known.route.attempt > attempt) return;
     this.#drop(runId);
     this.#offerWork();
+    await this.#armSweep();
   }
 
   /**
@@ -131,7 +142,7 @@ export class RunnerPool extends DurableObject<Env> {
   waitingReason(runId: string): Reason | undefined {
     const run = this.#storage.runs.get(runId);
     if (run === undefined || run.runnerId !== undefined) return undefined;
-    return waitingReason(run.route, this.#runnerStates(), this.#held());
+    return waitingReason(run.route, this.#runnerStates(), this.#held(), deployedFlow(run.route.flow.name));
   }
 
   view(): PoolView {
@@ -143,6 +154,7 @@ export class RunnerPool extends DurableObject<Env> {
       states: this.#runnerStates(),
       held: this.#held(),
       seen: this.#sockets.seen(),
+      deployed: deployedFlow,
     });
   }
 
@@ -386,19 +398,35 @@ export class RunnerPool extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarm.fired();
     try {
-      const before = Date.now() - SWEEP_INTERVAL_MS;
-      const old = [...this.#storage.runs.values()].filter(
-        ({ heldAt, route }) => (heldAt ?? route.queuedAt) < before,
-      );
-      await this.#reconcileAll(part(old, SWEEP_MAX_RUNS).map((run) => run.route.runId));
+      await this.#sweep(Date.now());
       this.#offerWork();
     } finally {
       await this.#armSweep();
     }
   }
 
+  /** Looks between two sweeps compare nothing. */
+  async #sweep(now: number): Promise<void> {
+    if (now - this.#sweptAt < SWEEP_INTERVAL_MS) return;
+    this.#sweptAt = now;
+    const old = [...this.#storage.runs.values()].filter(
+      ({ heldAt, route }) => (heldAt ?? route.queuedAt) < now - SWEEP_INTERVAL_MS,
+    );
+    await this.#reconcileAll(part(old, SWEEP_MAX_RUNS).map((run) => run.route.runId));
+  }
+
   async #armSweep(): Promise<void> {
-    if (this.#storage.runs.size > 0) await this.#alarm.wakeBy(Date.now() + SWEEP_INTERVAL_MS);
+    if (this.#storage.runs.size === 0) return;
+    const now = Date.now();
+    await this.#alarm.wakeBy(now + (this.#awaitsSilent(now) ? SILENT_LOOK_MS : SWEEP_INTERVAL_MS));
+  }
+
+  /** Runs wait, and a runner with an open socket is silent: it may be asleep. */
+  #awaitsSilent(now: number): boolean {
+    if (this.#storage.backlog.length === 0) return false;
+    return [...this.#sockets.seen().values()].some(
+      (seen) => now - seen > CONTROL_STALE_MS && now - seen < SILENT_LOOKS_END_MS,
+    );
   }
 
   #runnerStates(): RunnerState[] {

@@ -35,6 +35,9 @@ export interface HeldRun {
   concurrencyKey?: string | undefined;
 }
 
+/** A flow as it is deployed now. */
+export type DeployedFlow = Pick<FlowDigest, "version" | "digest">;
+
 export interface Assignment {
   route: RunRoute;
   runnerId: string;
@@ -124,6 +127,7 @@ export function waitingReason(
   route: RunRoute,
   runners: readonly RunnerState[],
   held: readonly HeldRun[],
+  deployed: DeployedFlow | undefined,
 ): Reason {
   const connected = runners.filter((runner) => runner.connected);
   if (connected.length === 0)
@@ -138,7 +142,7 @@ export function waitingReason(
   if (labelled.length === 0)
     return { code: "no_labels", message: `no connected runner has the labels ${route.labels.join(", ")}` };
   const same = labelled.filter((runner) => hasDigest(route, runner));
-  if (same.length === 0) return digestReason(route, labelled);
+  if (same.length === 0) return digestReason(route, labelled, deployed);
   const open = same.filter((runner) => !runner.draining);
   if (open.length === 0)
     return {
@@ -166,21 +170,60 @@ export function waitingReason(
       message: `concurrency key "${route.concurrency?.key ?? ""}" is held by ${holders.join(", ")}`,
     };
   }
+  const free = well.filter((runner) => runner.held < runner.capacity);
+  const resting = free.filter((runner) => runner.resting === true);
+  if (free.length > resting.length)
+    return {
+      code: "offered_next",
+      message: `${names(free)} has a free place and is offered this run within seconds`,
+    };
+  if (resting.length > 0)
+    return {
+      code: "offered_again",
+      message: `${names(resting)} could not take a run a moment ago and is offered this one again within seconds`,
+    };
   return {
     code: "busy",
     message: `all fitting runners are busy: ${well.map((runner) => `${runner.name} ${runner.held}/${runner.capacity}`).join(", ")}`,
   };
 }
 
-function digestReason(route: RunRoute, runners: readonly RunnerState[]): Reason {
-  const known = runners.map((runner) => {
-    const flow = runner.flows.find((candidate) => candidate.name === route.flow.name);
-    return `${runner.name} has ${flow === undefined ? "no such flow" : flow.digest}`;
-  });
+function names(runners: readonly RunnerState[]): string {
+  return runners.map((runner) => runner.name).join(", ");
+}
+
+/** Deployed files differ from the runner's, or the run is older than the deployment: each needs another remedy. */
+function digestReason(
+  { flow, runId, eventId }: RunRoute,
+  runners: readonly RunnerState[],
+  deployed: DeployedFlow | undefined,
+): Reason {
+  const known = runners
+    .map((runner) => {
+      const own = runner.flows.find((candidate) => candidate.name === flow.name);
+      return `${runner.name} has ${own === undefined ? "no such flow" : own.digest}`;
+    })
+    .join(", ");
+  if (deployed?.digest === flow.digest)
+    return {
+      code: "digest_differs",
+      message: `flow ${flow.name} is deployed as ${flow.digest}, ${known}: update the runner's checkout or deploy again`,
+    };
+  const now =
+    deployed === undefined
+      ? `no version of flow ${flow.name} is deployed`
+      : `deployed is version ${deployed.version} (${deployed.digest})`;
+  const replay = eventId === undefined ? "" : `, then codex-flow events replay ${shellWord(eventId)}`;
   return {
-    code: "digest_differs",
-    message: `flow ${route.flow.name} is deployed as ${route.flow.digest}, ${known.join(", ")}: update the runner's checkout or deploy again`,
+    code: "not_deployed",
+    message: `this run belongs to version ${flow.version} (${flow.digest}) of flow ${flow.name}, which is not deployed any more: ${now}, ${known}. Cancel the run and replay its event: codex-flow runs cancel ${runId}${replay}`,
   };
+}
+
+/** A word as a POSIX shell reads it back; one that begins like an option stands behind `--`. */
+function shellWord(text: string): string {
+  const word = /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return text.startsWith("-") ? `-- ${word}` : word;
 }
 
 /** So many of all, beginning anywhere. */

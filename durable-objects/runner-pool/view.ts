@@ -4,7 +4,7 @@ import type { Reason } from "../../contract/run-record.ts";
 import { iso } from "../../contract/run-view.ts";
 import type { RunRoute } from "../../contract/runner-link.ts";
 import { takesNothingMore } from "./steering.ts";
-import { waitingReason, type HeldRun, type RunnerState } from "./rules.ts";
+import { waitingReason, type DeployedFlow, type HeldRun, type RunnerState } from "./rules.ts";
 import type { KnownRunner, PoolRun } from "./storage.ts";
 
 /** A runner as the pool shows it. */
@@ -47,9 +47,12 @@ export interface PoolState {
   held: HeldRun[];
   /** Last sign of life by runner id, epoch ms, of those with an open socket. */
   seen: ReadonlyMap<string, number>;
+  /** A flow as it is deployed now. */
+  deployed(flow: string): DeployedFlow | undefined;
 }
 
-export function poolView({ pool, runs, backlog, runners, states, held, seen }: PoolState): PoolView {
+export function poolView(state: PoolState): PoolView {
+  const { pool, runs, backlog, runners, states, held, seen, deployed } = state;
   const connected = new Set(states.flatMap((state) => (state.connected ? [state.runnerId] : [])));
   return {
     runners: runners.map((runner) => {
@@ -77,7 +80,7 @@ export function poolView({ pool, runs, backlog, runners, states, held, seen }: P
       step: route.step,
       attempt: route.attempt,
       queuedAt: iso(route.queuedAt),
-      reason: waitingReason(route, states, held),
+      reason: waitingReason(route, states, held, deployed(route.flow.name)),
     })),
   };
 }

@@ -5,8 +5,10 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { PROTOCOL_OLDEST, PROTOCOL_VERSION, RUNNERS_PER_POOL_MAX } from "../../contract/limits.ts";
 import type { ControlDown, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import {
+  armedAt,
   call,
   expectError,
+  fireAlarm,
   poolOf,
   poolStub,
   runOf,
@@ -104,6 +106,26 @@ describe("why a run waits", () => {
     );
     runner.tell({ type: "flows", flows: [{ ...other, digest: "sha256:lab" }] });
     await runner.take(runId);
+  });
+
+  test("the run is older than the deployment: it says so instead of a remedy that cannot help", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool, { name: "box" });
+    runner.tell({ type: "flows", flows: [{ name: "lab", version: 2, digest: "sha256:newer" }] });
+    const { runId } = await startRun(type);
+    await expectReason(pool, runId, "digest_differs");
+    await runInDurableObject(poolStub(pool), (_instance, { storage }) => {
+      storage.sql.exec("UPDATE run SET route = replace(route, 'sha256:lab', 'sha256:of-last-week')");
+    });
+    await evictDurableObject(poolStub(pool));
+    await expectReason(
+      pool,
+      runId,
+      "not_deployed",
+      "sha256:of-last-week",
+      "sha256:lab",
+      "codex-flow runs cancel",
+    );
   });
 
   test("all are busy", async () => {
@@ -387,5 +409,42 @@ describe("hibernation and deploys (invariant 16)", () => {
     await untilActive(pool, runner.id, [first.runId]);
     await link.complete();
     await back.take(second.runId);
+  });
+});
+
+describe("a runner that was silent and comes back on the same socket", () => {
+  /** The socket has shown no life for a minute, as that of a machine that sleeps. */
+  async function fallSilent(pool: string): Promise<void> {
+    await runInDurableObject(poolStub(pool), (_instance, state) => {
+      for (const socket of state.getWebSockets()) {
+        const attachment = socket.deserializeAttachment() as { openedAt: number };
+        socket.serializeAttachment({ ...attachment, openedAt: attachment.openedAt - 60_000 });
+      }
+    });
+  }
+
+  test("is offered waiting work with the first look after its heartbeat, which comes within 15 s", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    await fallSilent(pool);
+    const { runId } = await startRun(type);
+    await untilWaiting(pool, runId);
+    expect((await poolOf(pool)).waiting).toMatchObject([{ reason: { code: "no_runner" } }]);
+    expect(await armedAt(poolStub(pool))).toBeLessThanOrEqual(Date.now() + 15_000);
+    await runner.control.ping();
+    await fireAlarm(poolStub(pool));
+    await runner.take(runId);
+  });
+
+  test("is offered waiting work at once when its agent sends a frame", async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    await fallSilent(pool);
+    const { runId } = await startRun(type);
+    await untilWaiting(pool, runId);
+    await runner.control.ping();
+    expect((await poolOf(pool)).waiting).toMatchObject([{ reason: { code: "offered_next" } }]);
+    runner.tell({ type: "capacity", capacity: 1 });
+    await runner.take(runId);
   });
 });

@@ -168,6 +168,19 @@ describe("an offer", () => {
   });
 });
 
+test("a runner with a free place is never called busy", () => {
+  fc.assert(
+    fc.property(backlog, runners, held, (waiting, boxes, taken) => {
+      for (const one of waiting) {
+        const { code } = waitingReason(one, boxes, taken, one.flow);
+        const free = boxes.some((by) => fits(one, by) && by.trouble === undefined && by.held < by.capacity);
+        if (code === "busy") expect(free, `${one.runId} could be offered`).toBe(false);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
 describe("the backlog", () => {
   test("is ordered by priority, then by age, and the order is total (P1)", () => {
     fc.assert(
@@ -292,9 +305,26 @@ describe("a run waits", () => {
     ],
   ])("for %s: %s", (_why, code, one, boxes, taken, says) => {
     expect(assign([one], boxes, taken)).toEqual([]);
-    const reason = waitingReason(one, boxes, taken);
+    const reason = waitingReason(one, boxes, taken, one.flow);
     expect(reason.code).toBe(code);
     for (const text of says) expect(reason.message).toContain(text);
+  });
+
+  test("for a version that is not deployed any more: it names the digests, and the two commands that help", () => {
+    const one = route({ flow: { name: "hello", version: 2, digest: "sha256:old" }, eventId: "it's:1" });
+    const box = runner({ flows: [{ name: "hello", version: 3, digest: "sha256:new" }] });
+    const reason = waitingReason(one, [box], [], { version: 3, digest: "sha256:new" });
+    expect(reason.code).toBe("not_deployed");
+    expect(reason.message).toContain("belongs to version 2 (sha256:old) of flow hello");
+    expect(reason.message).toContain("deployed is version 3 (sha256:new), box has sha256:new");
+    expect(reason.message).toContain(`codex-flow runs cancel ${one.runId}`);
+    expect(reason.message).toContain(String.raw`codex-flow events replay 'it'\''s:1'`);
+    expect(waitingReason(one, [box], [], undefined).message).toContain(
+      "no version of flow hello is deployed",
+    );
+    expect(waitingReason({ ...one, eventId: "--url=x" }, [box], [], undefined).message).toContain(
+      "events replay -- --url=x",
+    );
   });
 
   test("for the widest reason first, and always for one that is true", () => {
@@ -304,14 +334,14 @@ describe("a run waits", () => {
         const labelled = (one: RunRoute): RunnerState[] =>
           connected.filter((by) => one.labels.every((wanted) => by.labels.includes(wanted)));
         for (const one of waiting) {
-          const { code } = waitingReason(one, boxes, taken);
+          const { code } = waitingReason(one, boxes, taken, one.flow);
           if (connected.length === 0) expect(code).toBe("no_runner");
           else if (labelled(one).length === 0) expect(code).toBe("no_labels");
           else if (!labelled(one).some((by) => fits(one, { ...by, draining: false, paused: false })))
             expect(code).toBe("digest_differs");
           else if (!boxes.some((by) => fits(one, { ...by, paused: false }))) expect(code).toBe("draining");
           else if (!boxes.some((by) => fits(one, by))) expect(code).toBe("paused");
-          else expect(["concurrency", "busy"]).toContain(code);
+          else expect(["concurrency", "busy", "offered_next"]).toContain(code);
         }
       }),
     );
