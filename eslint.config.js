@@ -11,7 +11,7 @@ const MAY_IMPORT = {
   catalog: ["contract"],
   client: ["contract"],
   worker: ["contract", "durable-objects", "queue-consumer"],
-  "durable-objects": ["contract", "worker/env.ts", "worker/catalog/deployed.ts"],
+  "durable-objects": ["contract", "worker/env.ts", "worker/deployed-flows.ts"],
   "queue-consumer": ["contract", "worker"],
   "runner-agent": ["contract", "client", "catalog"],
 };

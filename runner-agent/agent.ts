@@ -67,6 +67,11 @@ async function runAgent(options: RunnerAgentOptions): Promise<number | "renewed"
       log("error", `executor = "systemd-run": ${unusable.message}`, { code: unusable.code });
       return EXIT.usage;
     }
+    if (process.pid === 1)
+      log(
+        "warn",
+        "this agent is PID 1, so that ended processes which steps leave stay as zombies: start the container with --init",
+      );
     const projects = projectPaths(config.projects, { workspace, home: homedir() });
     for (const missing of missingProjects(projects)) log("warn", `${missing}; runs that ask for it fail`);
     const name = options.name ?? config.name;

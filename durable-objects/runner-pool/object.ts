@@ -15,7 +15,7 @@ import { BACKLOG_MAX_RUNS, CONTROL_STALE_MS, OFFER_TIMEOUT_MS } from "../../cont
 import type { Reason } from "../../contract/run-record.ts";
 import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
-import { deployedFlow } from "../../worker/catalog/deployed.ts";
+import { deployedFlow } from "../../worker/deployed-flows.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { KeyedTimers } from "../kit/keyed-timers.ts";

@@ -17,7 +17,7 @@ import { codexStepsCheck } from "./codex-steps.ts";
 import { journalCheck, journalDiskCheck, workspaceDiskCheck } from "./disk.ts";
 import { clockCheck, edgeCheck, socketCheck, tokenCheck } from "./edge.ts";
 import { bunCheck, gitCheck, nodeCheck } from "./programs.ts";
-import { openFilesCheck, procCheck, systemdCheck } from "./system.ts";
+import { initCheck, openFilesCheck, procCheck, systemdCheck } from "./system.ts";
 import { configCheck, flowsCheck, projectsCheck } from "./workspace.ts";
 
 /** In the order of the table. */
@@ -34,6 +34,7 @@ export const CHECKS: readonly Check[] = [
   gitCheck,
   systemdCheck,
   procCheck,
+  initCheck,
   openFilesCheck,
   workspaceDiskCheck,
   journalDiskCheck,

@@ -47,3 +47,21 @@ export const openFilesCheck: Check = {
         };
   },
 };
+
+const INIT_PROGRAMS = /(^|\/)(docker-init|tini|catatonit|dumb-init|init|systemd)$/;
+
+/** Ended processes without a parent become children of PID 1, and only an init program takes them off the process table. */
+export const initCheck: Check = {
+  name: "init",
+  probe: async ({ run }) => {
+    const { exitCode, stdout } = await run("cat", ["/proc/1/cmdline"]);
+    // An init program has the agent's command line among its own arguments.
+    const isAgent = stdout.includes("codex-flow") && !INIT_PROGRAMS.test(stdout.split("\0")[0] ?? "");
+    if (exitCode !== 0 || !isAgent) return { state: "ok", found: "PID 1 is another program than the agent" };
+    return {
+      state: "warn",
+      found: "codex-flow is PID 1: ended processes that steps leave stay as zombies",
+      fix: "start the container with an init program: docker run --init, or init: true in compose.yaml",
+    };
+  },
+};

@@ -198,10 +198,14 @@ describe("runs", () => {
     expect(text).not.toContain("run it again");
   });
 
-  test("a runner that is not seen shows when its lease is lost", () => {
-    const unseen = attemptRecord({ unseenSince: PIPE.now });
-    const text = renderRun(PLAIN_TERMINAL, runView(runRecord({ status: "running", attempts: [unseen] })));
-    expect(text).toMatch(/runner not seen; lost in 1 min/);
+  test("an attempt whose runner is not seen says when its lease ends, and does not call it lost before", () => {
+    const attempts = [attemptRecord({ unseenSince: PIPE.now })];
+    const run = runView(runRecord({ status: "running", attempts }));
+    expect(renderRun(PLAIN_TERMINAL, run)).toMatch(/runner not seen; its\s+lease\s+ends\s+in\s+1 min/);
+    expect(renderRun(PIPE, run)).toMatch(/runner not seen; its lease ends\s+20\d\d-/);
+    expect(renderRun({ ...PLAIN_TERMINAL, now: PIPE.now + 65_000 }, run)).toMatch(
+      /its\s+lease\s+ended\s+5\s+s\s+ago/,
+    );
   });
 
   test("a relayed session whose box is away says since when, in lists too", () => {

@@ -18,7 +18,7 @@ import {
 } from "../../runner-agent/doctor/codex.ts";
 import { codexStepsCheck } from "../../runner-agent/doctor/codex-steps.ts";
 import { bunCheck, gitCheck, nodeCheck } from "../../runner-agent/doctor/programs.ts";
-import { openFilesCheck, procCheck, systemdCheck } from "../../runner-agent/doctor/system.ts";
+import { initCheck, openFilesCheck, procCheck, systemdCheck } from "../../runner-agent/doctor/system.ts";
 import { configCheck, flowsCheck, projectsCheck } from "../../runner-agent/doctor/workspace.ts";
 import { parseRunnerConfig } from "../../runner-agent/config/runner-config.ts";
 import { fakeSystemd } from "../support/fake-systemd.ts";
@@ -121,6 +121,16 @@ const TABLE: Array<[Check, string, Partial<Box>, string, string, string?]> = [
   [systemdCheck, "none, and not wanted", {}, "warn", "no systemd-run on the PATH", "executor"],
   [systemdCheck, "none, and wanted", { config: scoped }, "missing", "is configured", "enable-linger"],
   [procCheck, "readable", {}, "ok", "/proc"],
+  [initCheck, "another program", { run: says("/sbin/init\0") }, "ok", "another program"],
+  [
+    initCheck,
+    "an init program that starts the agent",
+    { run: says("/sbin/tini\0--\0codex-flow\0") },
+    "ok",
+    "PID 1",
+  ],
+  [initCheck, "the agent", { run: says("node\0bin/codex-flow.mjs\0runner\0") }, "warn", "zombies", "--init"],
+  [initCheck, "not shown", { run: says("", { exitCode: 1 }) }, "ok", "PID 1"],
   [procCheck, "none", { canRead: () => false }, "warn", "no /proc", "Linux"],
   [openFilesCheck, "many", {}, "ok", "65536"],
   [openFilesCheck, "no limit", { openFilesLimit: () => undefined }, "ok", "no limit"],

@@ -183,12 +183,16 @@ function exitText(attempt: AttemptView): string {
   return signal === null ? `code ${code ?? "unknown"}` : visible(signal);
 }
 
+/** The lease of a runner that is away ends in the future; a moment in the past means that the edge is about to note it. */
+function unseenText(style: Style, leaseExpiresAt: number): string {
+  const at = timeText(style, new Date(leaseExpiresAt).toISOString());
+  return `runner not seen; its lease ${leaseExpiresAt > style.now ? "ends" : "ended"} ${at}`;
+}
+
 function attemptSentence(style: Style, attempt: AttemptView): string {
   const parts = [
     attempt.error === undefined ? "" : visible(withCode(attempt.error, attempt.errorCode)),
-    attempt.leaseExpiresAt === undefined
-      ? ""
-      : `runner not seen; lost ${timeText(style, new Date(attempt.leaseExpiresAt).toISOString())}`,
+    attempt.leaseExpiresAt === undefined ? "" : unseenText(style, attempt.leaseExpiresAt),
     attempt.tree === undefined || attempt.tree.empty
       ? ""
       : `still running: ${survivorsText(style, attempt.tree.survivors)}`,
