@@ -10,7 +10,7 @@ import type { Output } from "./output.ts";
 import type { Wait } from "./option-values.ts";
 import { renderDispatch, renderDispatched } from "./render/event.ts";
 import { progressLine, resultLine } from "./render/run.ts";
-import { shellWord } from "./render/text.ts";
+import { optionValue } from "./render/text.ts";
 import { waitForRuns } from "./wait-for-runs.ts";
 
 /** Of how many waiting runs the reason is asked for each time. */
@@ -63,7 +63,7 @@ export async function followAnswer(
   if (over) return exitCodeOfRuns(runs);
   output.note(({ colors }) =>
     colors.yellow(
-      `not over after ${wait.seconds ?? 0} s; the runs go on: codex-flow runs list --event ${shellWord(answer.eventId)}`,
+      `not over after ${wait.seconds ?? 0} s; the runs go on: codex-flow runs list --event${optionValue(answer.eventId)}`,
     ),
   );
   return EXIT.unfinished;

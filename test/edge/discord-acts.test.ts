@@ -380,10 +380,10 @@ describe("setting up", () => {
     const inThread = { ...where, thread: "77" };
     const status = async (at: typeof where): Promise<string> =>
       (await answered(command("codeflow status", {}, at))).text;
-    expect(await status(where)).toContain("nobody has turned it on");
+    expect(await status(where)).toContain("Nobody has turned it on");
     await answered(command("codeflow on", {}, inThread));
     expect(await status(inThread)).toContain("On");
-    expect(await status(where)).toContain("nobody has turned it on");
+    expect(await status(where)).toContain("Nobody has turned it on");
     await answered(command("codeflow on", {}, where));
     await answered(command("codeflow off", {}, inThread));
     expect(await status(inThread)).toContain("Off");

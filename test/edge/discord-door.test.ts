@@ -351,6 +351,22 @@ describe("what nobody knows", () => {
     expect((await answered(nobodys)).text).toContain("may not");
   });
 
+  test("a signed interaction that cannot be read is answered with what to do, and is in the audit", async () => {
+    const server = await newServer();
+    const by = { server, by: server.owner };
+    const unreadable = { ...command("runners", {}, by), data: undefined };
+    expect((await answered(unreadable)).text).toContain("Nothing was done");
+    expect(await auditOf(server)).toMatchObject([
+      { act: "unreadable interaction", verdict: "allowed", outcome: "refused: unreadable_interaction" },
+    ]);
+    const nobodys = { ...command("runners", {}, by), member: { user: null } };
+    expect((await answered(nobodys)).text).toContain("Nothing was done");
+    await until(async () => {
+      const { audit } = await get<{ audit: AuditView[] }>("/chat/audit?limit=500");
+      expect(audit.map(({ outcome }) => outcome)).toContain("unreadable_interaction");
+    });
+  });
+
   test("a run that nobody started", async () => {
     const server = await newServer();
     const where = { server, by: server.owner };

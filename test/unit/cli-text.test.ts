@@ -11,6 +11,7 @@ import { failuresAfter, MAX_FAILURES, retryDelayMs } from "../../runner-agent/cl
 import { table } from "../../runner-agent/cli/render/table.ts";
 import {
   bytesText,
+  argumentWord,
   commandLine,
   durationText,
   outputText,
@@ -86,6 +87,13 @@ describe("single things", () => {
     expect(commandLine("codex-flow runs list", { flow: "a b", status: undefined, limit: 5 })).toBe(
       "codex-flow runs list --flow 'a b' --limit 5",
     );
+  });
+
+  test("an id that looks like an option is printed so that it cannot be read as one", () => {
+    const id = "--url=http://127.0.0.1:9/";
+    expect(argumentWord(id)).toBe(`-- ${id}`);
+    expect(argumentWord("release:1.2")).toBe("release:1.2");
+    expect(commandLine("codex-flow runs list", { event: id })).toBe(`codex-flow runs list --event=${id}`);
   });
 
   test("nothing that others wrote can steer the terminal", () => {

@@ -31,7 +31,7 @@ const PATH_MAX_CHARS = 1_024;
 const SESSIONS_SHOWN = 10;
 
 export async function showSettings(env: Env, asker: Asker): Promise<ChatAnswer> {
-  return settingsAnswer("shown", "This channel", await readSettings(env, asker.place));
+  return settingsAnswer("shown", `Settings of ${placeWord(asker)}`, await readSettings(env, asker.place));
 }
 
 /** Changes what the channel follows, or how runs that are asked for here work. */
@@ -48,7 +48,14 @@ export async function setChannel(env: Env, asker: Asker, change: SettingsChange)
     return refused("invalid_project", "A project's name is one short line");
   if (!isText(workdir, PATH_MAX_CHARS)) return refused("invalid_workdir", "A folder is one line, a path");
   const answer = await changeChannel(env, asker.place, change);
-  return answered(answer, (settings) => settingsAnswer("changed", "This channel from now on", settings));
+  return answered(answer, (settings) =>
+    settingsAnswer("changed", `New settings of ${placeWord(asker)}`, settings),
+  );
+}
+
+/** What people call such a place on its platform. */
+function placeWord({ place }: Pick<Asker, "place">): "this channel" | "this chat" {
+  return place.platform === "discord" ? "this channel" : "this chat";
 }
 
 /** The bot leaves a chat alone, whatever made it hear that chat before. */
@@ -128,7 +135,7 @@ export async function setGuard(
   };
   const answer = await guardChannel(env, asker.place, guard);
   return answered(answer, () =>
-    guardAnswer(on ? "on" : "off", guard, [], on ? [relayHint(asker.place)] : []),
+    guardAnswer(asker, on ? "on" : "off", guard, [], on ? [relayHint(asker.place)] : []),
   );
 }
 
@@ -140,11 +147,12 @@ export async function showGuard(env: Env, asker: Asker): Promise<ChatAnswer> {
   const [last] = here.slice(-1);
   const guard = here.find(({ sessionKey }) => sessionKey === undefined) ?? last;
   if (guard === undefined)
-    return said("shown", "Off: nobody has turned it on here", {
+    return said("shown", `Codeflow is off for ${placeWord(asker)}`, {
       tone: "stopped",
-      lines: ["Relays may not post here. /codeflow on lets them."],
+      lines: ["Nobody has turned it on. /codeflow on lets coding agents on other machines post here."],
     });
   return guardAnswer(
+    asker,
     "shown",
     guard,
     here.filter((one) => one !== guard),
@@ -159,18 +167,30 @@ function relayHint({ platform, channel, thread }: ChatPlace): string {
 }
 
 /** @param others what was said about single sessions there besides */
-function guardAnswer(outcome: string, guard: Guard, others: Guard[] = [], lines: string[] = []): ChatAnswer {
+function guardAnswer(
+  asker: Asker,
+  outcome: string,
+  guard: Guard,
+  others: Guard[] = [],
+  lines: string[] = [],
+): ChatAnswer {
+  const whole = placeWord(asker);
   const { on, by, at, sessionKey, topic } = guard;
   const { allowed } = guardVerdict([guard], {
     ...(topic === undefined ? {} : { topic }),
     ...(sessionKey === undefined ? {} : { sessionKey }),
   });
-  return said(outcome, allowed ? "On: relays may post here" : "Off: relays may not post here", {
+  const part = asker.place.platform === "discord" ? "this thread" : "this topic";
+  return said(outcome, `Codeflow is ${allowed ? "on" : "off"} for ${topic === undefined ? whole : part}`, {
     tone: on ? "good" : "stopped",
     open: true,
-    lines,
+    lines: [
+      allowed
+        ? "Coding agents on other machines may post here."
+        : "Coding agents on other machines may not post here.",
+      ...lines,
+    ],
     fields: [
-      { name: "for", value: topic === undefined ? "the whole channel" : "this thread" },
       ...(sessionKey === undefined ? [] : [{ name: "session", value: sessionKey }]),
       { name: "set by", value: by },
       ...others
@@ -195,19 +215,22 @@ export async function setGrant(
     byOf(asker),
   );
   if (answer.kind === "full") return refused("too_many", "No more roles and users can be given something");
-  return grantsAnswer(`set ${subject}: ${grantWords(grant)}`, answer.grants);
+  return grantsAnswer(asker, `set ${subject}: ${grantWords(grant)}`, answer.grants);
 }
 
 export async function listGrants(env: Env, asker: Asker): Promise<ChatAnswer> {
-  return grantsAnswer("shown", await env.CHAT_ACCESS.getByName(CHAT_ACCESS).grants(asker.tenant));
+  return grantsAnswer(asker, "shown", await env.CHAT_ACCESS.getByName(CHAT_ACCESS).grants(asker.tenant));
 }
 
-function grantsAnswer(outcome: string, grants: GrantRow[]): ChatAnswer {
+function grantsAnswer({ place }: Asker, outcome: string, grants: GrantRow[]): ChatAnswer {
   return said(outcome, grants.length === 0 ? "Nobody has been given anything" : "Who may do what", {
     tone: "neutral",
     lines: [
       ...grants.map(({ subject, grant, setBy }) => `${subject}: ${grantWords(grant)} (by ${setBy})`),
-      "Administrators have all scopes. Deny wins over everything.",
+      place.platform === "discord"
+        ? "Administrators of this server have all scopes."
+        : "Administrators of the bot (TELEGRAM_ADMINS) have all scopes. Being an administrator of a group gives none.",
+      "Deny wins over everything.",
     ],
   });
 }

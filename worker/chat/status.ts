@@ -47,14 +47,23 @@ function outboxLines({
 }: ChatOutboxStatus): string[] {
   const total = waiting.final + waiting.event + waiting.state;
   const oldest = oldestMs === undefined ? "" : `, the oldest for ${Math.round(oldestMs / 1000)} s`;
+  const errors = [
+    ...(retried === 0 ? [] : [`${retried} tried again`]),
+    ...(notTaken === 0 ? [] : [`${notTaken} refused`]),
+    ...(limited === 0 ? [] : [`${limited} times limited`]),
+  ];
+  const counts = `${sent} sent, ${edited} edits, ${errors.join(", ") || "no errors"}`;
   return [
-    `${total} messages wait${oldest}; ${sent} sent; ${edited} edits; ${retried} tried again; ${notTaken} refused; ${limited} times limited; ${shownRuns} runs shown`,
+    `${total === 0 ? "Queue empty" : `${total} messages wait${oldest}`} · ${counts}`,
+    `${shownRuns} runs shown`,
     ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
     ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
     ...(polling === undefined
       ? []
       : [
-          `Plain messages: picked up in ${polling.threads} threads; ${polling.usually ? "on" : "off"} in channels that say nothing of it (/channel set listen)`,
+          polling.usually
+            ? `Plain messages: on (turn off with /channel set listen) · ${polling.threads} threads`
+            : `Plain messages: off (turn on with /channel set listen) · ${polling.threads} threads`,
         ]),
   ];
 }

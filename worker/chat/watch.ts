@@ -237,7 +237,7 @@ export function dryRun({ type, payload }: { type: string; payload: string }): Ch
     lines: [
       ...matches.map(({ flow, step }) => `${flow.name}/${step.name} in pool ${step.pool}`),
       ...misses.flatMap(({ flow, step, errors }) =>
-        faultsOfAll(errors).map((fault) => `not ${flow.name}/${step.name}: ${fault}`),
+        faultsOfAll(errors).map((fault) => `${flow.name}/${step.name} would not start: ${fault}`),
       ),
       ...(matches.length + misses.length === 0 ? [`No deployed flow waits for ${type}`] : []),
     ],

@@ -9,8 +9,9 @@ import { FlowError } from "../../contract/errors.ts";
 import { within } from "../../durable-objects/kit/deadline.ts";
 import { withAdmission } from "../chat/access.ts";
 import { refused } from "../chat/answer.ts";
-import { DIRECT_MESSAGES } from "../chat/asker.ts";
+import { DIRECT_MESSAGES, type Asker } from "../chat/asker.ts";
 import { outboxOf, runOfPlace } from "../chat/outbox.ts";
+import { noteRefusal } from "../chat/refusals.ts";
 import type { Env } from "../env.ts";
 import { DEFERRED, drawAnswer, drawChoices, PONG, type DiscordAnswer } from "./answers.ts";
 import { choicesFor } from "./choices.ts";
@@ -27,6 +28,8 @@ const INTERACTION = { ping: 1, command: 2, component: 3, autocomplete: 4, modal:
 const SLASH_COMMAND = 1;
 const MESSAGE_COMMAND = 3;
 const NO_OPTIONS = new Options(new Map());
+/** The same words for what cannot be parsed at all (worker/routes/discord.ts). */
+const UNREADABLE_ACT = "unreadable interaction";
 const crowd = new Crowd();
 const FAILED = refused("internal", "The edge failed", ["Look at /flow runs before you try it again."]);
 
@@ -53,7 +56,9 @@ export async function answerInteraction(
 
 /** Of a kind that no version of ours knows: nothing is done, and it is written down. */
 async function answerUnknown(env: Env, interaction: APIInteraction): Promise<DiscordAnswer> {
-  return withAdmission<DiscordAnswer>(env, askerOf(interaction), { act: "unknown interaction" }, () =>
+  const asker = await readAsker(env, interaction);
+  if (asker === undefined) return UNREADABLE;
+  return withAdmission<DiscordAnswer>(env, asker, { act: "unknown interaction" }, () =>
     refused("unknown_interaction", "This is not known here"),
   );
 }
@@ -62,9 +67,9 @@ async function choices(
   env: Env,
   interaction: Extract<APIInteraction, { type: 4 }>,
 ): Promise<{ name: string; value: string }[]> {
-  const asker = askerOf(interaction);
-  if (asker.tenant === DIRECT_MESSAGES) return [];
   try {
+    const asker = askerOf(interaction);
+    if (asker.tenant === DIRECT_MESSAGES) return [];
     return await choicesFor(env, asker, readCommand(interaction.data));
   } catch (error) {
     logFailure(interaction, error);
@@ -74,13 +79,35 @@ async function choices(
 
 type Act = Extract<APIInteraction, { type: 2 | 3 | 5 }>;
 
-/** What an interaction asks for; undefined when it cannot be read, which is logged. */
-export function actAsked(interaction: Act): Press | undefined {
+/** What an interaction asks for. One that cannot be read asks for nothing, and is logged. */
+export function actAsked(interaction: Act): Press {
   try {
     if (interaction.type === INTERACTION.component) return pressOf(interaction);
     return interaction.type === INTERACTION.modal ? submissionOf(interaction) : commandOf(interaction);
   } catch (error) {
     logFailure(interaction, error);
+    return UNREADABLE_PRESS;
+  }
+}
+
+const UNREADABLE = refused("unreadable_interaction", "The edge cannot read this request", [
+  "Nothing was done. Try it again; if that does not help, register the bot's commands again.",
+]);
+
+/** It does nothing, and is in the audit like any other request. */
+const UNREADABLE_PRESS: Press = {
+  asked: { act: UNREADABLE_ACT },
+  inline: false,
+  act: () => UNREADABLE,
+};
+
+/** Who asks; undefined, and counted in the audit, when the interaction does not say it in a form that can be read. */
+async function readAsker(env: Env, interaction: APIInteraction): Promise<Asker | undefined> {
+  try {
+    return askerOf(interaction);
+  } catch (error) {
+    logFailure(interaction, error);
+    await noteRefusal(env, { platform: "discord", act: UNREADABLE_ACT, reason: "unreadable_interaction" });
     return undefined;
   }
 }
@@ -105,11 +132,11 @@ function commandOf({ data }: Extract<APIInteraction, { type: 2 }>): Press {
 }
 
 /** Never rejects. */
-async function answerAct(env: Env, interaction: Act, press: Press | undefined): Promise<DiscordAnswer> {
-  if (press === undefined) return FAILED;
+async function answerAct(env: Env, interaction: Act, press: Press): Promise<DiscordAnswer> {
   const { asked, aboutPlace, act } = press;
   try {
-    const asker = askerOf(interaction);
+    const asker = await readAsker(env, interaction);
+    if (asker === undefined) return UNREADABLE;
     const subject = asked.subject ?? (aboutPlace === true ? await runOfPlace(env, asker.place) : undefined);
     // In direct messages nobody has roles: no command is offered there, and one that comes all the same is refused.
     const scope = asked.scope ?? (asker.tenant === DIRECT_MESSAGES ? "run:read" : undefined);
@@ -131,14 +158,9 @@ async function answerAct(env: Env, interaction: Act, press: Press | undefined): 
 }
 
 /** The answer itself, or word that it comes later. Without an outbox nobody could bring it: then it is waited for. */
-async function inTime(
-  env: Env,
-  interaction: Act,
-  { at, waitUntil }: Arrival,
-  press: Press | undefined,
-): Promise<object> {
+async function inTime(env: Env, interaction: Act, { at, waitUntil }: Arrival, press: Press): Promise<object> {
   const onMessage = interaction.type !== INTERACTION.command && interaction.message !== undefined;
-  const inline = press?.inline ?? false;
+  const inline = press.inline;
   const canFollow = outboxOf(env, "discord") !== undefined;
   const { place, leave } = crowd.enter(at);
   const crowded = canFollow && !inline && place >= AT_ONCE_MAX;

@@ -16,7 +16,7 @@ import {
   nextSteps,
   paragraphs,
   section,
-  shellWord,
+  argumentWord,
   timeText,
   visible,
   type Style,
@@ -44,7 +44,7 @@ export function renderEventList(style: Style, page: EventPage, more: string): st
 export function renderEvent(style: Style, detail: EventDetail): string {
   const { event, runs } = detail;
   const { conflicts } = event;
-  const id = shellWord(event.id);
+  const id = argumentWord(event.id);
   return paragraphs([
     `${style.colors.bold(visible(event.id))}  ${visible(event.type)}`,
     fields(style, [
@@ -109,7 +109,7 @@ export function renderDispatch(style: Style, answer: DispatchAnswer): string {
 function dispatchNextSteps(answer: DispatchAnswer): Array<[string, string]> {
   const [first] = answer.runIds;
   if (answer.conflict === true)
-    return [[`codex-flow events show ${shellWord(answer.eventId)}`, "what is stored with this id"]];
+    return [[`codex-flow events show ${argumentWord(answer.eventId)}`, "what is stored with this id"]];
   if (first === undefined)
     return [
       ["codex-flow flows list --deployed", "the steps that the edge knows, and their types"],

@@ -15,7 +15,8 @@ import {
   nextSteps,
   paragraphs,
   section,
-  shellWord,
+  argumentWord,
+  optionValue,
   statusText,
   timeText,
   visible,
@@ -64,7 +65,7 @@ export function renderRunList(style: Style, page: RunPage, more: string): string
 }
 
 export function moreText(style: Style, cursor: string | undefined, command: string): string {
-  return cursor === undefined ? "" : style.colors.dim(`more: ${command} --cursor ${shellWord(cursor)}`);
+  return cursor === undefined ? "" : style.colors.dim(`more: ${command} --cursor${optionValue(cursor)}`);
 }
 
 /** `continuedBy`: the run that goes on in its thread. */
@@ -247,12 +248,12 @@ function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[str
     ...(over
       ? ([
           [
-            `codex-flow events replay ${shellWord(run.eventId)} --flow ${run.flowName} --step ${run.stepName}`,
+            `codex-flow events replay --flow ${run.flowName} --step ${run.stepName} ${argumentWord(run.eventId)}`,
             "run it again",
           ],
         ] satisfies Array<[string, string]>)
       : []),
-    [`codex-flow events show ${shellWord(run.eventId)}`, "the event that started it"],
+    [`codex-flow events show ${argumentWord(run.eventId)}`, "the event that started it"],
   ];
 }
 

@@ -7,7 +7,7 @@ import {
   nextSteps,
   paragraphs,
   section,
-  shellWord,
+  argumentWord,
   statusText,
   timeText,
   visible,
@@ -52,7 +52,7 @@ export function renderSteered(style: Style, runner: RunnerView, action: RunnerAc
   return paragraphs([
     [heading, steeredSentence(runner, action)].filter((line) => line !== "").join("\n"),
     action === "pause"
-      ? nextSteps(style, [[`codex-flow runners resume ${shellWord(runner.name)}`, "offer it work again"]])
+      ? nextSteps(style, [[`codex-flow runners resume ${argumentWord(runner.name)}`, "offer it work again"]])
       : "",
   ]);
 }

@@ -131,15 +131,28 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${visible(text).replaceAll("'", `'\\''`)}'`;
 }
 
+/**
+ * A word that stands in the place of an argument, last in a command that is printed to be copied. Behind `--` it cannot be
+ * read as an option, whatever its sender has written.
+ */
+export function argumentWord(text: string): string {
+  return text.startsWith("-") ? `-- ${shellWord(text)}` : shellWord(text);
+}
+
 /** A command with the options that have a value, to be copied. */
 export function commandLine(
   command: string,
   options: Readonly<Record<string, string | number | undefined>>,
 ): string {
   const given = Object.entries(options).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name} ${shellWord(String(value))}`],
+    value === undefined ? [] : [`--${name}${optionValue(String(value))}`],
   );
   return [command, ...given].join(" ");
+}
+
+/** The value of an option, in a form that is no option itself. */
+export function optionValue(text: string): string {
+  return `${text.startsWith("-") ? "=" : " "}${shellWord(text)}`;
 }
 
 /** Any JSON value, readable and harmless. */

@@ -241,7 +241,7 @@ const ACTS: readonly number[] = [2, 3, 5];
 /** What an interaction is answered, inline; of one that could have been deferred, that its answer could have followed. */
 export async function answered(given: Interaction): Promise<Answered> {
   const answer = await expectJson<Omit<Answered, "text">>(sendInteraction(given), 200);
-  const deferrable = ACTS.includes(given.type) && actAsked(given as never)?.inline === false;
+  const deferrable = ACTS.includes(given.type) && !actAsked(given as never).inline;
   // What takes the place of an approval's message comes from the outbox as well.
   if (deferrable && answer.type !== 7)
     expect(answer).toMatchObject({ type: 4, data: { flags: (1 << 15) | 64 } });
@@ -254,10 +254,10 @@ export async function answered(given: Interaction): Promise<Answered> {
   return { ...answer, text: texts.join("\n") };
 }
 
-/** Acts of a server, newest first. */
+/** What people did in a server, newest first; without what was set for it over HTTP. */
 export async function auditOf(server: Server): Promise<AuditView[]> {
   const { audit } = await get<{ audit: AuditView[] }>("/chat/audit?limit=500");
-  return audit.filter(({ tenant }) => tenant === server.id);
+  return audit.filter(({ tenant, platform }) => tenant === server.id && platform !== "api");
 }
 
 /** Acts of one person, newest first. */
