@@ -1,6 +1,7 @@
 /** Settings that a development edge takes from the environment it was started in, under the names of wrangler.toml. */
 const NAMES = [
   "CODEX_FLOW_PUBLIC_URL",
+  "PATH_TOKENS",
   "DISCORD_APPLICATION_ID",
   "DISCORD_PUBLIC_KEY",
   "DISCORD_BOT_TOKEN",
@@ -12,7 +13,7 @@ const NAMES = [
   "TELEGRAM_API_URL",
 ];
 
-/** The settings of chats and links that are set and not empty. */
+/** The settings of chats, links and paths that are set and not empty. */
 export function settingsFromEnvironment(
   environment: Record<string, string | undefined>,
 ): Record<string, string> {
