@@ -3,7 +3,8 @@
  * run from other files than those that were deployed.
  *
  * Covers every regular file of the package. Symbolic links count by where they point and are never followed, so
- * that nothing outside the package gets in. Left out: node_modules, and names that begin with a dot.
+ * that nothing outside the package gets in. Left out: names that begin with a dot, and what tools write
+ * (node_modules, __pycache__, coverage, *.pyc, *.log, *.tsbuildinfo).
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -19,9 +20,17 @@ export interface PackageEntry {
   isLink: boolean;
 }
 
-/** Whether the digest leaves out a file or folder of this name. */
+/** Folders that tools write while a step runs. */
+const TOOL_FOLDERS = new Set(["node_modules", "__pycache__", "coverage"]);
+/** Files that tools write while a step runs. */
+const TOOL_FILE = /\.(?:pyc|pyo|log|tsbuildinfo)$/;
+
+/**
+ * Whether the digest leaves out a file or folder of this name: what tools leave in a package while its step runs does
+ * not change what the package is.
+ */
 export function isOutsideDigest(name: string): boolean {
-  return name === "node_modules" || name.startsWith(".");
+  return name.startsWith(".") || TOOL_FOLDERS.has(name) || TOOL_FILE.test(name);
 }
 
 /** Digest of a package: `sha256:` and 32 hexadecimal digits. The same files give the same one on any machine. */

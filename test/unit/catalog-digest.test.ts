@@ -140,3 +140,22 @@ test("a package that is gone is told, not taken for unchanged", async () => {
   await rm(root, { recursive: true });
   await expect(watch.digest(root)).rejects.toThrow("ENOENT");
 });
+
+test("what tools write into a package while a step runs does not change its digest", async () => {
+  const root = await workspaceWith({
+    "flow.toml": "x",
+    "exec/run.py": "import helper",
+    "exec/helper.py": "1",
+  });
+  const before = await digestPackage(root);
+  await writeFiles(root, {
+    "exec/__pycache__/helper.cpython-313.pyc": "bytes",
+    "exec/helper.pyc": "bytes",
+    "run.log": "ran",
+    "tsconfig.tsbuildinfo": "{}",
+    "coverage/lcov.info": "TN:",
+  });
+  expect(await digestPackage(root)).toBe(before);
+  await writeFiles(root, { "exec/helper.py": "2" });
+  expect(await digestPackage(root)).not.toBe(before);
+});
