@@ -6,7 +6,7 @@
  * earlier root still shadows those of its name, so that an edit that goes wrong never brings an old copy back.
  */
 import { lstat, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join, posix, relative, sep } from "node:path";
+import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
 import { type Flow, type FlowManifest, resolveManifest } from "../contract/flow-manifest.ts";
 import { digestPackage, isOutsideDigest, listEntries } from "./digest.ts";
 import { discoverPackages, type PackageFolder } from "./discover.ts";
@@ -54,11 +54,11 @@ export interface Catalog {
 /** Reads every package of the workspace. Throws only when a root itself cannot be read. */
 export async function loadCatalog(workspace: string, roots?: readonly string[]): Promise<Catalog> {
   const candidates = await Promise.all((await discoverPackages(workspace, roots)).map(readCandidate));
-  const { first, shadowed } = firstOfEachName(candidates);
+  const { first, shadowed, faults } = firstOfEachName(candidates);
   const outcomes = await Promise.all(first.map(finish));
   return {
     packages: outcomes.flatMap((outcome) => ("flow" in outcome ? [outcome] : [])),
-    faults: outcomes.flatMap((outcome) => ("faults" in outcome ? outcome.faults : [])),
+    faults: [...outcomes.flatMap((outcome) => ("faults" in outcome ? outcome.faults : [])), ...faults],
     shadowed,
   };
 }
@@ -84,20 +84,37 @@ function unreadable(file: string, message: string): ManifestReading {
   return { faults: [fault], files: [], faultAt: () => fault };
 }
 
-function firstOfEachName(candidates: Candidate[]): { first: Candidate[]; shadowed: ShadowedPackage[] } {
+/**
+ * A package of an earlier root shadows those of its name in later ones on purpose. Two of one name in the same root are
+ * a mistake: which of them is used would depend on the names of their folders.
+ */
+function firstOfEachName(candidates: Candidate[]): {
+  first: Candidate[];
+  shadowed: ShadowedPackage[];
+  faults: PackageFault[];
+} {
+  const faults: PackageFault[] = [];
   const owners = new Map<string, string>();
   const first: Candidate[] = [];
   const shadowed: ShadowedPackage[] = [];
   for (const candidate of candidates) {
     const { name } = candidate.reading;
     const by = name === undefined ? undefined : owners.get(name);
-    if (name !== undefined && by !== undefined) shadowed.push({ ...candidate.folder, name, by });
-    else {
+    if (name !== undefined && by !== undefined) {
+      shadowed.push({ ...candidate.folder, name, by });
+      if (dirname(by) === dirname(candidate.folder.root))
+        faults.push(
+          candidate.reading.faultAt(
+            "/name",
+            `${name} is already the name of the package in ${by}: rename one of the two, or remove it`,
+          ),
+        );
+    } else {
       first.push(candidate);
       if (name !== undefined) owners.set(name, candidate.folder.root);
     }
   }
-  return { first, shadowed };
+  return { first, shadowed, faults };
 }
 
 async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | { faults: PackageFault[] }> {

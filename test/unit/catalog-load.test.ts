@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { describeFault } from "../../catalog/fault.ts";
 import { loadCatalog } from "../../catalog/load.ts";
-import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
+import { packageFiles, workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 
 const STEP = '[[steps]]\nname = "s"\nrunner = "bun"\nscript = "exec/s.ts"\n';
 const HEAD = 'name = "f"\nversion = 1\n';
@@ -149,4 +149,22 @@ test.each([
   const { packages, faults } = await loadCatalog(workspace);
   expect(faults).toEqual([]);
   expect(packages[0]?.flow.steps[0]?.worktree).toEqual(worktree);
+});
+
+test("two packages of one name in the same root are a fault that names both, and a later root may repeat a name", async () => {
+  const workspace = await workspaceWith({
+    ...packageFiles("flows/copy", "notes"),
+    ...packageFiles("flows/notes", "notes"),
+    ...packageFiles("flows/other", "other"),
+    ...packageFiles(".codex/flows/other", "other"),
+  });
+  const { packages, faults, shadowed } = await loadCatalog(workspace);
+  expect(packages.map(({ flow }) => flow.name)).toEqual(["other", "notes"]);
+  expect(shadowed).toHaveLength(2);
+  expect(faults).toMatchObject([
+    { file: join(workspace, "flows/notes/flow.toml"), line: 1, column: 1, path: "name" },
+  ]);
+  expect(faults[0]?.message).toContain(
+    `is already the name of the package in ${join(workspace, "flows/copy")}`,
+  );
 });
