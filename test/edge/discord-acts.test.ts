@@ -382,11 +382,11 @@ describe("setting up", () => {
       (await answered(command("codeflow status", {}, at))).text;
     expect(await status(where)).toContain("Nobody has turned it on");
     await answered(command("codeflow on", {}, inThread));
-    expect(await status(inThread)).toContain("On");
+    expect(await status(inThread)).toContain("Codeflow is on for this thread");
     expect(await status(where)).toContain("Nobody has turned it on");
     await answered(command("codeflow on", {}, where));
     await answered(command("codeflow off", {}, inThread));
-    expect(await status(inThread)).toContain("Off");
-    expect(await status(where)).toContain("On");
+    expect(await status(inThread)).toContain("Codeflow is off for this thread");
+    expect(await status(where)).toContain("Codeflow is on for this channel");
   });
 });
