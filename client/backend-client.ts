@@ -38,7 +38,10 @@ export interface FlowBackendHttpClientOptions {
   hmacSecret?: string | undefined;
 }
 
-/** The backend answered, and the answer is no success. The message is the ancestor's; why stands beside it. */
+/**
+ * The backend answered, and the answer is no success. The message begins with the words of the predecessor's client and ends
+ * with the reason: "Flow backend POST /events failed with 422: /id is required".
+ */
 export class FlowBackendError extends Error {
   override readonly name = "FlowBackendError";
   /** HTTP status. */
@@ -52,13 +55,21 @@ export class FlowBackendError extends Error {
   readonly retryable: boolean;
 
   constructor(method: string, path: string, answer: EdgeAnswerError) {
-    super(`Flow backend ${method} ${path} failed with ${answer.status}`, { cause: answer });
+    super(`Flow backend ${method} ${path} failed with ${answer.status}: ${reasonOf(answer)}`, {
+      cause: answer,
+    });
     this.status = answer.status;
     this.code = answer.code;
     this.reason = answer.message;
     this.details = answer.details;
     this.retryable = answer.retryable;
   }
+}
+
+/** The edge's message with what it found wrong, in one line. */
+function reasonOf({ message, details }: EdgeAnswerError): string {
+  const found = details.map((detail) => `${detail.path} ${detail.message}`.trim());
+  return [message, ...found].join("; ");
 }
 
 /**

@@ -52,6 +52,7 @@ export function withoutPathToken(url: string): string {
 export class EdgeUnreachableError extends Error {
   override readonly name: string = "EdgeUnreachableError";
   readonly retryable = true;
+  /** For programs: "edge_unreachable", or "edge_timeout" of EdgeTimeoutError. */
   readonly code: string = "edge_unreachable";
   /** The url that the client was made with, without a token in its path. */
   readonly url: string;
@@ -99,4 +100,6 @@ function adviceAfterTimeout(call: string): string {
 /** The url, or an id that must stand in it, cannot be used. Nothing was sent. */
 export class EdgeUrlError extends Error {
   override readonly name = "EdgeUrlError";
+  /** For programs. */
+  readonly code = "bad_url";
 }

@@ -1,12 +1,14 @@
 /** `codex-flow fire`: an event for the flow packages of a workspace, run here and now, without an edge. */
 import type { Command } from "commander";
+import type { EventFlags } from "./event-input.ts";
 import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { examples } from "./option-values.ts";
+import { UsageError } from "./problem.ts";
 import { existingFolder } from "./workspace-folder.ts";
 
-interface FireOptions {
-  event: string;
+interface FireOptions extends EventFlags {
+  event?: string;
   workspace: string;
   state?: string | true;
 }
@@ -15,27 +17,32 @@ export function registerFire(program: Command, act: Act): void {
   const fire = program
     .command("fire")
     .description("Run the steps that an event matches in this workspace, here and now, without an edge")
-    .requiredOption("--event <file>", "the event as JSON; - for standard input")
+    .argument("[file]", "the event as JSON; - for standard input")
+    .option("--event <file>", "the same, as the predecessor's program names it")
+    .option("--type <type>", "type of the event")
+    .option("--id <id>", "id of the event: the same id is the same event")
+    .option("--source <source>", "where it comes from")
+    .option("--payload <json>", "payload of the event")
     .option("--workspace <dir>", "folder that holds .codex/flows and flows", ".")
     .option(
       "--state [dir]",
       "keep events and runs (in .codex/flow-client): the same id again then starts nothing",
     );
   examples(fire, [
-    ["codex-flow fire --event event.json", "what would run at a box, run here; --json for the results alone"],
-    [
-      `echo '{"type":"demo.hello","payload":{"name":"Ada"}}' | codex-flow fire --event -`,
-      "from standard input",
-    ],
-    ["codex-flow fire --event event.json --state", "once for each event id, also over several calls"],
+    ["codex-flow fire event.json", "run here what would run on a runner; --json for the results alone"],
+    [`codex-flow fire --type demo.hello --payload '{"name":"Ada"}'`, "an event from flags"],
+    [`echo '{"type":"demo.hello","payload":{"name":"Ada"}}' | codex-flow fire -`, "from standard input"],
+    ["codex-flow fire event.json --state", "once for each event id, also over several calls"],
   ]);
   act(fire, fireEvent);
 }
 
-async function fireEvent(invocation: Invocation, options: FireOptions): Promise<number> {
+async function fireEvent(invocation: Invocation, options: FireOptions, file?: string): Promise<number> {
+  if (file !== undefined && options.event !== undefined)
+    throw new UsageError("the event is given twice", "name the file once, or pass --event");
   const workspace = await existingFolder(options.workspace);
   const { readEvent } = await import("./event-input.ts");
-  const event = await readEvent(options.event, {});
+  const event = await readEvent(file ?? options.event, options);
   const { localResult, runLocally } = await import("./local-session.ts");
   const { state } = options;
   const { answer, runs } = await runLocally(
@@ -67,6 +74,6 @@ async function fireEvent(invocation: Invocation, options: FireOptions): Promise<
       : runs.map((run) => renderLocalRun(style, run)).join("\n"),
   );
   if (answer.conflict) return EXIT.conflict;
-  // Nothing started, and what should have may be what is broken.
-  return runs.length === 0 && faults.length > 0 ? EXIT.bad : exitCodeOfRuns(runs);
+  // An event that starts nothing is a bad answer, as it is for `dispatch --wait`.
+  return runs.length === 0 ? EXIT.bad : exitCodeOfRuns(runs);
 }

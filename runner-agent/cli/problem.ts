@@ -95,7 +95,7 @@ function fixForAnswer(error: EdgeAnswerError): string {
     case EXIT.denied:
       return "use a token that is valid there and may do this: --token, CODEX_FLOW_TOKEN, or `codex-flow login`";
     case EXIT.notFound:
-      return "see what there is: `codex-flow events list`, `codex-flow runs list`";
+      return `see what there is: ${LISTS[error.code] ?? "`codex-flow events list`, `codex-flow runs list`"}`;
     case EXIT.conflict:
       return "look at what is stored: `codex-flow events show <id>`, `codex-flow runs show <id>`";
     case EXIT.rejected:
@@ -106,6 +106,14 @@ function fixForAnswer(error: EdgeAnswerError): string {
         : "check the url: `codex-flow status`";
   }
 }
+
+/** By the code of the edge's answer. */
+const LISTS: Partial<Record<string, string>> = {
+  runner_not_found: "`codex-flow runners list`",
+  run_not_found: "`codex-flow runs list`",
+  event_not_found: "`codex-flow events list`",
+  flow_not_found: "`codex-flow flows list --deployed`",
+};
 
 const GUARD_FIX = "say /codeflow on in that channel, or run `codex-flow guard activate` for it";
 function telegramProblem({ method, status, message, refusesToken }: TelegramError): Problem {
@@ -151,7 +159,7 @@ function fixForLocal(error: FlowError): string {
       return APPROVALS_FIX;
     case "state_corrupt":
     case "state_unwritable":
-      return "mend what is named above, or name another folder: --state <dir>";
+      return "fix what is named above, or name another folder: --state <dir>";
     default:
       return "correct what is named above and try again";
   }

@@ -95,6 +95,18 @@ function isFileKey(key: string): key is FileKey {
 export async function writeProfile(path: string, name: string, profile: Profile): Promise<void> {
   const profiles = await readProfiles(path);
   profiles.set(name, profile);
+  await writeProfiles(path, profiles);
+}
+
+/** Removes one profile. Returns whether it was there. */
+export async function removeProfile(path: string, name: string): Promise<boolean> {
+  const profiles = await readProfiles(path);
+  if (!profiles.delete(name)) return false;
+  await writeProfiles(path, profiles);
+  return true;
+}
+
+async function writeProfiles(path: string, profiles: Map<string, Profile>): Promise<void> {
   const text = stringify(Object.fromEntries([...profiles].map(([key, value]) => [key, profileTable(value)])));
   const partial = `${path}.${process.pid}.partial`;
   try {

@@ -14,7 +14,7 @@ import { EXIT, exitCodeHelp } from "./exit-codes.ts";
 import { registerFire } from "./fire-command.ts";
 import { registerFlows } from "./flows-command.ts";
 import { createAct, type Act, type Host } from "./invocation.ts";
-import { registerLogin } from "./login-command.ts";
+import { registerLogin, registerLogout, registerProfiles } from "./login-command.ts";
 import { examples } from "./option-values.ts";
 import { createOutput } from "./output.ts";
 import { problemDocument, problemOf, renderProblem, UsageError } from "./problem.ts";
@@ -40,14 +40,18 @@ export async function runCli(words: readonly string[], host: Host): Promise<numb
       help += text;
     },
   );
+  const { command, isUnknown } = commandNamedBy(program, words);
   try {
-    await program.parseAsync(words, { from: "user" });
+    // Commander would answer `nonsense --help` with the help of the program and success.
+    await program.parseAsync(isUnknown ? words.filter((word) => !HELP_FLAGS.includes(word)) : words, {
+      from: "user",
+    });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) return report(error, words, host);
     if (error.exitCode === 0) return EXIT.ok;
     if (error.code !== NO_COMMAND || words.includes("--json"))
-      return report(usageErrorFrom(error), words, host);
+      return report(usageErrorFrom(error, command), words, host);
     host.err.write(help);
     return EXIT.usage;
   }
@@ -74,7 +78,7 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
   examples(program, [
     ["codex-flow dev", "an edge and a runner on this machine"],
     ["codex-flow login --url https://… --token …", "remember an edge"],
-    ["codex-flow status", "is it there, and what needs me?"],
+    ["codex-flow status", "what runs, what waits, and what needs attention"],
     ["codex-flow dispatch event.json --wait", "send an event and see how it ends"],
     ["codex-flow runs logs -f run_…", "follow a run"],
   ]);
@@ -96,6 +100,8 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
     registerRoles,
     registerAudit,
     registerLogin,
+    registerLogout,
+    registerProfiles,
     registerRunner,
     registerRelay,
     registerControl,
@@ -107,12 +113,64 @@ function buildProgram(host: Host, act: Act, onError: (text: string) => void): Co
 }
 
 /** Commander's "error: unknown option '--x'\n(Did you mean --y?)" as one of ours. */
-function usageErrorFrom(error: CommanderError): UsageError {
+function usageErrorFrom(error: CommanderError, command: Command): UsageError {
   const what =
     error.code === NO_COMMAND
       ? "no command is given"
       : error.message.replace(/^error: /, "").replaceAll("\n", " ");
-  return new UsageError(what, "see `codex-flow --help` or `codex-flow <command> --help`");
+  const path = pathOf(command);
+  const plural = PLURALS[path];
+  return new UsageError(
+    what,
+    `see \`${path} --help\`${plural === undefined ? "" : `, or \`${plural} --help\` for what is stored`}`,
+  );
+}
+
+/** Commands that people mean when they type the other number. */
+const PLURALS: Partial<Record<string, string>> = {
+  "codex-flow run": "codex-flow runs",
+  "codex-flow runner": "codex-flow runners",
+};
+
+/** "codex-flow runs list". */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
+const HELP_FLAGS = ["--help", "-h"];
+
+/**
+ * The command that the words lead to. `isUnknown`: a word stands where a command must be, and is none. Looks at names alone;
+ * whether the rest is right is Commander's business.
+ */
+function commandNamedBy(
+  program: Command,
+  words: readonly string[],
+): { command: Command; isUnknown: boolean } {
+  let command = program;
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index] ?? "";
+    if (word === "--") break;
+    if (word.startsWith("-")) {
+      if (takesNextWord(command, word)) index += 1;
+      continue;
+    }
+    if (command.commands.length === 0) break;
+    const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+    if (next === undefined)
+      return { command, isUnknown: command.registeredArguments.length === 0 && word !== "help" };
+    command = next;
+  }
+  return { command, isUnknown: false };
+}
+
+/** Whether an option, of the command or of one above it, has its value in the next word. */
+function takesNextWord(command: Command, flag: string): boolean {
+  for (let owner: Command | null = command; owner !== null; owner = owner.parent) {
+    const option = owner.options.find((one) => one.long === flag || one.short === flag);
+    if (option !== undefined) return option.required;
+  }
+  return false;
 }
 
 function report(error: unknown, words: readonly string[], host: Host): number {

@@ -170,13 +170,13 @@ describe("an answer that is no success", () => {
     },
   });
 
-  test("has the ancestor's message, and beside it what the edge said", async () => {
+  test("the error of a refused call says what was wrong in its message and in fields", async () => {
     const { url } = await backend(404, refusal);
     const client = createFlowBackendHttpClient({ baseUrl: `${url}/tenant/` });
     const error: unknown = await client.getRun("r 1").catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(FlowBackendError);
     expect(error).toMatchObject({
-      message: "Flow backend GET /tenant/runs/r%201 failed with 404",
+      message: "Flow backend GET /tenant/runs/r%201 failed with 404: run not found: r; /id is new",
       status: 404,
       code: "run_not_found",
       reason: "run not found: r",
@@ -191,11 +191,11 @@ describe("an answer that is no success", () => {
     ["POST", "/runs/r/cancel", (client) => client.cancelRun("r")],
     ["GET", "/events", (client) => client.listEvents({ limit: 1 })],
   ] satisfies Array<[string, string, (client: ReturnType<typeof createFlowClient>) => Promise<unknown>]>)(
-    "Flow backend %s %s failed with 503",
+    "the error of %s %s begins with the words of the predecessor's client",
     async (method, path, call) => {
       const { url } = await backend(503, "<html>away</html>");
       await expect(call(createFlowBackendHttpClient({ baseUrl: url }))).rejects.toMatchObject({
-        message: `Flow backend ${method} ${path} failed with 503`,
+        message: expect.stringMatching(`^Flow backend ${method} ${path} failed with 503: `) as string,
         code: "http_503",
         retryable: true,
       });

@@ -13,7 +13,7 @@ import { projectPath } from "../../scripts/project.ts";
 import { fakeModel, folder } from "../support/codex.ts";
 import { patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
-import { workspaceWith, writeFiles } from "../support/flow-workspace.ts";
+import { packageFiles, workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
@@ -100,11 +100,11 @@ describe("fire", () => {
     });
   });
 
-  test("says why nothing started: no step waits for the type, or the payload has these faults", async () => {
+  test("fire ends with 1 and says why when nothing started: no step waits for the type, or the payload has faults", async () => {
     const cwd = await workspace();
     const other = await codexFlow(cwd, FIRE, { id: "o:1", type: "other" });
     expect([other.code, other.out]).toEqual([
-      EXIT.ok,
+      EXIT.bad,
       expect.stringContaining("no step here waits for events of type other"),
     ]);
     const faulty = await codexFlow(cwd, FIRE, { id: "o:2", type: "step.event", payload: { status: 7 } });
@@ -122,6 +122,14 @@ describe("fire", () => {
     const { code, err } = await codexFlow(cwd, FIRE, event("completed"));
     expect(code).toBe(EXIT.bad);
     expect(err).toContain("broken package: flows/bad/flow.toml:1:");
+  });
+
+  test("fire takes the event as an operand or from flags, as dispatch does", async () => {
+    const cwd = await workspaceWith(packageFiles("flows/step", "step", { schema: {} }));
+    const flags = await codexFlow(cwd, ["fire", "--type", "step.event", "--payload", "{}", "--json"], {});
+    expect([flags.code, JSON.parse(flags.out)]).toMatchObject([EXIT.ok, { results: [{ flow: "step" }] }]);
+    const operand = await codexFlow(cwd, ["fire", "-", "--json"], { type: "step.event" });
+    expect([operand.code, JSON.parse(operand.out)]).toMatchObject([EXIT.ok, { results: [{ flow: "step" }] }]);
   });
 
   test("runs the same event each time, and with --state once", async () => {
@@ -148,7 +156,9 @@ describe("fire", () => {
     const none = await codexFlow(cwd, ["fire", "--event", "nowhere.json"], {});
     expect([none.code, none.err]).toEqual([EXIT.usage, expect.stringContaining("nowhere.json")]);
     const missing = await codexFlow(cwd, ["fire"], {});
-    expect([missing.code, missing.err]).toEqual([EXIT.usage, expect.stringContaining("--event")]);
+    expect([missing.code, missing.err]).toEqual([EXIT.usage, expect.stringContaining("name a file")]);
+    const twice = await codexFlow(cwd, ["fire", "--event", "a.json", "b.json"], {});
+    expect([twice.code, twice.err]).toEqual([EXIT.usage, expect.stringContaining("given twice")]);
   });
 });
 

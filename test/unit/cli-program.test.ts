@@ -73,7 +73,19 @@ describe("usage", () => {
   test.each([
     [[], /^Usage: codex-flow /],
     [["runs"], /^Usage: codex-flow runs /],
-    [["bogus"], /^error: unknown command 'bogus'\nfix: .*--help/],
+    [["bogus"], /^error: unknown command 'bogus'.*\nfix: see `codex-flow --help`/],
+    [["nonsense", "--help"], /^error: unknown command 'nonsense'.*\nfix: /],
+    [["--json", "nonsense", "-h"], /"unknown command 'nonsense'/],
+    [["--url", "http://127.0.0.1:1", "nonsense", "--help"], /^error: unknown command 'nonsense'/],
+    [
+      ["runs", "nonsense", "--help"],
+      /^error: unknown command 'nonsense'.*\nfix: see `codex-flow runs --help`/,
+    ],
+    [["runs", "lst"], /^error: unknown command 'lst' .*list.*\nfix: see `codex-flow runs --help`/],
+    [
+      ["run", "list"],
+      /^error: missing required argument 'step'\nfix: .*`codex-flow run --help`.*`codex-flow runs --help`/,
+    ],
     [["runs", "list", "--limit", "0"], /^error: .*whole number from 1 to 500.*\nfix: /],
     [["runs", "list", "extra"], /^error: too many arguments/],
     [["status"], /^error: no edge url is given\nfix: .*--url.*CODEX_FLOW_URL.*login/],
@@ -299,6 +311,34 @@ describe("login", () => {
     expect(code).toBe(EXIT.ok);
     expect(out).toContain(`${edge.url} (profile default)`);
     expect(out).not.toContain(TOKEN);
+  });
+
+  test("a wrong token is not saved: login asks the edge first", async () => {
+    const edge = await startFakeEdge();
+    const environment = { XDG_CONFIG_HOME: await temporaryFolder() };
+    const { code, err } = await codexFlow(["login", "--url", edge.url, "--token", "wrong"], { environment });
+    expect([code, err]).toEqual([EXIT.denied, expect.stringContaining("error: ")]);
+    expect((await codexFlow(["profiles"], { environment })).out).toContain("no profile is saved");
+  });
+
+  test("an edge that is not there is saved with a warning, and the next step names the profile", async () => {
+    const environment = { XDG_CONFIG_HOME: await temporaryFolder() };
+    const words = ["login", "--profile", "staging", "--url", "http://127.0.0.1:1", "--token", TOKEN];
+    const { code, err } = await codexFlow(words, { environment });
+    expect(code).toBe(EXIT.ok);
+    expect(err).toContain("could not be checked");
+    expect(err).toContain("next: codex-flow status --profile staging");
+  });
+
+  test("profiles lists names without secrets, and logout removes one", async () => {
+    const environment = { XDG_CONFIG_HOME: await temporaryFolder() };
+    await codexFlow(["login", "--url", "http://127.0.0.1:1", "--token", TOKEN], { environment });
+    const { out } = await codexFlow(["profiles"], { environment });
+    expect(out).toContain("default  http://127.0.0.1:1  token");
+    expect(out).not.toContain(TOKEN);
+    expect((await codexFlow(["logout"], { environment })).code).toBe(EXIT.ok);
+    const again = await codexFlow(["logout"], { environment });
+    expect([again.code, again.err]).toEqual([EXIT.usage, expect.stringContaining('no profile "default"')]);
   });
 
   test("a profile that others can read is refused with the fix", async () => {
