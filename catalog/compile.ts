@@ -78,7 +78,8 @@ function validatorCode(schema: CompilableSchema, allErrors: boolean): string {
 
 async function bundle(source: string): Promise<string> {
   const { outputFiles } = await build({
-    stdin: { contents: source, resolveDir: HERE, loader: "js" },
+    // The bundled command line runs from dist/, beside which this folder is.
+    stdin: { contents: source, resolveDir: join(HERE, "..", "catalog"), loader: "js" },
     bundle: true,
     write: false,
     minify: true,
