@@ -21,6 +21,7 @@ import {
   RunnerView,
   WaitingRunView,
 } from "./http-bodies.ts";
+import { CANCEL_WAIT_MAX_SECONDS } from "./limits.ts";
 import { MessageRequest, MessageView } from "./messages.ts";
 import {
   ControlAnswer,
@@ -166,8 +167,14 @@ export const HTTP_ROUTES: HttpRoute[] = [
   {
     method: "post",
     path: "/runs/{id}/cancel",
-    summary: "Ask for a run to be stopped",
+    summary:
+      "Ask for a run to be stopped. The answer waits for the proof that its processes are gone; without it the run is still running, and cancel says how far it is",
     scopes: ["runs:write"],
+    query: {
+      wait: Type.String({
+        description: `Seconds to wait for the proof: ${CANCEL_WAIT_MAX_SECONDS} when absent, and at most; 0 or false: none`,
+      }),
+    },
     body: CancelRequest,
     success: { status: 202, schema: Type.Object({ run: RunView }) },
   },

@@ -99,6 +99,8 @@ export const OUTPUT_PAGE_MAX_BYTES = MIB;
 
 /** `?wait=` on dispatch and replay. */
 export const WAIT_MAX_SECONDS = 25;
+/** A cancel waits this long for the proof that the processes are gone before it answers; `?wait=` shortens it. */
+export const CANCEL_WAIT_MAX_SECONDS = 2;
 
 /** Waiting runs of one pool; more is refused to the queue, which tries again later. */
 export const BACKLOG_MAX_RUNS = 20_000;

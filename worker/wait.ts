@@ -1,7 +1,7 @@
 /** `wait`: answer when the runs are over, or when the bound is reached. */
 import { BadRequestError } from "../contract/errors.ts";
 import { parseRunId } from "../contract/ids.ts";
-import { WAIT_MAX_SECONDS } from "../contract/limits.ts";
+import { CANCEL_WAIT_MAX_SECONDS, WAIT_MAX_SECONDS } from "../contract/limits.ts";
 import type { RunView } from "../contract/run-view.ts";
 import type { Env } from "./env.ts";
 
@@ -15,6 +15,11 @@ export function waitMs(value: string | boolean | number | undefined): number {
       { path: "?wait", message: "is not a number of seconds" },
     ]);
   return Math.min(seconds, WAIT_MAX_SECONDS) * 1000;
+}
+
+/** How long a cancel waits for its proof, ms: as long as it may when nothing is said. */
+export function cancelWaitMs(value: string | undefined): number {
+  return Math.min(waitMs(value ?? true), CANCEL_WAIT_MAX_SECONDS * 1000);
 }
 
 /** Runs of one event as they are when all are over, or when the time is up. */

@@ -226,8 +226,12 @@ export class FlowEventObject extends DurableObject<Env> {
     return { output: chunks, more, complete: !more && isTerminal(run.status) };
   }
 
-  cancel(n: number, by: string): Promise<CancelAnswer | undefined> {
-    return this.#steer(n, (run, now) => cancel(run, by, now));
+  /** Waits up to `waitMs` for the proof (invariant 10), so that nearly every answer already says how it ended. */
+  async cancel(n: number, by: string, waitMs: number): Promise<CancelAnswer | undefined> {
+    const answer = await this.#steer(n, (run, now) => cancel(run, by, now));
+    if (answer?.kind !== "run" || isTerminal(answer.run.status) || waitMs === 0) return answer;
+    const [run = answer.run] = await this.waitUntilOver([n], waitMs);
+    return { kind: "run", run };
   }
 
   decide(n: number, given: Decided): Promise<DecideAnswer | undefined> {

@@ -52,6 +52,7 @@ const MEANINGS: Record<BoundName, string> = {
   EVENT_RUNS_MAX_BYTES: "Whole runs in one answer about an event; further runs have `cut: true`",
   OUTPUT_PAGE_MAX_BYTES: "A page of `GET /runs/{id}/output`",
   WAIT_MAX_SECONDS: "`?wait=`",
+  CANCEL_WAIT_MAX_SECONDS: "A cancel waits for its proof before it answers",
   BACKLOG_MAX_RUNS: "Waiting runs of one pool; more stay in the queue, which tries again",
   RUNS_PER_EVENT_MAX: "Runs of one event, replays included; more answers 409",
   RUNNER_CAPACITY_MAX: "`capacity` of a runner",

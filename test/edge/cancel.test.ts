@@ -26,8 +26,10 @@ import { endObjects } from "./support/tidy.ts";
 afterEach(closeSockets);
 afterAll(endObjects);
 
-async function cancel(runId: string, body?: object): Promise<RunView> {
-  return (await expectJson<{ run: RunView }>(call("POST", `/runs/${runId}/cancel`, { body }), 202)).run;
+/** Answers at once, unless `query` says something else. */
+async function cancel(runId: string, body?: object, query = "?wait=0"): Promise<RunView> {
+  return (await expectJson<{ run: RunView }>(call("POST", `/runs/${runId}/cancel${query}`, { body }), 202))
+    .run;
 }
 
 async function running(
@@ -65,6 +67,29 @@ describe("a run that waits", () => {
 });
 
 describe("a run that runs", () => {
+  test("a cancel without ?wait answers canceled when the runner proves it at once", async () => {
+    const { runId, link } = await running();
+    const answer = cancel(runId, {}, "");
+    await link.next("cancel");
+    await link.end({ reason: "canceled", exit: { code: null, signal: "SIGTERM" } });
+    expect(await answer).toMatchObject({ status: "canceled", cancel: { state: "canceled" } });
+  });
+
+  test("a cancel that nobody proves answers after the bound, still running", async () => {
+    const { runId } = await running();
+    expect(await cancel(runId, {}, "?wait=1000")).toMatchObject({
+      status: "running",
+      cancel: { state: "cancel_requested" },
+    });
+  });
+
+  test("a cancel refuses a wait that is no number of seconds, and cancels nothing", async () => {
+    const { runId } = await running();
+    const error = await expectError(call("POST", `/runs/${runId}/cancel?wait=soon`), 400);
+    expect(error.code).toBe("invalid_wait");
+    expect(await runOf(runId)).not.toHaveProperty("cancel");
+  });
+
   test("invariant 10: cancel_requested, signalled, canceled", async () => {
     const { runId, link } = await running();
     expect(await cancel(runId, { by: "Ada" })).toMatchObject({

@@ -10,6 +10,7 @@ import type { RunView } from "../../contract/run-view.ts";
 import { continueRun } from "../continue-run.ts";
 import type { Env } from "../env.ts";
 import { replayEvent } from "../replay.ts";
+import { cancelWaitMs } from "../wait.ts";
 import { refused, said, type ChatAnswer } from "./answer.ts";
 import { askedBy, byOf, requestKey, type Asker } from "./asker.ts";
 import { locateRun, unknownRun } from "./located.ts";
@@ -21,7 +22,7 @@ const FOLLOW_MS = 10 * 60_000;
 
 export async function cancel(env: Env, asker: Asker, runId: string): Promise<ChatAnswer> {
   const { object, n } = locateRun(env, runId);
-  const answer = await object.cancel(n, byOf(asker));
+  const answer = await object.cancel(n, byOf(asker), cancelWaitMs(undefined));
   if (answer === undefined) throw unknownRun(runId);
   if (answer.kind === "over") return over(answer.run);
   const { cancel: canceled, status } = answer.run;

@@ -18,6 +18,7 @@ import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
 import { listLimit, listPage } from "../listing.ts";
 import { expectUpgrade } from "../upgrade.ts";
+import { cancelWaitMs } from "../wait.ts";
 import { apiCaller } from "./api-caller.ts";
 import { located, unknownRun } from "./located-run.ts";
 
@@ -83,7 +84,7 @@ export const runRoutes = new Hono<AppContext>()
     const { object, n, id } = located(context);
     const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
     const { by } = parseJson(context.req.raw, bytes, checkCancelRequest, {});
-    const canceled = await object.cancel(n, apiCaller(by));
+    const canceled = await object.cancel(n, apiCaller(by), cancelWaitMs(context.req.query("wait")));
     if (canceled === undefined) throw unknownRun(id);
     if (canceled.kind === "over")
       throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);
