@@ -15,6 +15,7 @@ import type {
 } from "../contract/chat/audit.ts";
 import type { FlowEventInput } from "../contract/flow-event.ts";
 import type {
+  AckRequest,
   CancelRequest,
   DispatchAnswer as DispatchAnswerSchema,
   DryRunAnswer as DryRunAnswerSchema,
@@ -64,12 +65,21 @@ export interface PageRequest {
 export interface EventFilter extends PageRequest {
   type?: string | undefined;
   source?: string | undefined;
+  /** Created then or later, an RFC 3339 date. */
+  since?: string | undefined;
 }
 export interface RunFilter extends PageRequest {
   eventId?: string | undefined;
   /** A process or an effective status. */
   status?: string | undefined;
   flow?: string | undefined;
+  /** True: only runs that wait for a person, because they need attention or have open approvals. */
+  attention?: boolean | undefined;
+  pool?: string | undefined;
+  /** Name or id of the runner of the newest attempt. */
+  runner?: string | undefined;
+  /** Created then or later, an RFC 3339 date. */
+  since?: string | undefined;
 }
 export interface AuditFilter extends PageRequest {
   /** Id of a user, as his platform writes it. */
@@ -138,6 +148,8 @@ export interface EdgeClient {
   ): Promise<OutputPage>;
   /** Asks for a run to be stopped; the run that comes back says how far that is. */
   cancel(id: string, request?: Static<typeof CancelRequest>): Promise<RunView>;
+  /** Acknowledges how a run ended, so that it no longer needs attention. A 409 `no_attention_needed` when it does not. */
+  acknowledge(id: string, request?: Static<typeof AckRequest>): Promise<RunView>;
   /** What the run has asked leave for, oldest first, decided ones included. */
   listApprovals(runId: string): Promise<ApprovalView[]>;
   /**
@@ -248,6 +260,10 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
     },
     async cancel(id, request = {}) {
       const answer = await ask({ method: "POST", path: ["runs", id, "cancel"], body: request }, ["run"]);
+      return (answer as { run: RunView }).run;
+    },
+    async acknowledge(id, request = {}) {
+      const answer = await ask({ method: "POST", path: ["runs", id, "ack"], body: request }, ["run"]);
       return (answer as { run: RunView }).run;
     },
     async listApprovals(runId) {

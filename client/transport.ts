@@ -37,7 +37,7 @@ export interface TransportRequest {
   /** Segments, not yet encoded. */
   path: readonly string[];
   /** Undefined values are left out. */
-  query?: Record<string, string | number | undefined>;
+  query?: Record<string, string | number | boolean | undefined>;
   /** Sent as JSON. */
   body?: unknown;
   /** Sign the body, if the transport has a secret. */

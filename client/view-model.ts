@@ -50,7 +50,9 @@ export function normalizeRun(answer: unknown): FlowRunView {
     resultStatus,
     status: effectiveStatus,
     effectiveStatus,
-    needsAttention: resultStatus !== undefined && NEEDS_ATTENTION[resultStatus],
+    // The server knows when that has ended: acknowledged, or superseded by a later run.
+    needsAttention:
+      resultStatus !== undefined && NEEDS_ATTENTION[resultStatus] && run["needsAttention"] !== false,
     attemptCount: number(run["attemptCount"]) ?? number(run["attempts"]) ?? attempts.length,
     attempts,
     output,

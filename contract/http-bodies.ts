@@ -22,6 +22,15 @@ export const CancelRequest = Type.Object(
   { additionalProperties: true, $id: "CancelRequest" },
 );
 
+export const AckRequest = Type.Object(
+  {
+    by: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: "Who acknowledges it, for the record" }),
+    ),
+  },
+  { additionalProperties: false, $id: "AckRequest" },
+);
+
 export const DispatchAnswer = Type.Object(
   {
     status: Type.Enum(["accepted", "duplicate"]),

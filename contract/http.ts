@@ -10,6 +10,7 @@ import { ChatOutboxView, ChatPostAnswer, ChatPostRequest } from "./chat/requests
 import { ErrorBody } from "./errors.ts";
 import { FlowEventInput } from "./flow-event.ts";
 import {
+  AckRequest,
   CancelRequest,
   DispatchAnswer,
   DryRunAnswer,
@@ -40,6 +41,7 @@ export type Scope = (typeof SCOPES)[number];
 
 const limitParameter = Type.Integer({ description: "50 when absent, 0 or no number; clamped to 1–500" });
 const cursorParameter = Type.String({ description: "nextCursor of the page before" });
+const sinceParameter = Type.String({ description: "Only what was created then or later: an RFC 3339 date" });
 const waitParameter = Type.String({
   description: "Seconds (at most 25), or true: answer when the runs are over",
 });
@@ -97,7 +99,13 @@ export const HTTP_ROUTES: HttpRoute[] = [
     path: "/events",
     summary: "Events, newest first. /flow-events is the same",
     scopes: ["runs:read"],
-    query: { type: Type.String(), source: Type.String(), limit: limitParameter, cursor: cursorParameter },
+    query: {
+      type: Type.String(),
+      source: Type.String(),
+      since: sinceParameter,
+      limit: limitParameter,
+      cursor: cursorParameter,
+    },
     success: { status: 200, schema: EventPage },
   },
   {
@@ -125,6 +133,13 @@ export const HTTP_ROUTES: HttpRoute[] = [
       eventId: Type.String(),
       status: Type.String(),
       flow: Type.String(),
+      attention: Type.String({
+        description:
+          "1: only runs that wait for a person, because they need attention or have open approvals",
+      }),
+      pool: Type.String(),
+      runner: Type.String({ description: "Name or id of the runner of the newest attempt" }),
+      since: sinceParameter,
       limit: limitParameter,
       cursor: cursorParameter,
     },
@@ -177,6 +192,15 @@ export const HTTP_ROUTES: HttpRoute[] = [
     },
     body: CancelRequest,
     success: { status: 202, schema: Type.Object({ run: RunView }) },
+  },
+  {
+    method: "post",
+    path: "/runs/{id}/ack",
+    summary:
+      "Acknowledge how a run ended: it no longer needs attention. The first acknowledgement stays; a later one changes nothing",
+    scopes: ["runs:write"],
+    body: AckRequest,
+    success: { status: 200, schema: Type.Object({ run: RunView }) },
   },
   {
     method: "get",

@@ -114,6 +114,12 @@ export interface ChainedEvent {
   runIds?: string[];
 }
 
+/** Who has seen that a run needs attention, and when (epoch ms). */
+export interface Acknowledgement {
+  by: string;
+  at: number;
+}
+
 export interface RunRecord {
   /** Shape of this document. */
   v: 1;
@@ -168,6 +174,10 @@ export interface RunRecord {
   result?: FlowResult;
   error?: Reason;
   chained?: ChainedEvent[];
+  /** Somebody has dealt with how it ended. */
+  acknowledged?: Acknowledgement;
+  /** A later run of the same step and event that ended well. */
+  supersededBy?: string;
 }
 
 export function isTerminal(status: ProcessStatus): boolean {

@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from "typebox";
 import { ApprovalView, approvalView, pendingApprovals } from "./approvals.ts";
+import { needsAttention } from "./attention.ts";
 import { userLabel } from "./chat/place.ts";
 import { Budget, BudgetUse, raised, usedBy } from "./budget.ts";
 import { AgentItem } from "./agent-item.ts";
@@ -90,7 +91,19 @@ export const RunView = Type.Object(
     status: Type.Enum([...PROCESS_STATUSES]),
     resultStatus: Type.Optional(Type.Enum([...RESULT_STATUSES])),
     effectiveStatus: Type.String({ description: "The result's status, or else the process status" }),
-    needsAttention: Type.Boolean(),
+    needsAttention: Type.Boolean({
+      description:
+        "It ended blocked, failed or in need of intervention, nobody has acknowledged that, and no later run of the same step and event ended well",
+    }),
+    acknowledged: Type.Optional(
+      Type.Object(
+        { by: Type.String(), at: Iso },
+        { description: "Who has dealt with how it ended, and when" },
+      ),
+    ),
+    supersededBy: Type.Optional(
+      Type.String({ description: "The later run of the same step and event that ended well" }),
+    ),
     result: Type.Optional(FlowResult),
     cut: Type.Optional(
       Type.Boolean({
@@ -223,10 +236,6 @@ export function effectiveStatus(run: {
   return run.result?.status ?? run.status;
 }
 
-export function needsAttention(effective: string): boolean {
-  return effective === "blocked" || effective === "needs_intervention" || effective === "failed";
-}
-
 export function iso(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
@@ -251,7 +260,11 @@ export function runView(run: RunRecord): RunView {
     status: run.status,
     ...(run.result === undefined ? {} : { resultStatus: run.result.status, result: run.result }),
     effectiveStatus: effective,
-    needsAttention: needsAttention(effective),
+    needsAttention: needsAttention(run),
+    ...(run.acknowledged === undefined
+      ? {}
+      : { acknowledged: { by: run.acknowledged.by, at: iso(run.acknowledged.at) } }),
+    ...(run.supersededBy === undefined ? {} : { supersededBy: run.supersededBy }),
     ...(run.error === undefined ? {} : { error: run.error.message, errorCode: run.error.code }),
     ...(run.cancel === undefined
       ? {}
@@ -342,6 +355,8 @@ export const RunSummaryView = Type.Object(
     artifactCount: Type.Optional(
       Type.Integer({ description: "Artifacts of the result, which GET /runs/{id} answers; absent for none" }),
     ),
+    runnerId: Type.Optional(Type.String({ description: "Id of the runner of the newest attempt" })),
+    runnerName: Type.Optional(Type.String({ description: "Its name" })),
     nextCount: Type.Optional(
       Type.Integer({ description: "Events that the result asks for; absent for none" }),
     ),
@@ -366,7 +381,7 @@ export function runSummary(run: RunRecord): RunSummary {
  */
 export function boundedSummary(given: Summarizable | RunView): RunSummary {
   const {
-    attempts: _attempts,
+    attempts,
     output: _output,
     chained: _chained,
     approvals: _approvals,
@@ -379,11 +394,13 @@ export function boundedSummary(given: Summarizable | RunView): RunSummary {
   } = given as Summarizable & Partial<RunView>;
   const artifacts = Object.keys(result?.artifacts ?? {}).length;
   const next = result?.next?.length ?? 0;
+  const newest = attempts?.at(-1);
   return {
     ...rest,
     ...(result === undefined ? {} : { result: resultSummary(result) }),
     ...(artifacts === 0 ? {} : { artifactCount: artifacts }),
     ...(next === 0 ? {} : { nextCount: next }),
+    ...(newest === undefined ? {} : { runnerId: newest.workerId, runnerName: newest.runnerName }),
     ...(error === undefined ? {} : { error: listedText(error) }),
     ...(cancel === undefined ? {} : { cancel: boundedCancel(cancel) }),
   };

@@ -110,6 +110,9 @@ export function checkReplayRequest(value: unknown): Checked<ReplayOptions> {
 export function checkCancelRequest(value: unknown): Checked<{ by?: string }> {
   return checked(compiled.CancelRequest, value);
 }
+export function checkAckRequest(value: unknown): Checked<{ by?: string }> {
+  return checked(compiled.AckRequest, value);
+}
 export function checkAgentItem(value: unknown): Checked<AgentItem> {
   return checked(compiled.AgentItem, value);
 }

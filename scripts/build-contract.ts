@@ -16,7 +16,7 @@ import { TelegramUpdate } from "../contract/chat/telegram-update.ts";
 import { ChatPostRequest } from "../contract/chat/requests.ts";
 import { FinalAnswer, PromptFrontMatter, ScriptFrontMatter } from "../contract/codex-prompt.ts";
 import { FlowEventInput } from "../contract/flow-event.ts";
-import { CancelRequest, ReplayRequest } from "../contract/http-bodies.ts";
+import { AckRequest, CancelRequest, ReplayRequest } from "../contract/http-bodies.ts";
 import { MessageRequest } from "../contract/messages.ts";
 import { ControlRequest, GuardRequest, RelaySessionRequest } from "../contract/relay.ts";
 import { openApiDocument } from "../contract/openapi.ts";
@@ -50,6 +50,7 @@ export async function buildContract(): Promise<void> {
     {
       FlowEventInput,
       ReplayRequest,
+      AckRequest,
       CancelRequest,
       AgentItem,
       DecideRequest,

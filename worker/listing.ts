@@ -28,6 +28,17 @@ export function listLimit(text: string | undefined): number {
   return Math.min(Math.max(value, 1), LIST_MAX_ITEMS);
 }
 
+/** The moment that `?since=` names, epoch ms; undefined when it is absent. Throws for what is no date. */
+export function sinceMs(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  const at = Date.parse(text);
+  // Date.parse takes many texts; what sorts as a date in every place begins with year, month and day.
+  if (/^\d{4}-\d{2}-\d{2}/.test(text) && !Number.isNaN(at)) return Math.max(0, at);
+  throw new BadRequestError("invalid_since", "since must be an RFC 3339 date, as 2026-11-21T05:00:00Z", [
+    { path: "?since", message: "is no date" },
+  ]);
+}
+
 type ReadPage<T> = (
   ledger: Remote<DayLedger>,
   before: ListPosition | undefined,
@@ -39,10 +50,12 @@ export async function listPage<T>(
   cursor: string | undefined,
   limit: number,
   read: ReadPage<T>,
+  /** No day before this one has a row of the list, epoch ms. */
+  since = 0,
 ): Promise<Page<T>> {
   const before = cursor === undefined || cursor === "" ? undefined : decodeCursor(cursor);
   const now = Date.now();
-  const oldest = dayOf(now - retentionMs(env));
+  const oldest = dayOf(Math.max(since, now - retentionMs(env)));
   // One more than the page, which says whether another page follows.
   const wanted = limit + 1;
   const ledgersAtOnce = Math.max(1, Math.floor(ROWS_AT_ONCE_MAX / wanted));

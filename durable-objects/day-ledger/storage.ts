@@ -29,11 +29,20 @@ export interface ListRow<T> extends ListPosition {
 export interface EventFilter {
   type?: string | undefined;
   source?: string | undefined;
+  /** Created then or later, epoch ms. */
+  since?: number | undefined;
 }
 export interface RunFilter {
   /** A process or an effective status. */
   status?: string | undefined;
   flow?: string | undefined;
+  /** Only runs that wait for a person. */
+  attention?: boolean | undefined;
+  pool?: string | undefined;
+  /** Name or id of the runner of the newest attempt. */
+  runner?: string | undefined;
+  /** Created then or later, epoch ms. */
+  since?: number | undefined;
 }
 
 export interface ProjectedRun {
@@ -156,12 +165,14 @@ export class LedgerStorage {
     const rows = this.#storage.sql.exec<{ created_ms: number; key: string; view: string }>(
       `SELECT created_ms, key, view FROM event
        WHERE (created_ms, key) < (?1, ?2) AND (?3 IS NULL OR type = ?3) AND (?4 IS NULL OR source = ?4)
+         AND created_ms >= ?6
        ORDER BY created_ms DESC, key DESC LIMIT ?5`,
       ms,
       id,
       filter.type ?? null,
       filter.source ?? null,
       limit,
+      filter.since ?? 0,
     );
     return [...rows].map((row) => ({
       ms: row.created_ms,
@@ -176,12 +187,20 @@ export class LedgerStorage {
     const rows = this.#storage.sql.exec<{ created_ms: number; run_id: string; view: string }>(
       `SELECT created_ms, run_id, view FROM run
        WHERE (created_ms, run_id) < (?1, ?2) AND (?3 IS NULL OR status = ?3 OR effective = ?3) AND (?4 IS NULL OR flow = ?4)
+         AND (NOT ?6 OR view ->> '$.needsAttention' OR view ->> '$.pendingApprovals' > 0)
+         AND (?7 IS NULL OR view ->> '$.pool' = ?7)
+         AND (?8 IS NULL OR ?8 IN (view ->> '$.runnerId', view ->> '$.runnerName'))
+         AND created_ms >= ?9
        ORDER BY created_ms DESC, run_id DESC LIMIT ?5`,
       ms,
       id,
       filter.status ?? null,
       filter.flow ?? null,
       limit,
+      filter.attention === true ? 1 : 0,
+      filter.pool ?? null,
+      filter.runner ?? null,
+      filter.since ?? 0,
     );
     // One row at a time: rows of earlier versions of the edge hold whole results, too large to be in memory together.
     return Array.from(rows, (row) => ({

@@ -7,6 +7,7 @@
  * outside is performed after it (invariant 6), and whoever watches is told. Nothing else writes a run.
  */
 import { DurableObject } from "cloudflare:workers";
+import { supersededBy } from "../../contract/attention.ts";
 import type { Decided } from "../../contract/approvals.ts";
 import { continuationOf, sum, type BudgetUse } from "../../contract/budget.ts";
 import { newClaimKey } from "../../contract/claim-proof.ts";
@@ -48,10 +49,12 @@ import { glanceAt } from "./glance.ts";
 import { EventStorage, type StoredEvent } from "./storage.ts";
 import { RunSockets } from "./run-sockets.ts";
 import {
+  acknowledge,
   cancel,
   decide,
   raiseBudget,
   say,
+  type AckAnswer,
   type CancelAnswer,
   type DecideAnswer,
   type RaiseAnswer,
@@ -234,6 +237,11 @@ export class FlowEventObject extends DurableObject<Env> {
     return { kind: "run", run };
   }
 
+  /** Records that somebody has dealt with how the run ended: it no longer needs attention. */
+  acknowledge(n: number, by: string): Promise<AckAnswer | undefined> {
+    return this.#steer(n, (run, now) => acknowledge(run, by, now));
+  }
+
   decide(n: number, given: Decided): Promise<DecideAnswer | undefined> {
     return this.#steer(n, (run, now) => decide(run, given, now));
   }
@@ -377,10 +385,30 @@ export class FlowEventObject extends DurableObject<Env> {
     await this.#clock.alarm();
   }
 
+  /** Earlier runs that need no attention any more, because a run that repeats them has just ended well. */
+  #superseded(changes: RunChange[], now: number): RunChange[] {
+    const repeats = changes.filter(
+      ({ run, before }) =>
+        (run.origin === "replay" || run.origin === "continuation") &&
+        before !== undefined &&
+        !isTerminal(before.status) &&
+        isTerminal(run.status),
+    );
+    if (repeats.length === 0) return [];
+    const others = this.#storage.readRuns().filter(({ n }) => !changes.some(({ run }) => run.n === n));
+    const settled = new Map(
+      repeats.flatMap(({ run }) => supersededBy(run, others, now)).map((run) => [run.n, run]),
+    );
+    return others.flatMap((before) => {
+      const run = settled.get(before.n);
+      return run === undefined ? [] : [{ run, before }];
+    });
+  }
+
   /** Writes records as one transaction, then tells everybody whom it concerns. */
   async #commit(changes: RunChange[], event?: StoredEvent): Promise<void> {
     const now = Date.now();
-    const records = changes.map(({ run, before }) => ({
+    const records = [...changes, ...this.#superseded(changes, now)].map(({ run, before }) => ({
       run: this.#outbox.noted(this.#storage.withTotals(this.#runSockets.withUse(run), before)),
       before,
     }));

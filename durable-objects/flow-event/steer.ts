@@ -3,6 +3,7 @@
  * and of what is asked; the object commits what comes back, then answers.
  */
 import { approvalView, decideApproval, type ApprovalView, type Decided } from "../../contract/approvals.ts";
+import { acknowledge as decideAcknowledgement } from "../../contract/attention.ts";
 import { continuationOf, sum, unlimitedUnits, type BudgetUse } from "../../contract/budget.ts";
 import { addMessage, messageView, type MessageView, type Saying } from "../../contract/messages.ts";
 import { RAISES_KEPT_PER_RUN } from "../../contract/limits.ts";
@@ -26,6 +27,17 @@ export function cancel(run: RunRecord, by: string, now: number): Steered<CancelA
     return { answer: (show) => ({ kind: run.status === "canceled" ? "run" : "over", run: show(run) }) };
   const canceled = requestCancel(run, by, now);
   return { answer: (show) => ({ kind: "run", run: show(canceled) }), run: canceled };
+}
+
+export type AckAnswer = { kind: "acknowledged" | "settled" | "not_needed"; run: RunView };
+
+export function acknowledge(run: RunRecord, by: string, now: number): Steered<AckAnswer> {
+  const outcome = decideAcknowledgement(run, by, now);
+  const next = outcome.kind === "acknowledged" ? outcome.run : undefined;
+  return {
+    answer: (show) => ({ kind: outcome.kind, run: show(next ?? run) }),
+    ...(next === undefined ? {} : { run: next }),
+  };
 }
 
 export type DecideAnswer =

@@ -8,6 +8,7 @@ import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { byOption, examples, whoSays } from "./option-values.ts";
 import { UsageError } from "./problem.ts";
+import { resolveRun } from "./short-ids.ts";
 
 interface DecideOptions {
   by?: string;
@@ -62,7 +63,8 @@ function registerVerb(approvals: Command, act: Act, verb: Verb): void {
 
 async function listApprovals(invocation: Invocation, options: { run?: string }): Promise<number> {
   const { client } = await invocation.connect();
-  const runs = options.run === undefined ? await waitingRuns(client) : [options.run];
+  const runs =
+    options.run === undefined ? await waitingRuns(client) : [await resolveRun(client, options.run)];
   const approvals: ApprovalView[] = [];
   for (const run of runs) approvals.push(...(await pendingOf(client, run)));
   const { renderApprovals } = await import("./render/approvals.ts");
@@ -70,12 +72,17 @@ async function listApprovals(invocation: Invocation, options: { run?: string }):
   return EXIT.ok;
 }
 
-/** Ids of all runs that wait for somebody's leave, over all pages. */
+/** Ids of all runs with open approvals, over all pages. */
 async function waitingRuns(client: EdgeClient): Promise<string[]> {
   const waiting: string[] = [];
   let cursor: string | undefined;
   do {
-    const page = await client.listRuns({ status: "running", limit: LIST_MAX_ITEMS, cursor });
+    const page = await client.listRuns({
+      status: "running",
+      attention: true,
+      limit: LIST_MAX_ITEMS,
+      cursor,
+    });
     waiting.push(...page.runs.filter((run) => (run.pendingApprovals ?? 0) > 0).map((run) => run.id));
     cursor = page.nextCursor;
   } while (cursor !== undefined);
@@ -90,10 +97,11 @@ async function decide(
   invocation: Invocation,
   verb: Verb,
   options: DecideOptions,
-  run = "",
+  typed = "",
   named?: string,
 ): Promise<number> {
   const { client } = await invocation.connect();
+  const run = await resolveRun(client, typed);
   const decision: ApprovalDecision = options.forSession === true ? "accept_for_session" : verb;
   const id = named ?? (await theOnlyOne(client, run, verb));
   // Who names it has looked at it; what nobody has named is not dangerous, see below.

@@ -3,11 +3,13 @@ import type { Command } from "commander";
 import { LIST_DEFAULT_ITEMS, LIST_MAX_ITEMS } from "../../contract/limits.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
-import { examples, waitOption, wholeNumber } from "./option-values.ts";
+import { examples, sinceDate, waitOption, wholeNumber } from "./option-values.ts";
+import { withEvent } from "./short-ids.ts";
 
 interface EventListOptions {
   type?: string;
   source?: string;
+  since?: string;
   limit?: number;
   cursor?: string;
 }
@@ -26,6 +28,7 @@ export function registerEvents(program: Command, act: Act): void {
     .description("Events, newest first")
     .option("--type <type>", "only this type")
     .option("--source <source>", "only from this source")
+    .option("--since <when>", "only events received since then: 30m, 24h, 7d or a date", sinceDate)
     .option("--limit <n>", `how many (${LIST_DEFAULT_ITEMS} when absent)`, wholeNumber(1, LIST_MAX_ITEMS))
     .option("--cursor <cursor>", "go on where a page ended");
   examples(list, [
@@ -41,7 +44,7 @@ export function registerEvents(program: Command, act: Act): void {
   examples(show, [["codex-flow events show upstream:release:1.2.0", "by the id that its sender gave it"]]);
   act(show, async (invocation, _options, id: string) => {
     const { client } = await invocation.connect();
-    const detail = await client.getEvent(id);
+    const detail = await withEvent(client, id, (whole) => client.getEvent(whole));
     const { renderEvent } = await import("./render/event.ts");
     await invocation.output.show(detail, (style) => renderEvent(style, detail));
     return EXIT.ok;
@@ -63,13 +66,13 @@ export function registerEvents(program: Command, act: Act): void {
 
 async function listEvents(invocation: Invocation, options: EventListOptions): Promise<number> {
   const { client } = await invocation.connect();
-  const { type, source, limit, cursor } = options;
-  const page = await client.listEvents({ type, source, limit, cursor });
+  const { cursor, ...filter } = options;
+  const page = await client.listEvents({ ...filter, cursor });
   const [{ renderEventList }, { commandLine }] = await Promise.all([
     import("./render/event.ts"),
     import("./render/text.ts"),
   ]);
-  const more = commandLine("codex-flow events list", { type, source, limit });
+  const more = commandLine("codex-flow events list", { ...filter });
   await invocation.output.show(page, (style) => renderEventList(style, page, more));
   return EXIT.ok;
 }
@@ -78,10 +81,10 @@ async function replayEvent(invocation: Invocation, options: ReplayOptions, id: s
   const wait = waitOption(options.wait);
   const { client } = await invocation.connect();
   const { flow, step } = options;
-  const answer = await client.replay(id, { flow, step });
+  const answer = await withEvent(client, id, (whole) => client.replay(whole, { flow, step }));
   const { followAnswer, withReasons } = await import("./dispatch-answer.ts");
   return followAnswer(invocation.output, answer, wait, async () => {
-    const { runs } = await client.getEvent(id);
+    const { runs } = await client.getEvent(answer.eventId);
     return withReasons(
       client,
       runs.filter((run) => answer.runIds.includes(run.id)),

@@ -21,6 +21,24 @@ export function positiveNumber(maximum: number): (text: string) => number {
   };
 }
 
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Reads `--since`: an age as 30m, 24h or 7d, or a date. The date, in the form that the edge takes. */
+export function sinceDate(text: string): string {
+  const age = /^([0-9]{1,6})\s*(s|m|min|h|d)$/.exec(text);
+  const unit = age?.[2]?.charAt(0);
+  const at =
+    age !== null && unit !== undefined
+      ? Date.now() - Number(age[1]) * (UNIT_MS[unit] ?? 0)
+      : /^\d{4}-\d{2}-\d{2}/.test(text)
+        ? Date.parse(text)
+        : Number.NaN;
+  if (!Number.isNaN(at)) return new Date(at).toISOString();
+  throw new InvalidArgumentError(
+    "It must be an age (30m, 24h, 7d) or a date (2026-11-21, 2026-11-21T05:00:00Z).",
+  );
+}
+
 /** `--by <name>`: who does it, for the record of the run. */
 export function byOption(command: Command): Command {
   return command.option("--by <name>", "who says so, for the record (the user of this machine when absent)");

@@ -7,11 +7,13 @@ import { createLogPrinter } from "./log-printer.ts";
 import { pendingText } from "./render/approvals.ts";
 import { resultLine, runSentence } from "./render/run.ts";
 import { durationText } from "./render/text.ts";
+import { resolveRun } from "./short-ids.ts";
 import { followRun } from "./tail.ts";
 
 /** Prints what is stored now, page by page; with --json all pages as one document. */
-export async function printLogs(invocation: Invocation, id: string): Promise<number> {
+export async function printLogs(invocation: Invocation, typed: string): Promise<number> {
   const { client } = await invocation.connect();
+  const id = await resolveRun(client, typed);
   const { output } = invocation;
   const printer = createLogPrinter(output);
   const kept: OutputChunkView[] = [];
@@ -30,9 +32,10 @@ export async function printLogs(invocation: Invocation, id: string): Promise<num
 }
 
 /** Prints live until the run is over, and says how it ended; with --json one line a frame. */
-export async function followLogs(invocation: Invocation, id: string): Promise<number> {
+export async function followLogs(invocation: Invocation, typed: string): Promise<number> {
   const { client, connection } = await invocation.connect();
   if (connection.token === undefined) throw missingToken(connection, false);
+  const id = await resolveRun(client, typed);
   const { output } = invocation;
   const printer = createLogPrinter(output);
   // Asked for by itself: only this answer knows why a run waits.

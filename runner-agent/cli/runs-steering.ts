@@ -7,6 +7,7 @@ import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
 import { byOption, examples, positiveNumber, waitOption, wholeNumber, whoSays } from "./option-values.ts";
 import { UsageError } from "./problem.ts";
+import { resolveRun } from "./short-ids.ts";
 
 interface BudgetOptions extends BudgetRequest {
   wait?: string | true;
@@ -57,9 +58,10 @@ async function sayToRun(
   if (text === "")
     throw new UsageError("there is nothing to say", `write it in quotes, or - to read standard input`);
   const { client } = await invocation.connect();
-  const message = await client.say(id, { text, by: whoSays(options) });
+  const run = await resolveRun(client, id);
+  const message = await client.say(run, { text, by: whoSays(options) });
   const { renderSaid } = await import("./render/run-conversation.ts");
-  await invocation.output.show({ message }, (style) => renderSaid(style, id, message));
+  await invocation.output.show({ message }, (style) => renderSaid(style, run, message));
   return EXIT.ok;
 }
 
@@ -69,7 +71,12 @@ async function raiseBudget(invocation: Invocation, options: BudgetOptions, id = 
   if (addTokens === undefined && addSeconds === undefined && addUsd === undefined)
     throw new UsageError("nothing is added", "say how much: --add-tokens, --add-seconds or --add-usd");
   const { client } = await invocation.connect();
-  const run = await client.raiseBudget(id, { addTokens, addSeconds, addUsd, by: whoSays(options) });
+  const run = await client.raiseBudget(await resolveRun(client, id), {
+    addTokens,
+    addSeconds,
+    addUsd,
+    by: whoSays(options),
+  });
   const { renderRaised } = await import("./render/run-conversation.ts");
   if (wait === undefined) {
     await invocation.output.show({ run }, (style) => renderRaised(style, id, run));

@@ -10,7 +10,6 @@ import type { StatusView } from "./render/status.ts";
 
 /** How many runs and events the screen has room for. */
 const SHOWN_ITEMS = 5;
-const ATTENTION_STATUSES = ["failed", "blocked", "needs_intervention"] as const;
 
 export function registerStatus(program: Command, act: Act): void {
   const status = program
@@ -40,20 +39,20 @@ async function showStatus(invocation: Invocation): Promise<number> {
 }
 
 async function readStatus(client: EdgeClient): Promise<StatusView> {
-  const [runners, chats, events, running, ...pages] = await Promise.all([
+  const [runners, chats, events, { runs }] = await Promise.all([
     client.listRunners(),
     client.listChatOutboxes(),
     client.listEvents({ limit: SHOWN_ITEMS }),
-    client.listRuns({ status: "running", limit: LIST_MAX_ITEMS }),
-    ...ATTENTION_STATUSES.map((status) => client.listRuns({ status, limit: SHOWN_ITEMS })),
+    client.listRuns({ attention: true, limit: LIST_MAX_ITEMS }),
   ]);
-  const asking = newestFirst(running.runs.filter((run) => run.pendingApprovals !== undefined));
-  const ended = newestFirst(pages.flatMap((page) => page.runs));
-  // Whoever waits for an answer comes first: nothing else goes by within minutes.
-  const attention = [...asking, ...ended].slice(0, SHOWN_ITEMS);
-  return { ...runners, attention, chats, events: events.events };
-}
-
-function newestFirst(runs: RunSummary[]): RunSummary[] {
-  return runs.sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+  // Open approvals come first: they expire within minutes.
+  const isAsking = (run: RunSummary): boolean => run.pendingApprovals !== undefined;
+  const attention = [...runs.filter(isAsking), ...runs.filter((run) => !isAsking(run))];
+  return {
+    ...runners,
+    attention: attention.slice(0, SHOWN_ITEMS),
+    ...(attention.length > SHOWN_ITEMS ? { moreAttention: true } : {}),
+    chats,
+    events: events.events,
+  };
 }

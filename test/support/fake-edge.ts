@@ -210,6 +210,8 @@ function bodyFor(
       return { approvals: approvalsOf(script, id) };
     case "POST /runs/id/approvals":
       return { approval: decided(approvalsOf(script, id), call) };
+    case "POST /runs/id/ack":
+      return { run: { ...known(), acknowledged: { by: "api: ada", at: new Date(BEGIN_MS).toISOString() } } };
     case "POST /runs/id/messages": {
       const { text, by = "api" } = JSON.parse(call.body) as MessageRequest;
       return { message: { id: "m1", text, by, at: new Date(BEGIN_MS).toISOString(), state: "pending" } };

@@ -183,6 +183,7 @@ describe("runs", () => {
       next
         codex-flow runs logs run_0123456789abcdef_1                       what it printed
         codex-flow events replay --flow release --step rebase upstream:1  run it again
+        codex-flow runs ack run_0123456789abcdef_1                        it needs no attention any more
         codex-flow events show upstream:1                                 the event that started it
       "
     `);

@@ -29,7 +29,7 @@ describe("approvals list", () => {
     const { code, out } = await codexFlow(["approvals"], access(edge));
     expect(code).toBe(EXIT.ok);
     expect(edge.calls.map(({ path, query }) => [path, query])).toEqual([
-      ["/runs", { status: "running", limit: "500" }],
+      ["/runs", { status: "running", attention: "true", limit: "500" }],
       [`/runs/${OTHER_RUN}/approvals`, {}],
     ]);
     expect(out).toMatch(

@@ -1,4 +1,5 @@
 /** What people look at from a chat: lists, one run, the end of its output, the runners, what an event would start. */
+import { isBadEnd } from "../../contract/attention.ts";
 import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts";
 import { endOf } from "../../contract/chat/short-text.ts";
 import type { ChatButton, ChatMessage, ChatTone } from "../../contract/chat/message.ts";
@@ -109,7 +110,7 @@ function buttonsOf(run: RunView): ChatButton[] {
 
 export function toneOf(run: RunSummary | RunView): ChatTone {
   if (run.pendingApprovals !== undefined || run.awaySince !== undefined) return "waiting";
-  if (run.needsAttention) return run.effectiveStatus === "failed" ? "bad" : "attention";
+  if (isBadEnd(run.effectiveStatus)) return run.effectiveStatus === "failed" ? "bad" : "attention";
   switch (run.effectiveStatus) {
     case "queued":
     case "running":

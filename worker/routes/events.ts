@@ -17,8 +17,9 @@ import { signatureKind, verifySignature, type SignatureKind } from "../auth/sign
 import { parseJson, readBytes, type SentBody } from "../body.ts";
 import { catalog } from "../catalog/catalog.ts";
 import { dispatchEvent, type DispatchOutcome } from "../dispatch.ts";
+import { flag } from "../flag.ts";
 import { foreignSender, foreignWebhook, howToWrap, refuseForeignBody } from "../foreign-webhook.ts";
-import { listLimit, listPage } from "../listing.ts";
+import { listLimit, listPage, sinceMs } from "../listing.ts";
 import { findUnmatched, replayEvent, unknownEvent } from "../replay.ts";
 import { waitForRuns, waitMs } from "../wait.ts";
 
@@ -54,9 +55,14 @@ export const eventRoutes = new Hono<AppContext>()
 
 async function list(context: Context<AppContext>): Promise<Response> {
   await authorize(context.req.raw.headers, context.env, ["runs:read"]);
-  const { type, source, limit, cursor } = context.req.query();
-  const page = await listPage<EventView>(context.env, cursor, listLimit(limit), (ledger, before, count) =>
-    ledger.listEvents({ type, source }, before, count),
+  const { type, source, limit, cursor, since: sinceText } = context.req.query();
+  const since = sinceMs(sinceText);
+  const page = await listPage<EventView>(
+    context.env,
+    cursor,
+    listLimit(limit),
+    (ledger, before, count) => ledger.listEvents({ type, source, since }, before, count),
+    since,
   );
   return context.json({ events: page.items, nextCursor: page.nextCursor });
 }
@@ -81,7 +87,7 @@ async function receive(context: Context<AppContext>): Promise<Response> {
   if (exceedsBytes(JSON.stringify(input), EVENT_MAX_BYTES))
     throw new PayloadTooLargeError("the event, written again as it is stored,", EVENT_MAX_BYTES);
   const event = normalizeEvent(input, iso(Date.now()));
-  if (isDryRun(context.req.query("dry_run"))) return dryRunAnswer(context, event);
+  if (flag(context.req.query("dry_run"), "dry_run", "invalid_dry_run")) return dryRunAnswer(context, event);
   const outcome = await dispatchEvent(context.env, event, {
     lineage: { rootId: event.id, depth: 0 },
     origin: "event",
@@ -124,15 +130,6 @@ function readEvent(request: Request, body: SentBody): FlowEventInput {
     if (sender !== undefined && error instanceof BadRequestError) throw foreignWebhook(sender);
     throw error;
   }
-}
-
-/** A word that says neither yes nor no is refused: taken for yes, it would drop an event that was meant to be stored. */
-function isDryRun(value: string | undefined): boolean {
-  if (value === undefined || value === "0" || value === "false") return false;
-  if (value === "" || value === "1" || value === "true") return true;
-  throw new BadRequestError("invalid_dry_run", "dry_run must be 1, true, 0 or false", [
-    { path: "?dry_run", message: "is neither yes nor no" },
-  ]);
 }
 
 function dryRunAnswer(context: Context<AppContext>, event: FlowEvent): Response {

@@ -8,7 +8,8 @@ import type { RunSummary, RunView } from "../../contract/run-view.ts";
 import { OUTPUT_STREAMS } from "../../contract/runner-link.ts";
 import { RESULT_STATUSES } from "../../contract/flow-result.ts";
 import { PROCESS_STATUSES } from "../../contract/run-record.ts";
-import { checkCancelRequest } from "../../contract/validate.ts";
+import { checkAckRequest, checkCancelRequest } from "../../contract/validate.ts";
+import type { RunFilter } from "../../durable-objects/day-ledger/storage.ts";
 import type { Remote } from "../../durable-objects/kit/remote.ts";
 import type { FlowEventObject } from "../../durable-objects/flow-event/object.ts";
 import { whyWaiting } from "../../durable-objects/runner-pool/why-waiting.ts";
@@ -16,7 +17,8 @@ import type { AppContext } from "../app-context.ts";
 import { authorize } from "../auth/authorize.ts";
 import { parseJson, readBytes } from "../body.ts";
 import type { Env } from "../env.ts";
-import { listLimit, listPage } from "../listing.ts";
+import { flag } from "../flag.ts";
+import { listLimit, listPage, sinceMs } from "../listing.ts";
 import { expectUpgrade } from "../upgrade.ts";
 import { cancelWaitMs } from "../wait.ts";
 import { apiCaller } from "./api-caller.ts";
@@ -28,12 +30,16 @@ const OUTPUT_IN_VIEW_MAX_BYTES = 64 * 1024;
 export const runRoutes = new Hono<AppContext>()
   .get("/runs", async (context) => {
     await authorize(context.req.raw.headers, context.env, ["runs:read"]);
-    const { eventId, status, flow, limit, cursor } = context.req.query();
-    checkStatus(status);
+    const { eventId, limit, cursor, ...query } = context.req.query();
+    const filter = runFilter(query);
     if (eventId !== undefined)
-      return context.json(await runsOfEvent(context.env, eventId, status, flow, listLimit(limit)));
-    const page = await listPage<RunSummary>(context.env, cursor, listLimit(limit), (ledger, before, count) =>
-      ledger.listRuns({ status, flow }, before, count),
+      return context.json(await runsOfEvent(context.env, eventId, filter, listLimit(limit)));
+    const page = await listPage<RunSummary>(
+      context.env,
+      cursor,
+      listLimit(limit),
+      (ledger, before, count) => ledger.listRuns(filter, before, count),
+      filter.since,
     );
     return context.json({ runs: page.items, nextCursor: page.nextCursor });
   })
@@ -89,6 +95,20 @@ export const runRoutes = new Hono<AppContext>()
     if (canceled.kind === "over")
       throw new ConflictError("run_over", `run ${id} is already over: ${canceled.run.effectiveStatus}`);
     return context.json({ run: canceled.run }, 202);
+  })
+  .post("/runs/:id/ack", async (context) => {
+    await authorize(context.req.raw.headers, context.env, ["runs:write"]);
+    const { object, n, id } = located(context);
+    const bytes = await readBytes(context.req.raw, "the request", REQUEST_MAX_BYTES);
+    const { by } = parseJson(context.req.raw, bytes, checkAckRequest, {});
+    const answer = await object.acknowledge(n, apiCaller(by));
+    if (answer === undefined) throw unknownRun(id);
+    if (answer.kind === "not_needed")
+      throw new ConflictError(
+        "no_attention_needed",
+        `run ${id} is ${answer.run.effectiveStatus}, which needs no attention: there is nothing to acknowledge`,
+      );
+    return context.json({ run: answer.run });
   });
 
 async function upgrade(
@@ -125,18 +145,38 @@ function checkStatus(status: string | undefined): void {
     ]);
 }
 
+function runFilter(query: Record<string, string>): RunFilter {
+  const { status, flow, pool, runner } = query;
+  checkStatus(status);
+  return {
+    status,
+    flow,
+    pool,
+    runner,
+    attention: flag(query["attention"], "attention"),
+    since: sinceMs(query["since"]),
+  };
+}
+
 async function runsOfEvent(
   env: Env,
   eventId: string,
-  status: string | undefined,
-  flow: string | undefined,
+  { status, flow, attention, pool, runner, since = 0 }: RunFilter,
   limit: number,
 ): Promise<{ eventId: string; runs: RunView[] }> {
   const found = await env.EVENTS.getByName(await eventKey(eventId)).view();
+  const isOn = (run: RunView): boolean => {
+    const newest = run.attempts.at(-1);
+    return runner === undefined || newest?.workerId === runner || newest?.runnerName === runner;
+  };
   const runs = (found?.runs ?? []).filter(
     (run) =>
       (status === undefined || run.status === status || run.effectiveStatus === status) &&
-      (flow === undefined || run.flowName === flow),
+      (flow === undefined || run.flowName === flow) &&
+      (pool === undefined || run.pool === pool) &&
+      (attention !== true || run.needsAttention || run.pendingApprovals !== undefined) &&
+      isOn(run) &&
+      Date.parse(run.createdAt) >= since,
   );
   return { eventId, runs: runs.slice(0, limit) };
 }

@@ -10,8 +10,11 @@ import { moreText, progressLine, runTable } from "./run.ts";
 import { table } from "./table.ts";
 import {
   countText,
+  cutText,
   fields,
   indent,
+  indented,
+  isNarrow,
   jsonText,
   nextSteps,
   paragraphs,
@@ -22,14 +25,22 @@ import {
   type Style,
 } from "./text.ts";
 
+/** Columns of a narrow table that are neither the event's id nor its type. */
+const NARROW_FIXED_CHARS = 28;
+
 export function eventTable(style: Style, events: readonly EventView[]): string {
+  const narrow = isNarrow(style);
+  const room = style.width - NARROW_FIXED_CHARS;
+  const [idColumns, typeColumns] = narrow
+    ? [Math.floor(room * 0.6), Math.floor(room * 0.4)]
+    : [Infinity, Infinity];
   return table(
     style,
-    ["event", "type", "source", "received", "matched"],
+    ["event", "type", ...(narrow ? [] : ["source"]), "received", "matched"],
     events.map((event) => [
-      visible(event.id),
-      visible(event.type),
-      visible(event.source ?? ""),
+      cutText(visible(event.id), idColumns),
+      cutText(visible(event.type), typeColumns),
+      ...(narrow ? [] : [visible(event.source ?? "")]),
       timeText(style, event.receivedAt),
       event.matched === 0 ? style.colors.dim("nothing") : countText(event.matched, "step"),
     ]),
@@ -65,7 +76,7 @@ export function renderEvent(style: Style, detail: EventDetail): string {
     section(
       style,
       "runs",
-      runs.length === 0 ? "  none: no deployed step matched" : indent(runTable(style, runs)),
+      runs.length === 0 ? "  none: no deployed step matched" : indent(runTable(indented(style), runs)),
     ),
     nextSteps(style, [
       ...(runs[0] === undefined

@@ -2,15 +2,18 @@
 import type { DispatchedRun, RunPage, RunSummary, RunView } from "../../../client/http.ts";
 import type { AttemptView } from "../../../contract/run-view.ts";
 import { isOver } from "../run-outcome.ts";
+import { shortRun } from "../short-ids.ts";
 import { approvalsTable } from "./approvals.ts";
 import { budgetText, messagesTable } from "./run-conversation.ts";
 import { table } from "./table.ts";
 import {
   bytesText,
   countText,
+  cutText,
   elapsedText,
   fields,
   indent,
+  isNarrow,
   jsonText,
   nextSteps,
   paragraphs,
@@ -41,7 +44,12 @@ export function runStatus(style: Style, run: DispatchedRun): string {
   return statusText(style, run.effectiveStatus, run.needsAttention || run.pendingApprovals !== undefined);
 }
 
+/** Columns of a narrow table that are not the flow's and step's name, at their widest. */
+const NARROW_FIXED_CHARS = 60;
+const NAME_MIN_CHARS = 12;
+
 export function runTable(style: Style, runs: readonly RunSummary[]): string {
+  if (isNarrow(style)) return narrowRunTable(style, runs);
   const head = ["run", "flow/step", "status", "created", "took", "attempts", "message"];
   return table(
     style,
@@ -53,6 +61,22 @@ export function runTable(style: Style, runs: readonly RunSummary[]): string {
       timeText(style, run.createdAt),
       elapsedText(style, run.startedAt, run.completedAt),
       String(run.attemptCount),
+      runSentence(run),
+    ]),
+  );
+}
+
+/** A line a run at 80 columns; `runs show` takes the short ids, and has what is left out. */
+function narrowRunTable(style: Style, runs: readonly RunSummary[]): string {
+  const nameColumns = Math.max(NAME_MIN_CHARS, style.width - NARROW_FIXED_CHARS);
+  return table(
+    style,
+    ["run", "flow/step", "status", "created", "message"],
+    runs.map((run) => [
+      shortRun(run.id),
+      cutText(visible(`${run.flowName}/${run.stepName}`), nameColumns),
+      runStatus(style, run),
+      timeText(style, run.createdAt),
       runSentence(run),
     ]),
   );
@@ -101,6 +125,7 @@ function runFacts(style: Style, run: RunView): Array<[string, string]> {
       run.error === undefined ? "" : style.colors.red(visibleLines(withCode(run.error, run.errorCode))),
     ],
     ["output", outputText(run)],
+    ["attention", settledText(style, run)],
     ["budget", budgetText(style, run)],
     ["continues", run.continues ?? ""],
   ];
@@ -216,6 +241,20 @@ function chainedText(style: Style, run: RunView): string {
     : indent(table(style, ["#", "state", "event", "runs or reason"], rows, "wrap"));
 }
 
+/** Runs that somebody has dealt with. */
+export function renderAcknowledged(style: Style, runs: readonly RunView[]): string {
+  return runs
+    .map((run) => `${style.colors.bold(run.id)}  ${runStatus(style, run)}  ${settledText(style, run)}`)
+    .join("\n");
+}
+
+/** Why a run that ended badly needs nobody any more. */
+function settledText(style: Style, { acknowledged, supersededBy }: RunSummary): string {
+  if (acknowledged !== undefined)
+    return `acknowledged by ${visible(acknowledged.by)} ${timeText(style, acknowledged.at)}`;
+  return supersededBy === undefined ? "" : `superseded by ${supersededBy}, which ended well`;
+}
+
 /** How far a request to stop a run has come. */
 export function renderCancel(style: Style, run: RunView): string {
   const heading = `${style.colors.bold(run.id)}  ${runStatus(style, run)}`;
@@ -251,6 +290,9 @@ function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[str
             `codex-flow events replay --flow ${run.flowName} --step ${run.stepName} ${argumentWord(run.eventId)}`,
             "run it again",
           ],
+          ...(run.needsAttention
+            ? [[`codex-flow runs ack ${run.id}`, "it needs no attention any more"] as [string, string]]
+            : []),
         ] satisfies Array<[string, string]>)
       : []),
     [`codex-flow events show ${argumentWord(run.eventId)}`, "the event that started it"],

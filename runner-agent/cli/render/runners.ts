@@ -1,9 +1,12 @@
 /** Runners, and the runs that wait for one. */
 import type { RunnerAction, RunnersAnswer, RunnerView, WaitingRunView } from "../../../client/http.ts";
+import { shortRun } from "../short-ids.ts";
 import { table } from "./table.ts";
 import {
   countText,
   indent,
+  indented,
+  isNarrow,
   nextSteps,
   paragraphs,
   section,
@@ -69,15 +72,14 @@ function steeredSentence({ active, state }: RunnerView, action: RunnerAction): s
 /** Why each run waits; empty when none does. */
 export function waitingText(style: Style, waiting: readonly WaitingRunView[]): string {
   if (waiting.length === 0) return "";
+  const narrow = isNarrow(style);
   const rows = waiting.map((run) => [
-    visible(run.runId),
+    narrow ? shortRun(run.runId) : visible(run.runId),
     visible(`${run.flow}/${run.step}`),
-    String(run.attempt),
-    visible(run.pool),
+    ...(narrow ? [] : [String(run.attempt), visible(run.pool)]),
     timeText(style, run.queuedAt),
     visible(run.reason.message),
   ]);
-  return indent(
-    table(style, ["run", "flow/step", "attempt", "pool", "waits since", "because"], rows, "wrap"),
-  );
+  const head = ["run", "flow/step", ...(narrow ? [] : ["attempt", "pool"]), "waits since", "because"];
+  return indent(table(indented(style), head, rows, "wrap"));
 }

@@ -6,11 +6,13 @@ import { eventTable } from "./event.ts";
 import { waitingText } from "./runners.ts";
 import { runTable } from "./run.ts";
 import { chatLines, chatTroubles } from "./chats.ts";
-import { countText, fields, indent, paragraphs, section, type Style } from "./text.ts";
+import { countText, fields, indent, indented, paragraphs, section, type Style } from "./text.ts";
 
 export interface StatusView extends RunnersAnswer {
-  /** Newest first. */
+  /** The runs that wait for a person, as many as the screen shows: those with open approvals first, then newest first. */
   attention: RunSummary[];
+  /** More wait for a person than are shown. */
+  moreAttention?: boolean;
   events: EventView[];
   chats: ChatOutboxView[];
 }
@@ -44,12 +46,13 @@ export function renderStatus(style: Style, view: StatusView): string {
     section(
       style,
       "needs attention",
-      view.attention.length === 0 ? "  nothing" : indent(runTable(style, view.attention)),
+      view.attention.length === 0 ? "  nothing" : indent(runTable(indented(style), view.attention)),
     ),
+    view.moreAttention === true ? style.colors.dim("more: codex-flow runs list --attention") : "",
     section(
       style,
       "latest events",
-      view.events.length === 0 ? "  none" : indent(eventTable(style, view.events)),
+      view.events.length === 0 ? "  none" : indent(eventTable(indented(style), view.events)),
     ),
   ]);
 }

@@ -4,8 +4,8 @@ import Table from "cli-table3";
 import type { Style } from "./text.ts";
 
 const GAP = 2;
-/** The last column keeps at least this much, however narrow the terminal: a run id must stay whole. */
-const LAST_COLUMN_MIN_CHARS = 32;
+/** The last column keeps at least this much, however narrow the terminal: one that goes on below itself may hold a run id. */
+const LAST_COLUMN_MIN_CHARS = { cut: 12, wrap: 32 } as const;
 const NO_BORDERS = {
   top: "",
   "top-mid": "",
@@ -38,7 +38,7 @@ export function table(
     chars: NO_BORDERS,
     style: { "padding-left": 0, "padding-right": GAP, head: [], border: [] },
     wordWrap: overflow === "wrap",
-    colWidths: style.terminal ? columnWidths(style.width, head, rows) : [],
+    colWidths: style.terminal ? columnWidths(style.width, head, rows, LAST_COLUMN_MIN_CHARS[overflow]) : [],
   });
   made.push(
     head.map((name) => style.colors.dim(name)),
@@ -56,12 +56,13 @@ function columnWidths(
   width: number,
   head: readonly string[],
   rows: ReadonlyArray<readonly string[]>,
+  lastMin: number,
 ): Array<number | null> {
   const widths = head.map((name, column) =>
     Math.max(name.length, ...rows.map((row) => stripVTControlCharacters(row[column] ?? "").length)),
   );
   const before = widths.slice(0, -1).reduce((sum, each) => sum + each + GAP, 0);
-  const left = Math.max(LAST_COLUMN_MIN_CHARS, width - before);
+  const left = Math.max(lastMin, width - before);
   const needed = (widths.at(-1) ?? 0) + GAP;
   return head.map((_name, column) => (column === head.length - 1 && needed > left ? left : null));
 }

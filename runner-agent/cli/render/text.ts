@@ -142,11 +142,12 @@ export function argumentWord(text: string): string {
 /** A command with the options that have a value, to be copied. */
 export function commandLine(
   command: string,
-  options: Readonly<Record<string, string | number | undefined>>,
+  options: Readonly<Record<string, string | number | boolean | undefined>>,
 ): string {
-  const given = Object.entries(options).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}${optionValue(String(value))}`],
-  );
+  const given = Object.entries(options).flatMap(([name, value]) => {
+    if (value === undefined || value === false) return [];
+    return value === true ? [`--${name}`] : [`--${name}${optionValue(String(value))}`];
+  });
   return [command, ...given].join(" ");
 }
 
@@ -158,6 +159,24 @@ export function optionValue(text: string): string {
 /** Any JSON value, readable and harmless. */
 export function jsonText(value: unknown): string {
   return visibleLines(JSON.stringify(value ?? null, null, 2));
+}
+
+/** Narrower terminals get tables with short ids and fewer columns. */
+const WIDE_COLUMNS = 110;
+
+/** Whether a table has to do with little room. In a pipe it never has: scripts get whole ids. */
+export function isNarrow(style: Style): boolean {
+  return style.terminal && style.width < WIDE_COLUMNS;
+}
+
+/** The room that is left for what stands indented. */
+export function indented(style: Style, by = 2): Style {
+  return { ...style, width: style.width - by };
+}
+
+/** A text of one line, cut to so many columns. */
+export function cutText(text: string, columns: number): string {
+  return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`;
 }
 
 /** Every line moved to the right. */

@@ -86,7 +86,7 @@ export class FakeRunner {
   }
 
   /** Takes a run and ends it with a result. */
-  async complete(runId: string, result: Record<string, unknown> & { status: "completed" }): Promise<void> {
+  async complete(runId: string, result: Parameters<RunLink["result"]>[0]): Promise<void> {
     const link = await this.start(runId);
     await link.complete(result);
     await link.close();
