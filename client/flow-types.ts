@@ -145,6 +145,8 @@ export interface FlowDispatchResult {
   matched?: number;
   /** True for a duplicate. */
   idempotent?: boolean;
+  /** Another event with this id is stored already; what was sent now is not run. */
+  conflict?: boolean;
   event?: FlowEventView;
   runs: FlowRunView[];
   /** Local mode: what is wrong with flow packages that could therefore not be asked, "file:line:column what". */

@@ -128,12 +128,18 @@ export interface EdgeClientOptions extends Pick<
   token?: string | undefined;
 }
 
+export interface DispatchOptions {
+  wait?: number | true | undefined;
+  /** An event that starts nothing is a 422 `nothing_matched`, and is not stored. */
+  mustMatch?: boolean | undefined;
+}
+
 /** Every call throws the errors of edge-errors.ts and nothing else. */
 export interface EdgeClient {
   /** The base url, without a slash at its end. */
   readonly url: string;
   /** Sends an event. `wait`: seconds (at most 25), or true for 25, until the runs are over. */
-  dispatch(event: FlowEventInput, options?: { wait?: number | true | undefined }): Promise<DispatchAnswer>;
+  dispatch(event: FlowEventInput, options?: DispatchOptions): Promise<DispatchAnswer>;
   /** Which steps the event would start, and why others would not. Stores nothing. */
   dryRun(event: FlowEventInput): Promise<DryRunAnswer>;
   listEvents(filter?: EventFilter): Promise<EventPage>;
@@ -221,8 +227,11 @@ export function createEdgeClient(options: EdgeClientOptions): EdgeClient {
 
   return {
     url: transport.url,
-    async dispatch(event, { wait } = {}) {
-      const query = { wait: wait === true ? WAIT_MAX_SECONDS : wait };
+    async dispatch(event, { wait, mustMatch } = {}) {
+      const query = {
+        wait: wait === true ? WAIT_MAX_SECONDS : wait,
+        must_match: mustMatch === true ? 1 : undefined,
+      };
       return (await ask(
         { method: "POST", path: ["events"], query, body: event, signed: true, holdMs: holdMs(wait) },
         ["eventId", "runIds", "runs"],

@@ -126,13 +126,14 @@ export function normalizeDispatchResult(raw: unknown): FlowDispatchResult {
   const answer = objectOf(raw);
   const runs = listOf(answer["runs"]).map(normalizeRun);
   const runIds = textsOf(answer["runIds"]);
-  const { idempotent, event, faults } = answer;
+  const { idempotent, conflict, event, faults } = answer;
   return withoutUndefined<FlowDispatchResult>({
     status: text(answer["status"]),
     eventId: text(answer["eventId"]),
     runIds: runIds.length > 0 ? runIds : runs.map((run) => run.id),
     matched: number(answer["matched"]),
     idempotent: typeof idempotent === "boolean" ? idempotent : undefined,
+    conflict: typeof conflict === "boolean" ? conflict : undefined,
     event: isObject(event) ? normalizeEvent(event) : undefined,
     runs,
     faults: Array.isArray(faults) ? textsOf(faults) : undefined,

@@ -31,6 +31,12 @@ export const AckRequest = Type.Object(
   { additionalProperties: false, $id: "AckRequest" },
 );
 
+const StepMissView = Type.Object({
+  flow: Type.String(),
+  step: Type.String(),
+  errors: Type.Array(ErrorDetail),
+});
+
 export const DispatchAnswer = Type.Object(
   {
     status: Type.Enum(["accepted", "duplicate"]),
@@ -46,6 +52,12 @@ export const DispatchAnswer = Type.Object(
         description: "An event with this id and another type, source or payload is already stored",
       }),
     ),
+    misses: Type.Optional(
+      Type.Array(StepMissView, {
+        description:
+          "Of an event that matches nothing: the steps that wait for its type, and why each does not start",
+      }),
+    ),
   },
   { $id: "DispatchAnswer" },
 );
@@ -54,9 +66,7 @@ export const DryRunAnswer = Type.Object(
   {
     eventId: Type.String(),
     matches: Type.Array(Type.Object({ flow: Type.String(), step: Type.String(), pool: Type.String() })),
-    misses: Type.Array(
-      Type.Object({ flow: Type.String(), step: Type.String(), errors: Type.Array(ErrorDetail) }),
-    ),
+    misses: Type.Array(StepMissView),
   },
   { $id: "DryRunAnswer" },
 );

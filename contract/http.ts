@@ -86,6 +86,9 @@ export const HTTP_ROUTES: HttpRoute[] = [
     signed: true,
     query: {
       wait: waitParameter,
+      must_match: Type.String({
+        description: "1: refuse an event that starts nothing (422 nothing_matched), and store nothing",
+      }),
       dry_run: Type.String({
         description: "1: say which steps would match and why others would not (200); store nothing",
       }),

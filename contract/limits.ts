@@ -29,6 +29,8 @@ export const REQUEST_MAX_BYTES = 64 * KIB;
 
 /** Faults that one error names; of more it says how many. */
 export const FAULTS_MAX_ITEMS = 32;
+/** Steps that the answer to an event names because they do not accept its payload. */
+export const MISSES_MAX_ITEMS = 20;
 /** The latest moment that a date can say (ECMAScript's time range). */
 export const TIME_MAX_MS = 8_640_000_000_000_000;
 

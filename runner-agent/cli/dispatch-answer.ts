@@ -8,7 +8,7 @@ import {
 import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Output } from "./output.ts";
 import type { Wait } from "./option-values.ts";
-import { renderDispatch, renderDispatched } from "./render/event.ts";
+import { renderDispatch, renderDispatched, replayCommand } from "./render/event.ts";
 import { progressLine, resultLine } from "./render/run.ts";
 import { optionValue } from "./render/text.ts";
 import { waitForRuns } from "./wait-for-runs.ts";
@@ -60,6 +60,12 @@ export async function followAnswer(
     },
   });
   await output.show({ ...answer, runs }, (style) => runs.map((run) => resultLine(style, run)).join("\n"));
+  // The runs are those of the first time; after a repair, people want new ones.
+  if (answer.status === "duplicate")
+    output.note(
+      ({ colors }) =>
+        `${colors.yellow("duplicate:")} nothing new was run; for new runs: ${replayCommand(answer.eventId)}`,
+    );
   if (over) return exitCodeOfRuns(runs);
   output.note(({ colors }) =>
     colors.yellow(

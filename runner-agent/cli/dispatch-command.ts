@@ -1,5 +1,7 @@
 /** `codex-flow dispatch`: sends an event. */
 import type { Command } from "commander";
+import type { DispatchAnswer, EdgeClient } from "../../client/http.ts";
+import type { FlowEventInput } from "../../contract/flow-event.ts";
 import type { EventFlags } from "./event-input.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
@@ -8,6 +10,7 @@ import { examples, isSeconds, waitOption } from "./option-values.ts";
 interface DispatchOptions extends EventFlags {
   wait?: string | true;
   dryRun?: boolean;
+  mustMatch?: boolean;
 }
 
 export function registerDispatch(program: Command, act: Act): void {
@@ -22,6 +25,7 @@ export function registerDispatch(program: Command, act: Act): void {
     .option("--source <source>", "where it comes from")
     .option("--payload <json>", "payload of the event")
     .option("--wait [seconds]", "wait for the runs (so long at most), show them, and end with their result")
+    .option("--must-match", "refuse an event that starts nothing: store nothing, and end with exit code 1")
     .option("--dry-run", "say which steps would match and why others would not; store nothing");
   examples(dispatch, [
     [`codex-flow dispatch --type demo.hello --payload '{"name":"Ada"}'`, "an event from flags"],
@@ -52,7 +56,8 @@ async function sendEvent(
     return answer.matches.length > 0 ? EXIT.ok : EXIT.bad;
   }
   const { followAnswer, withReasons } = await import("./dispatch-answer.ts");
-  const answer = await client.dispatch(event);
+  const answer = await dispatchOrRefuse(invocation, client, event, options.mustMatch);
+  if (answer === undefined) return EXIT.bad;
   // The same event again is a duplicate that starts nothing and answers with its runs (invariant 2). So waiting
   // needs no other right than sending.
   return followAnswer(invocation.output, answer, wait, async (seconds) => {
@@ -60,4 +65,22 @@ async function sendEvent(
     const own = runs.filter((run) => answer.runIds.includes(run.id));
     return connection.token === undefined ? own : withReasons(client, own);
   });
+}
+
+/** The edge's answer; undefined for an event that had to match and does not, which is said on standard error. */
+async function dispatchOrRefuse(
+  invocation: Invocation,
+  client: EdgeClient,
+  event: FlowEventInput,
+  mustMatch: boolean | undefined,
+): Promise<DispatchAnswer | undefined> {
+  try {
+    return await client.dispatch(event, { mustMatch });
+  } catch (error) {
+    const { problemOf } = await import("./problem.ts");
+    const problem = problemOf(error);
+    if (mustMatch !== true || problem.code !== "nothing_matched") throw error;
+    invocation.sayProblem({ ...problem, exitCode: EXIT.bad });
+    return undefined;
+  }
 }

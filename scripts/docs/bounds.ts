@@ -15,6 +15,7 @@ const MEANINGS: Record<BoundName, string> = {
   PAYLOAD_CHECK_MAX_STEPS: "Steps of checking one payload against one trigger schema",
   REQUEST_MAX_BYTES: "Body of a replay or cancel; more answers 413",
   FAULTS_MAX_ITEMS: "Faults that one error names; it says how many more there are",
+  MISSES_MAX_ITEMS: "Steps whose reasons the answer to an event that matches nothing names",
   TIME_MAX_MS: "The latest moment that a runner may say it read output",
   RESULT_MAX_BYTES: "A `FLOW_RESULT`; more ends the run with `invalid_result`",
   EVIDENCE_MAX_CHARS: "A result that came late or was tried again; more is cut and says so",

@@ -273,6 +273,21 @@ describe("events", () => {
     expect(renderEvent(PIPE, { event, runs: [] })).toContain("none: no deployed step matched");
   });
 
+  test("a duplicate points to a replay, whether its event has runs or not", () => {
+    for (const runIds of [answer.runIds, []])
+      expect(renderDispatch(PIPE, { ...answer, status: "duplicate", runIds })).toContain(
+        "codex-flow events replay upstream:1 --wait",
+      );
+  });
+
+  test("an event that matches nothing is shown with the reason of each step of its type", () => {
+    const misses = [
+      { flow: "hello", step: "greet", errors: [{ path: "/payload/name", message: "is required" }] },
+    ];
+    const text = renderDispatch(PIPE, { ...answer, matched: 0, runIds: [], runs: [], misses });
+    expect(text).toMatch(/no match hello\/greet\n +\/payload\/name is required/);
+  });
+
   test("sending says what was started and how to follow it", () => {
     const text = renderDispatch(PIPE, answer);
     expect(text).toMatch(/^accepted {2}upstream:1 started 1 run\n/);

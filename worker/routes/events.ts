@@ -1,11 +1,22 @@
 /** Events: send, list, look at, send again. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, PayloadTooLargeError, UnauthorizedError } from "../../contract/errors.ts";
+import {
+  BadRequestError,
+  PayloadTooLargeError,
+  UnauthorizedError,
+  ValidationError,
+  type ErrorDetail,
+} from "../../contract/errors.ts";
 import type { Scope } from "../../contract/http.ts";
 import { normalizeEvent, type FlowEvent, type FlowEventInput } from "../../contract/flow-event.ts";
 import { eventKey } from "../../contract/ids.ts";
-import { EVENT_MAX_BYTES, REQUEST_MAX_BYTES } from "../../contract/limits.ts";
-import { matchEvent } from "../../contract/matching.ts";
+import {
+  EVENT_MAX_BYTES,
+  FAULTS_MAX_ITEMS,
+  MISSES_MAX_ITEMS,
+  REQUEST_MAX_BYTES,
+} from "../../contract/limits.ts";
+import { matchEvent, type StepMiss } from "../../contract/matching.ts";
 import { iso, runStatusView, type EventView } from "../../contract/run-view.ts";
 import { exceedsBytes } from "../../contract/text-bytes.ts";
 import { checkReplayRequest, checkSentEvent } from "../../contract/validate.ts";
@@ -88,11 +99,36 @@ async function receive(context: Context<AppContext>): Promise<Response> {
     throw new PayloadTooLargeError("the event, written again as it is stored,", EVENT_MAX_BYTES);
   const event = normalizeEvent(input, iso(Date.now()));
   if (flag(context.req.query("dry_run"), "dry_run", "invalid_dry_run")) return dryRunAnswer(context, event);
+  const mustMatch = flag(context.req.query("must_match"), "must_match");
+  const { matches, misses } = matchEvent(event, catalog);
+  if (mustMatch && matches.length === 0) throw nothingMatched(event, misses);
   const outcome = await dispatchEvent(context.env, event, {
     lineage: { rootId: event.id, depth: 0 },
     origin: "event",
   });
-  return answer(context, outcome, timeoutMs, { granted, ownEvent: outcome.status === "accepted" });
+  const caller = { granted, ownEvent: outcome.status === "accepted" };
+  return answer(context, outcome, timeoutMs, caller, matches.length === 0 ? misses : []);
+}
+
+/** What `?must_match=1` refuses: nothing would run, and nothing is stored. */
+function nothingMatched(event: FlowEvent, misses: StepMiss[]): ValidationError {
+  const details = misses
+    .slice(0, MISSES_MAX_ITEMS)
+    .flatMap(({ flow, step, errors }) =>
+      errors.map(({ path, message }) => ({ path, message: `${message} (${flow.name}/${step.name})` })),
+    )
+    .slice(0, FAULTS_MAX_ITEMS);
+  return new ValidationError(
+    "nothing_matched",
+    misses.length === 0
+      ? `no deployed step waits for events of type ${event.type}; nothing was stored`
+      : `the event matches no deployed step, though ${misses.length} wait for its type; nothing was stored`,
+    details.length === 0 ? [{ path: "/type", message: "no deployed step waits for it" }] : details,
+  );
+}
+
+function missView({ flow, step, errors }: StepMiss): { flow: string; step: string; errors: ErrorDetail[] } {
+  return { flow: flow.name, step: step.name, errors };
 }
 
 interface Door {
@@ -137,7 +173,7 @@ function dryRunAnswer(context: Context<AppContext>, event: FlowEvent): Response 
   return context.json({
     eventId: event.id,
     matches: matches.map(({ flow, step }) => ({ flow: flow.name, step: step.name, pool: step.pool })),
-    misses: misses.map(({ flow, step, errors }) => ({ flow: flow.name, step: step.name, errors })),
+    misses: misses.map(missView),
   });
 }
 
@@ -153,6 +189,7 @@ async function answer(
   outcome: DispatchOutcome,
   timeoutMs: number,
   { granted, ownEvent }: Caller,
+  misses: StepMiss[] = [],
 ): Promise<Response> {
   const runs = await waitForRuns(context.env, outcome.runs, timeoutMs);
   return context.json(
@@ -164,6 +201,7 @@ async function answer(
       runs: granted.has("runs:read") ? runs : runs.map((run) => runStatusView(run, ownEvent)),
       idempotent: outcome.status === "duplicate",
       ...(outcome.conflict ? { conflict: true } : {}),
+      ...(misses.length === 0 ? {} : { misses: misses.slice(0, MISSES_MAX_ITEMS).map(missView) }),
     },
     202,
   );

@@ -112,21 +112,31 @@ export function renderDispatch(style: Style, answer: DispatchAnswer): string {
           "the event stored with this id has another type, source or payload; what was sent now is not run",
         )
       : "",
+    missesText(style, answer.misses ?? []),
     answer.runs.map((run) => `  ${progressLine(style, run)}`).join("\n"),
     nextSteps(style, dispatchNextSteps(answer)),
   ]);
+}
+
+/** How to run a stored event again. Behind an id that looks like an option, no option can follow. */
+export function replayCommand(eventId: string): string {
+  return `codex-flow events replay ${argumentWord(eventId)}${eventId.startsWith("-") ? "" : " --wait"}`;
 }
 
 function dispatchNextSteps(answer: DispatchAnswer): Array<[string, string]> {
   const [first] = answer.runIds;
   if (answer.conflict === true)
     return [[`codex-flow events show ${argumentWord(answer.eventId)}`, "what is stored with this id"]];
+  const again: Array<[string, string]> =
+    answer.status === "duplicate" ? [[replayCommand(answer.eventId), "run it again"]] : [];
   if (first === undefined)
     return [
+      ...again,
       ["codex-flow flows list --deployed", "the steps that the edge knows, and their types"],
       ["codex-flow dispatch --dry-run …", "why a step of this type does not match"],
     ];
   return [
+    ...again,
     [`codex-flow runs logs -f ${first}`, "follow what it prints"],
     [`codex-flow runs show ${first}`, "how it stands"],
   ];
@@ -138,13 +148,20 @@ export function renderDryRun(style: Style, answer: DryRunAnswer): string {
     (match) =>
       `  ${colors.green("matches")}  ${visible(`${match.flow}/${match.step}`)}  ${colors.dim(`pool ${visible(match.pool)}`)}`,
   );
-  const misses = answer.misses.map((miss) =>
-    [
+  const misses = missesText(style, answer.misses);
+  if (matches.length === 0 && misses === "")
+    return `${visible(answer.eventId)}: no deployed step waits for this type (nothing was stored)`;
+  return [`${visible(answer.eventId)} (nothing was stored)`, ...matches, misses]
+    .filter((part) => part !== "")
+    .join("\n");
+}
+
+/** The steps that wait for the event's type, and why each does not start. */
+function missesText({ colors }: Style, misses: DryRunAnswer["misses"]): string {
+  return misses
+    .flatMap((miss) => [
       `  ${colors.yellow("no match")} ${visible(`${miss.flow}/${miss.step}`)}`,
       ...miss.errors.map((error) => `      ${visible(error.path)} ${visible(error.message)}`),
-    ].join("\n"),
-  );
-  if (matches.length === 0 && misses.length === 0)
-    return `${visible(answer.eventId)}: no deployed step waits for this type (nothing was stored)`;
-  return [`${visible(answer.eventId)} (nothing was stored)`, ...matches, ...misses].join("\n");
+    ])
+    .join("\n");
 }

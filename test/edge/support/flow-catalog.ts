@@ -39,6 +39,7 @@ export const flows: Flow[] = [
       step("keyed", "lab.keyed", { concurrency: { key: "{{payload.repo}}", limit: 1 } }),
       step("labelled", "lab.labelled", { labels: ["gpu"] }),
       step("hasty", "lab.hasty", { queueMs: 1 }),
+      step("picky", "lab.picky"),
     ],
   },
 ];
@@ -52,7 +53,10 @@ const requiresTag: CompiledCheck = (payload) => {
   return valid;
 };
 
-export const validators: Record<string, CompiledCheck> = { "release/rebase": requiresTag };
+export const validators: Record<string, CompiledCheck> = {
+  "release/rebase": requiresTag,
+  "lab/picky": requiresTag,
+};
 
 let deployed = 0;
 
