@@ -65,11 +65,16 @@ export class ForbiddenError extends FlowError {
     super("forbidden", message, details);
   }
 }
+/** Why the guard of a channel refuses a relayed session, by its reason. */
+const GUARD_CLOSED: Readonly<Record<string, string>> = {
+  other_session: "Codeflow is on in this channel, but for another session only",
+  unavailable: "The settings of this channel cannot be read now",
+};
 /** The guard of a channel does not let relayed sessions in. */
 export class GuardClosedError extends FlowError {
   readonly status = 403;
-  constructor(reason: string, how = "say /codeflow on in it") {
-    super("guard_closed", `the guard of this channel lets no relay in (${reason}): ${how}`, [
+  constructor(reason: string, how = "Send /codeflow on there") {
+    super("guard_closed", `${GUARD_CLOSED[reason] ?? "Codeflow is off in this channel"}. ${how}.`, [
       { path: "/place", message: reason },
     ]);
   }

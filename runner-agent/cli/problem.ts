@@ -115,7 +115,7 @@ const LISTS: Partial<Record<string, string>> = {
   flow_not_found: "`codex-flow flows list --deployed`",
 };
 
-const GUARD_FIX = "say /codeflow on in that channel, or run `codex-flow guard activate` for it";
+const GUARD_FIX = "send /codeflow on in that channel, or run `codex-flow guard activate --channel <id>`";
 function telegramProblem({ method, status, message, refusesToken }: TelegramError): Problem {
   const what = `Telegram did not do ${method}: ${message}`;
   const details: ErrorDetail[] = [];
@@ -167,7 +167,9 @@ function fixForLocal(error: FlowError): string {
 
 /** The lines for a terminal; `paint` colours the two words. */
 export function renderProblem(problem: Problem, paint: (text: string) => string): string {
-  const details = problem.details
+  // What the guard says is whole; its details are for programs.
+  const shown = problem.code === "guard_closed" ? [] : problem.details;
+  const details = shown
     // A part of the path is a placeholder, "{id}": the sentence above names what stood there.
     .filter(({ path }) => !path.startsWith("{"))
     .map(({ path, message }) => `  ${path.replace(/^\?/, "--") || "the body"} ${message}`);

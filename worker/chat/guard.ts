@@ -12,16 +12,15 @@ import type { Env } from "../env.ts";
 
 /** What opens it, by why it is closed. */
 const HOW: Readonly<Record<string, string>> = {
-  not_set: "say /codeflow on in it",
-  off: "say /codeflow on in it",
-  other_session:
-    "say /codeflow on in the session that relays, and give that one's key as CODEFLOW_SESSION_KEY",
-  unavailable: "try again",
+  not_set: "Send /codeflow on there",
+  off: "Send /codeflow on there",
+  other_session: "Send /codeflow on in the session that relays, and set its key as CODEFLOW_SESSION_KEY",
+  unavailable: "Try again",
 };
 
 /** The settings of a thread are its channel's, and the id of a thread looks like that of a channel. */
 const THREADS =
-  "if it is a thread, name its channel and the thread: --channel <channel> --discord-thread <thread>";
+  "If it is a thread, name its channel and the thread: --channel <channel> --discord-thread <thread>";
 
 export async function guardAllows(env: Env, question: GuardRequest): Promise<GuardAnswer> {
   try {
@@ -47,7 +46,7 @@ function answer(allowed: boolean, reason: string, { platform, thread }: ChatPlac
   const how = HOW[reason];
   if (allowed || how === undefined) return { allowed, reason };
   const mayBeThread = reason === "not_set" && platform === "discord" && thread === undefined;
-  return { allowed, reason, how: mayBeThread ? `${how}; ${THREADS}` : how };
+  return { allowed, reason, how: mayBeThread ? `${how}. ${THREADS}` : how };
 }
 
 /** The same without an answer to a relay: nothing is written down. */
