@@ -95,6 +95,9 @@ const StepManifest = Type.Object(
       ),
     ),
     budget: Type.Optional(Budget),
+    result: Type.Optional(
+      Type.Enum(["anywhere"], { description: "FLOW_RESULT counts anywhere in a line of standard output" }),
+    ),
   },
   closed,
 );
@@ -141,6 +144,8 @@ export interface FlowStep extends RunPolicy {
   runner: RunnerKind;
   script: string;
   cwd?: string;
+  /** FLOW_RESULT counts anywhere in a line that a raw script prints; absent: at its beginning only. */
+  result?: "anywhere";
   /** Template over the event: a name of the runner's own projects; empty: its default one, if it has one. */
   project?: string;
   /** Template over the event: a folder below the project, or where the runner allows it. */
@@ -182,6 +187,7 @@ export function resolveManifest(manifest: FlowManifest, digest: string): Flow {
       runner: step.runner,
       script: step.script,
       ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
+      ...(step.result === undefined ? {} : { result: step.result }),
       ...(step.project === undefined ? {} : { project: step.project }),
       ...(step.workdir === undefined ? {} : { workdir: step.workdir }),
       ...worktreeOf(step.workspace),

@@ -34,16 +34,14 @@ export type FlowResult = Static<typeof FlowResult> & Record<string, unknown>;
 export type ResultLine =
   { kind: "none" } | { kind: "result"; result: FlowResult } | { kind: "invalid"; message: string };
 
-const MARKER = "FLOW_RESULT ";
+export const RESULT_MARKER = "FLOW_RESULT ";
 
 /**
- * Reads one line of standard output. The marker may stand anywhere in the line, as the ancestor allows; the rest
- * of the line is the JSON. Of several such lines the last one counts, even when it is invalid.
+ * Reads one line of standard output: a line that begins with the marker is a result, and the rest of it is the JSON. Of
+ * several such lines the last one counts, even when it is invalid.
  */
 export function readResultLine(line: string): ResultLine {
-  const at = line.indexOf(MARKER);
-  if (at < 0) return { kind: "none" };
-  return readResultJson(line.slice(at + MARKER.length));
+  return line.startsWith(RESULT_MARKER) ? readResultJson(line.slice(RESULT_MARKER.length)) : { kind: "none" };
 }
 
 function readResultJson(text: string): ResultLine {

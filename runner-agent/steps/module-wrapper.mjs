@@ -5,6 +5,9 @@
  * errors are its own), so a raw script notices nothing, and its standard input is left alone. Which style a script
  * has is what its module exports, never what its text looks like.
  *
+ * A module's result goes to the agent over a pipe of its own (result-channel.ts), never over standard output: there it
+ * could not be told from a text that the step prints and others have written.
+ *
  * It runs unbuilt, beside the bundle or the source, and every step waits for it. Under Bun, opening `process.stdout`
  * takes 15 ms, node:fs and node:worker_threads 3 ms each and a turn of the event loop 2 ms: hence the detours.
  */
@@ -14,7 +17,9 @@ const pathToFileURL = bun?.pathToFileURL ?? process.getBuiltinModule("node:url")
 // Node has to meet the script as its main program first, else a CommonJS script would not be `require.main`.
 const soon = bun === undefined ? setImmediate : queueMicrotask;
 // The step may point the console elsewhere.
-const { log: print, error: printError } = console;
+const { error: printError } = console;
+/** The agent's pipe; as in result-channel.ts. */
+const RESULT_DESCRIPTOR = 3;
 
 if (isMainThread) {
   // What a step forks is not a step: it must not inherit this preload.
@@ -28,7 +33,13 @@ if (isMainThread) {
 
 async function callDefaultExport({ default: step }) {
   if (typeof step !== "function") return;
-  print(`FLOW_RESULT ${await resultOf(step)}`);
+  await tell("module");
+  await tell(await resultOf(step));
+}
+
+async function tell(line) {
+  if (bun !== undefined) return await bun.write(bun.file(RESULT_DESCRIPTOR), `${line}\n`);
+  process.getBuiltinModule("node:fs").writeFileSync(RESULT_DESCRIPTOR, `${line}\n`);
 }
 
 /** The result as JSON. What a step throws is its result too, and its exit code stays 0, as the ancestor has it. */

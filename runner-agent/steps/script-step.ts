@@ -3,15 +3,20 @@
  * left. Owns the process, its pipes and the timers; whatever ends the step first (exit, result and grace, a clock, a
  * cancel) says why, and everything goes the same way from there.
  */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { statSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
-import { execa } from "execa";
+import type { Readable } from "node:stream";
 import { attemptId } from "../../contract/ids.ts";
 import type { AttemptEnd, EndReason, ProcessExit, Reason } from "../../contract/run-record.ts";
 import { Countdown, type StepClocks } from "./clocks.ts";
 import { attemptTree, endTree, ENVIRONMENTS_VISIBLE, type StepTree } from "./process-tree.ts";
 import { Redactor } from "./redaction.ts";
 import { refusedStep } from "./refused-step.ts";
+import { RESULT_DESCRIPTOR, ResultChannel } from "./result-channel.ts";
+import { resultRule } from "./result-reader.ts";
+import { openStandardStreams } from "./standard-streams.ts";
 import type { RunningStep, StepEvents, StepRequest, StepStarter } from "./step.ts";
 import { stepContext, stepVariables, workingDirectory } from "./step-input.ts";
 import { StepOutput } from "./step-output.ts";
@@ -44,10 +49,8 @@ export function scriptStarter(
       });
     const fault = isScoped(request) ? scopeFault(process.env) : undefined;
     if (fault !== undefined) return refusedStep(fault);
-    const child = spawn(commandFor(WRAPPER, script, flow.root), directory, request);
-    return child.pid === undefined
-      ? refusedStep(spawnError(child, where))
-      : new ScriptStep(child, child.pid, request, events, clocks);
+    const started = start(commandFor(WRAPPER, script, flow.root), directory, request);
+    return "pid" in started ? new ScriptStep(started, request, events, clocks) : refusedStep(started);
   };
 }
 
@@ -59,7 +62,14 @@ function look(path: string): Stats | undefined {
   }
 }
 
-type ScriptProcess = ReturnType<typeof spawn>;
+/** A step's process with the agent's ends of its pipes. */
+interface Started {
+  child: ChildProcess;
+  pid: number;
+  stdout: Readable;
+  stderr: Readable;
+  results: Readable;
+}
 
 function isScoped({ executor }: StepRequest): boolean {
   return executor?.kind === "systemd-run";
@@ -74,31 +84,56 @@ function executed(command: Command, request: StepRequest): Command & { variables
   return scopedCommand(command, { attemptId: id, limits: executor.limits, variables, box: process.env });
 }
 
-function spawn(command: Command, directory: string, request: StepRequest) {
+function start(command: Command, directory: string, request: StepRequest): Started | Promise<Reason> {
   const { file, args, variables } = executed(command, request);
-  return execa(file, args, {
-    cwd: directory,
-    env: variables,
-    extendEnv: false,
-    input: stepContext(request),
-    detached: true,
-    buffer: false,
-    reject: false,
+  const context = stepContext(request);
+  const streams = openStandardStreams(context);
+  const [stdin, stdout, stderr] = streams?.descriptors ?? (["pipe", "pipe", "pipe"] as const);
+  let child: ChildProcess;
+  try {
+    child = spawn(file, args, {
+      cwd: directory,
+      env: variables,
+      stdio: [stdin, stdout, stderr, "pipe"],
+      detached: true,
+    });
+  } catch (error) {
+    // Thrown at once when the system refuses the arguments or the environment, as one that is too large.
+    closeAll([streams?.stdout, streams?.stderr]);
+    return Promise.resolve(spawnFailed(request, error));
+  } finally {
+    streams?.started();
+  }
+  // A step that does not read its context closes the pipe, and what is left of it is dropped.
+  child.stdin?.on("error", () => undefined).end(context);
+  const pipes = {
+    stdout: streams?.stdout ?? child.stdout,
+    stderr: streams?.stderr ?? child.stderr,
+    results: child.stdio[RESULT_DESCRIPTOR] as Readable | undefined,
+  };
+  const { pid } = child;
+  const { stdout: out, stderr: err, results } = pipes;
+  if (pid !== undefined && out !== null && err !== null && results !== undefined)
+    return { child, pid, stdout: out, stderr: err, results };
+  return once(child, "error").then(([error]) => {
+    closeAll([out, err, results]);
+    return spawnFailed(request, error);
   });
 }
 
-async function spawnError(child: ScriptProcess, where: string): Promise<Reason> {
-  const { originalMessage } = await child;
-  return {
-    code: "spawn_failed",
-    message: `${where} could not be started: ${originalMessage ?? "unknown reason"}`,
-  };
+function closeAll(pipes: ReadonlyArray<Readable | null | undefined>): void {
+  for (const pipe of pipes) pipe?.destroy();
+}
+
+function spawnFailed({ flow, step }: StepRequest, error: unknown): Reason {
+  const why = error instanceof Error ? error.message : String(error);
+  return { code: "spawn_failed", message: `step ${flow.name}/${step.name} could not be started: ${why}` };
 }
 
 class ScriptStep implements RunningStep {
   readonly pid: number;
   readonly ended: Promise<AttemptEnd>;
-  readonly #child: ScriptProcess;
+  readonly #process: Started;
   readonly #events: StepEvents;
   readonly #clocks: StepClocks;
   readonly #tree: StepTree;
@@ -109,8 +144,16 @@ class ScriptStep implements RunningStep {
   readonly #drain: Countdown;
   readonly #over = Promise.withResolvers<AttemptEnd>();
   readonly #drained = Promise.withResolvers<undefined>();
-  /** What is to come from the process: the end of both pipes, and its exit. */
-  #awaited = 3;
+  readonly #channel = new ResultChannel(() => {
+    this.#ignorePrintedResults();
+  });
+  /** A module's results that wait for the output before them. */
+  #undelivered: string[] = [];
+  /** The agent has results of a module, and not only lines that a module printed before it was known to be one. */
+  #hasModuleResult = false;
+  #hasPrintedResult = false;
+  /** What is to come from the process: the end of its pipes, and its exit. */
+  #awaited = 4;
   #ending = false;
   #draining = false;
   #paused = false;
@@ -119,21 +162,16 @@ class ScriptStep implements RunningStep {
   /** What is wrong with the last FLOW_RESULT line; absent while that one is valid, or there is none. */
   #invalid: string | undefined;
 
-  constructor(
-    child: ScriptProcess,
-    pid: number,
-    request: StepRequest,
-    events: StepEvents,
-    clocks: StepClocks,
-  ) {
+  constructor(started: Started, request: StepRequest, events: StepEvents, clocks: StepClocks) {
     const { timeoutMs, silenceMs } = request.step;
+    const { pid } = started;
     this.pid = pid;
-    this.#child = child;
+    this.#process = started;
     this.#events = events;
     this.#clocks = clocks;
     this.ended = this.#over.promise;
     this.#tree = attemptTree(attemptId(request.runId, request.attempt), pid, isScoped(request));
-    this.#output = new StepOutput(new Redactor(request.env.secrets), {
+    this.#output = new StepOutput(new Redactor(request.env.secrets), resultRule(request.step), {
       output: (stream, text) => {
         events.output(stream, text);
       },
@@ -172,31 +210,36 @@ class ScriptStep implements RunningStep {
     this.#paused = true;
     this.#silence.stop();
     this.#drain.stop();
-    for (const pipe of [this.#child.stdout, this.#child.stderr]) pipe.pause();
+    for (const pipe of [this.#process.stdout, this.#process.stderr]) pipe.pause();
   }
 
   resume(): void {
     this.#paused = false;
     this.#startSilence();
     this.#startDrain();
-    for (const pipe of [this.#child.stdout, this.#child.stderr]) pipe.resume();
+    for (const pipe of [this.#process.stdout, this.#process.stderr]) pipe.resume();
+    this.#deliverSoon();
   }
 
   #listen(): void {
-    const { stdout, stderr, nodeChildProcess } = this.#child;
+    const { child, stdout, stderr, results } = this.#process;
     for (const [stream, pipe] of [
       ["stdout", stdout],
       ["stderr", stderr],
-    ] as const) {
+    ] as const)
       pipe.on("data", (bytes: Buffer) => {
         this.#startSilence();
         this.#output.write(stream, bytes);
       });
+    results.on("data", (bytes: Buffer) => {
+      this.#readChannel(bytes);
+    });
+    for (const pipe of [stdout, stderr, results]) {
       // A pipe that fails is a pipe that is over; "close" follows.
       pipe.on("error", () => undefined);
       pipe.on("close", this.#arrived);
     }
-    nodeChildProcess.on("exit", (code, signal) => {
+    child.on("exit", (code, signal) => {
       this.#exit = { code, signal };
       this.#arrived();
       this.#end("exited");
@@ -216,9 +259,39 @@ class ScriptStep implements RunningStep {
     if (this.#awaited === 0) this.#drained.resolve(undefined);
   };
 
-  /** Any FLOW_RESULT line, valid or not, is the last word so far; the grace counts from the last one (invariant 9). */
+  #readChannel(bytes: Buffer): void {
+    this.#undelivered.push(...this.#channel.write(bytes));
+    this.#deliverSoon();
+  }
+
+  /** What the module printed while it was evaluated was taken for a raw script's result; its grace must not end it. */
+  #ignorePrintedResults(): void {
+    this.#output.ignoreResultLines();
+    this.#invalid = undefined;
+    this.#grace.stop();
+    this.#startSilence();
+  }
+
+  /**
+   * What the step printed before its result is in the other pipes by now, and every pipe that has something is read
+   * before the next `setImmediate`. While reading is paused, the result waits with the output.
+   */
+  #deliverSoon(): void {
+    if (this.#undelivered.length === 0) return;
+    setImmediate(() => {
+      if (!this.#paused) this.#deliver();
+    });
+  }
+
+  #deliver(): void {
+    for (const json of this.#undelivered.splice(0)) this.#output.result(json);
+  }
+
+  /** Any result, valid or not, is the last word so far; the grace counts from the last one (invariant 9). */
   #resultSeen(invalid: string | undefined): void {
     this.#invalid = invalid;
+    if (this.#channel.isModule) this.#hasModuleResult = true;
+    else this.#hasPrintedResult = true;
     if (this.#ending || (invalid !== undefined && !this.#grace.running)) return;
     this.#silence.stop();
     this.#grace.start();
@@ -238,6 +311,7 @@ class ScriptStep implements RunningStep {
     });
     await this.#lastOutput();
     this.#output.end();
+    this.#deliver();
     this.#over.resolve({ reason, exit: this.#exit, tree, error: error ?? this.#resultError(reason) });
   }
 
@@ -258,13 +332,17 @@ class ScriptStep implements RunningStep {
     this.resume();
     await this.#drained.promise;
     this.#drain.stop();
-    for (const pipe of this.#child.stdio) pipe?.destroy();
+    const { child, stdout, stderr, results } = this.#process;
+    closeAll([stdout, stderr, results]);
+    child.stdin?.destroy();
   }
 
   #resultError(reason: EndReason): Reason | undefined {
     const counts = reason === "reaped" || (reason === "exited" && this.#exit?.code === 0);
-    return counts && this.#invalid !== undefined
-      ? { code: "invalid_result", message: this.#invalid }
+    if (!counts) return undefined;
+    if (this.#invalid !== undefined) return { code: "invalid_result", message: this.#invalid };
+    return this.#channel.isModule && this.#hasPrintedResult && !this.#hasModuleResult
+      ? { code: "no_result", message: "the step's default export has not returned a result" }
       : undefined;
   }
 }

@@ -5,12 +5,12 @@
  */
 import { StringDecoder } from "node:string_decoder";
 import type { FlowResult } from "../../contract/flow-result.ts";
-import { readResultLine } from "../../contract/flow-result.ts";
+import { readResultLine, RESULT_MARKER } from "../../contract/flow-result.ts";
 import { EVENT_MAX_DEPTH } from "../../contract/limits.ts";
 import type { OutputStream } from "../../contract/runner-link.ts";
 import { OutputChunker } from "./output-chunker.ts";
 import type { Redactor } from "./redaction.ts";
-import { ResultReader } from "./result-reader.ts";
+import { ResultReader, type ResultRule } from "./result-reader.ts";
 
 export interface OutputSink {
   output(stream: OutputStream, text: string): void;
@@ -23,12 +23,15 @@ export class StepOutput {
   readonly #sink: OutputSink;
   readonly #redactor: Redactor;
   readonly #chunker: OutputChunker;
-  readonly #results = new ResultReader();
+  /** Absent once standard output cannot carry a result any more. */
+  #results: ResultReader | undefined;
   readonly #decoders = { stdout: new StringDecoder("utf8"), stderr: new StringDecoder("utf8") };
   readonly #redactions;
 
-  constructor(redactor: Redactor, sink: OutputSink) {
+  /** @param rule which lines of standard output are results */
+  constructor(redactor: Redactor, rule: ResultRule, sink: OutputSink) {
     this.#sink = sink;
+    this.#results = new ResultReader(rule);
     this.#redactor = redactor;
     this.#redactions = { stdout: redactor.stream(), stderr: redactor.stream() };
     this.#chunker = new OutputChunker((stream, text) => {
@@ -40,6 +43,17 @@ export class StepOutput {
     const text = this.#decoders[stream].write(bytes);
     if (stream === "stdout") this.#scan(text);
     else this.#print(stream, text);
+  }
+
+  /** From now on a result comes by `result` alone, and no line of standard output is one. */
+  ignoreResultLines(): void {
+    this.#results = undefined;
+  }
+
+  /** A result as JSON that came another way than on standard output; goes out behind all output before it. */
+  result(json: string): void {
+    this.#chunker.flush();
+    this.#report(RESULT_MARKER + json);
   }
 
   /** A word of the runner's own, in a line of its own. */
@@ -54,13 +68,13 @@ export class StepOutput {
     for (const stream of ["stdout", "stderr"] as const)
       this.#chunker.add(stream, this.#redactions[stream].end());
     this.#chunker.flush();
-    const last = this.#results.end();
+    const last = this.#results?.end();
     if (last !== undefined) this.#report(last);
   }
 
   #scan(text: string): void {
     let printed = 0;
-    for (const { end, line } of this.#results.write(text)) {
+    for (const { end, line } of this.#results?.write(text) ?? []) {
       this.#print("stdout", text.slice(printed, end));
       printed = end;
       this.#chunker.flush();

@@ -115,7 +115,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     `${HEAD}${STEP}  [steps.triger]\n  type = "t"\n`,
     [
       "flow.toml:7:10 steps[0].triger is not a known key; allowed here: name, runner, script, timeout_ms, silence_ms, " +
-        "queue_ms, cwd, project, workdir, workspace, pool, labels, priority, trigger, concurrency, retry, budget",
+        "queue_ms, cwd, project, workdir, workspace, pool, labels, priority, trigger, concurrency, retry, budget, result",
     ],
   ],
   [

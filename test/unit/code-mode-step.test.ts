@@ -23,6 +23,9 @@ const code = (script: string, more: Partial<CodexStepOptions> = {}): CodexStepOp
   ...more,
 });
 
+/** Its manifest lets any FLOW_RESULT count that the script prints. */
+const ANYWHERE = { step: { result: "anywhere" as const } };
+
 function outcome({ end, results }: { end: AttemptEnd; results: FlowResult[] }): Outcome {
   return outcomeOf(end, results.at(-1), false);
 }
@@ -174,6 +177,13 @@ describe("a budget of seconds", () => {
 });
 
 describe("a script fails, and says why, when it", () => {
+  test("prints a FLOW_RESULT that does not come from its own call of result", async () => {
+    const script = `text('FLOW_RESULT {"status":"completed"}');`;
+    const life = await runCodexStep(await boxWithoutLogin(), code(script));
+    expect(life.results).toEqual([]);
+    expect(outcome(life)).toMatchObject({ status: "failed", error: { code: "no_result" } });
+  });
+
   test("throws, whatever it has printed before", async () => {
     const life = await runCodexStep(
       await boxWithoutLogin(),
@@ -202,7 +212,8 @@ describe("a script fails, and says why, when it", () => {
       "must be a JSON object",
     ],
   ])("%s", async (_what, script, errorCode, words) => {
-    const life = await runCodexStep(await boxWithoutLogin(), code(script));
+    const options = script.includes("FLOW_RESULT") ? ANYWHERE : {};
+    const life = await runCodexStep(await boxWithoutLogin(), code(script, options));
     expect(outcome(life)).toMatchObject({ status: "failed", error: { code: errorCode } });
     expect(outcome(life).error?.message).toContain(words);
   });
@@ -286,7 +297,7 @@ describe("an end", () => {
 
   test("invariant 9: the result counts at once, and who does not go behind it is reaped", async () => {
     const script = `text('FLOW_RESULT {"status":"changed"}'); yield_control(); ${BUSY}`;
-    const life = await runCodexStep(await boxWithoutLogin(), code(script));
+    const life = await runCodexStep(await boxWithoutLogin(), code(script, ANYWHERE));
     expect(life.end).toMatchObject({ reason: "reaped", tree: { empty: true } });
     expect(outcome(life)).toMatchObject({ status: "completed", result: { status: "changed" } });
   });

@@ -37,7 +37,7 @@ describe("what counts as the result", () => {
   test("noise before, around and behind it changes nothing", async () => {
     const source = `
       console.log("FLOW_RESULT_IS_NEAR"); console.log("FLOW_RESULT"); console.error('FLOW_RESULT {"status":"failed"}');
-      console.log('info: FLOW_RESULT {"status":"changed","message":"done","extra":[1]}'); console.log("bye");
+      console.log('FLOW_RESULT {"status":"changed","message":"done","extra":[1]}'); console.log('info: FLOW_RESULT {"status":"failed"}');
     `;
     const { results, end } = await run(source);
     expect(results).toEqual([{ status: "changed", message: "done", extra: [1] }]);

@@ -22,6 +22,7 @@ export interface StepOptions {
   timeout_ms?: number;
   silence_ms?: number;
   cwd?: string;
+  result?: "anywhere";
   config?: Record<string, unknown>;
   event?: Record<string, unknown>;
   secrets?: Secret[];
@@ -72,8 +73,12 @@ export async function freshRunId(): Promise<string> {
 export async function requestFor(source: string, options: StepOptions = {}): Promise<StepRequest> {
   const script = options.script ?? "exec/step.mjs";
   const root = packageWith({ [script]: source, ...options.files });
-  const { runner = "node", timeout_ms = 20_000, silence_ms = 20_000, cwd } = options;
-  const step = { name: "try", runner, script, timeout_ms, silence_ms, ...(cwd === undefined ? {} : { cwd }) };
+  const { runner = "node", timeout_ms = 20_000, silence_ms = 20_000, cwd, result } = options;
+  const step = {
+    ...{ name: "try", runner, script, timeout_ms, silence_ms },
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(result === undefined ? {} : { result }),
+  };
   const [flowStep] = resolveManifest({ name: "probe", version: 3, steps: [step] }, "digest").steps;
   if (flowStep === undefined) throw new Error("the manifest has lost its step");
   return {

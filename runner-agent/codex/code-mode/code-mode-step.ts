@@ -3,8 +3,9 @@
  * without a model. By `thread/codeMode/execute` where this Codex has it, else by a provider of our own that answers the
  * turn with the script (script-provider.ts). Its life from a server to the proof that nothing is left: step-life.ts.
  *
- * M1. What the script prints is its standard output: a FLOW_RESULT line in it is the result, sent at once, and gives the
- *     script the same time to go as any step (invariant 9).
+ * M1. What the script prints is its standard output. `result` prints the result behind a marker that only this attempt
+ *     has, so that no text from elsewhere can pass for one; it is sent at once, and gives the script the same time to go
+ *     as any step (invariant 9). Where the manifest says result = "anywhere", each FLOW_RESULT counts instead.
  * M2. A script that throws has failed, whatever it printed, as a process that exits with another code than 0.
  * M3. The thread is a new one each time: a script begins at its beginning.
  * M4. Of a budget only the seconds are counted, over all attempts: nothing else is used. What interrupts a script leaves no
@@ -15,6 +16,7 @@ import { budgetAmount, type Budget, type BudgetUse } from "../../../contract/bud
 import { Countdown } from "../../steps/clocks.ts";
 import { withOwnArtifacts } from "../../steps/own-artifacts.ts";
 import { refusedStep } from "../../steps/refused-step.ts";
+import { resultRule } from "../../steps/result-reader.ts";
 import type { StepStarter } from "../../steps/step.ts";
 import { StepOutput } from "../../steps/step-output.ts";
 import type { CodexHost } from "../codex-host.ts";
@@ -85,7 +87,8 @@ class ScriptWork implements StepWork {
       },
       used: (own) => life.request.conversation?.tellUse(secondsOf(own)),
     });
-    this.#output = new StepOutput(life.redactor, {
+    const rule = { ...resultRule(life.request.step), marker: plan.marker };
+    this.#output = new StepOutput(life.redactor, rule, {
       output: (stream, text) => {
         if (!this.#native) life.events.output(stream, text);
       },

@@ -11,6 +11,8 @@
 //
 // It is a module without imports: no Node, no files, no network but through `tools`. Beside what code mode itself defines
 // (`tools`, `text`, `exit`, …) it has `flow` and `result(value)`, as with the ancestor.
+import { randomBytes } from "node:crypto";
+import { RESULT_MARKER } from "../../../contract/flow-result.ts";
 import { ScriptFrontMatter } from "../../../contract/codex-prompt.ts";
 import { ScriptFrontMatter as check } from "../../../contract/generated/codex-validators.js";
 import type { StepRequest } from "../../steps/step.ts";
@@ -31,6 +33,7 @@ const readFrontMatter = frontMatterReader(ScriptFrontMatter, check);
 const OPENED = /^[\s\p{Cf}]*\/\*---/mu;
 const FENCE = /^[\s\p{Cf}]*\/\*---[ \t]*\r?\n([\s\S]*?)^---\*\//mu;
 const SCRIPT_MAX_BYTES = 512 * 1024;
+const NONCE_BYTES = 16;
 /** What Codex calls the module in its errors. */
 const MODULE_LINE = /exec_main\.mjs:(\d+)/g;
 
@@ -38,6 +41,8 @@ export interface ScriptPlan extends StepPlace {
   settings: ThreadSettings;
   /** For Codex: `flow` and `result` in the first line, the script from the second one on. */
   source: string;
+  /** What `result` puts before a result: one that only this attempt has, unless the manifest lets any FLOW_RESULT count. */
+  marker: string;
   /** How the script is called when people are told of it. */
   name: string;
 }
@@ -59,10 +64,15 @@ export function planScript(request: StepRequest, rules: CodexRules): ScriptPlan 
     network: fields.network ?? false,
   };
   checkSandbox(settings.sandbox, place.cwd, request, rules);
+  const marker =
+    step.result === undefined
+      ? `${RESULT_MARKER}${randomBytes(NONCE_BYTES).toString("hex")} `
+      : RESULT_MARKER;
   return {
     ...place,
     settings,
-    source: `${preludeOf(request)}\n${script}`,
+    source: `${preludeOf(request, marker)}\n${script}`,
+    marker,
     name: `${flow.name}/${step.script}`,
   };
 }
@@ -103,7 +113,7 @@ function frontMatterOf(script: string, request: StepRequest): ScriptFrontMatter 
 }
 
 /** One line. JSON inside of a text: as a literal, a key `__proto__` of an event would mean something else. */
-function preludeOf({ flow, step, event }: StepRequest): string {
+function preludeOf({ flow, step, event }: StepRequest, marker: string): string {
   const told = {
     name: flow.name,
     version: flow.version,
@@ -114,6 +124,6 @@ function preludeOf({ flow, step, event }: StepRequest): string {
   };
   return [
     `const flow = JSON.parse(${JSON.stringify(JSON.stringify(told))});`,
-    String.raw`function result(value) { text("\nFLOW_RESULT " + JSON.stringify(value) + "\n"); exit(); }`,
+    String.raw`function result(value) { text("\n${marker}" + JSON.stringify(value) + "\n"); exit(); }`,
   ].join(" ");
 }
