@@ -142,7 +142,7 @@ test("one that was canceled meanwhile is stopped when its box is back, and prove
   expect(await its.over()).toBe(130);
   expect(await over(runId)).toMatchObject({
     status: "canceled",
-    cancel: { state: "canceled", by: "ada", survivors: [] },
+    cancel: { state: "canceled", by: "api: ada", survivors: [] },
     attempts: [{ tree: { empty: true } }],
   });
   expect(await outputOf(runId)).toBe("first word\nmeanwhile\n");

@@ -208,7 +208,7 @@ test("canceled at the edge: the tree is proven empty, and the relay says so by i
   await edge.client().cancel(runId, { by: "ada" });
   expect(await over(runId)).toMatchObject({
     status: "canceled",
-    cancel: { state: "canceled", by: "ada", survivors: [] },
+    cancel: { state: "canceled", by: "api: ada", survivors: [] },
   });
   expect(processesOfRun(runId)).toEqual([]);
   expect(await relay.over()).toBe(130);
