@@ -85,9 +85,10 @@ export const ITEM_LABEL_MAX_CHARS = 1024;
 export const ITEM_CHANGES_MAX = 200;
 export const ITEM_PLAN_STEPS_MAX = 100;
 
-/** Chained events: depth of the newest one below its root, and how many one run may send. */
+/** Chained events: depth of the newest one below its root, how many one run may send, and how many may follow one root. */
 export const CHAIN_MAX_DEPTH = 8;
 export const CHAIN_MAX_EVENTS = 32;
+export const CHAIN_MAX_PER_ROOT = 1_000;
 
 /** Lists, as the ancestor: 50 when absent, 0 or no number; clamped to 1–500. */
 export const LIST_DEFAULT_ITEMS = 50;

@@ -4,7 +4,8 @@
  */
 import { FlowError } from "../contract/errors.ts";
 import { normalizeEvent, type FlowEvent, type Lineage } from "../contract/flow-event.ts";
-import { parseRunId } from "../contract/ids.ts";
+import { eventKey, parseRunId } from "../contract/ids.ts";
+import { CHAIN_MAX_PER_ROOT } from "../contract/limits.ts";
 import type { ChainedOutcome } from "../contract/run-lifecycle.ts";
 import { iso } from "../contract/run-view.ts";
 import type { QueueMessage, RunRoute } from "../contract/runner-link.ts";
@@ -73,7 +74,12 @@ async function sendChained(env: Env, message: ChainedMessage): Promise<void> {
     const checked = due === undefined ? undefined : checkSentEvent(due.event);
     if (due !== undefined && checked?.ok === true) {
       const event = normalizeEvent(checked.value, iso(Date.now()));
-      await parent.chainedOver(parsed.n, index, await outcomeOf(env, event, due.lineage));
+      const { rootId } = due.lineage;
+      const root = env.EVENTS.getByName(await eventKey(rootId));
+      const outcome = (await root.reserveChained(runId, index))
+        ? await outcomeOf(env, event, due.lineage)
+        : tooManyBelow(rootId);
+      await parent.chainedOver(parsed.n, index, outcome);
     }
     message.ack();
   } catch (error) {
@@ -82,7 +88,13 @@ async function sendChained(env: Env, message: ChainedMessage): Promise<void> {
   }
 }
 
-/** What no later attempt can mend is the end of this event, and its run says why. */
+/** Depth and width alone would let one event start 32^8 others. */
+function tooManyBelow(rootId: string): ChainedOutcome {
+  const reason = `${CHAIN_MAX_PER_ROOT} chained events have followed from event ${rootId} already, which is the limit; this one was not sent`;
+  return { state: "refused", reason };
+}
+
+/** An error that no later attempt can get over ends this chained event, and its run shows why. */
 async function outcomeOf(env: Env, event: FlowEvent, lineage: Lineage): Promise<ChainedOutcome> {
   try {
     const { runs } = await dispatchEvent(env, event, { lineage, origin: "next" });

@@ -17,7 +17,7 @@ import type { Saying } from "../../contract/messages.ts";
 import { retentionMs } from "../day-ledger/naming.ts";
 
 import { answerPings, CLOSE, closeSocket, handleFrame } from "../kit/sockets.ts";
-import { OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
+import { CHAIN_MAX_PER_ROOT, OUTPUT_PAGE_MAX_BYTES, RUNS_PER_EVENT_MAX } from "../../contract/limits.ts";
 import {
   deadLetter,
   newRun,
@@ -323,6 +323,17 @@ export class FlowEventObject extends DurableObject<Env> {
       event: run.result?.next?.[index],
       lineage: { rootId: stored.lineage.rootId, parentRunId: run.id, depth: run.depth + 1 },
     };
+  }
+
+  /**
+   * Takes one of the places that this root has for chained events, for the event at `index` of what `runId` asks for. The
+   * same one again keeps its place. False: there is no place left. A root that was deleted counts nothing any more.
+   */
+  reserveChained(runId: string, index: number): boolean {
+    if (this.#storage.readEvent() === undefined) return true;
+    return this.#storage.transaction(() =>
+      this.#storage.reserveChained(`${runId}/${index}`, CHAIN_MAX_PER_ROOT),
+    );
   }
 
   async chainedOver(n: number, index: number, outcome: ChainedOutcome): Promise<void> {

@@ -3,6 +3,7 @@
  *
  *   event                                the event, its identity, its lineage, and its runs as they were made
  *   run/<n>                              a RunRecord, from its first change on
+ *   chained/<run id>/<index>, chained-count   of a root: the chained events that follow from it, at all depths
  *   out/<n>/<attempt>/<first seq>        one frame of output, compressed
  *
  * It uses the SQLite-backed key-value store rather than tables of its own: each CREATE TABLE is billed as two written
@@ -62,6 +63,8 @@ interface StoredFrame {
 /** Below this, compression costs more than it saves. */
 const COMPRESS_FROM_CHARS = 400;
 
+const CHAINED_COUNT = "chained-count";
+
 const runKey = (n: number): string => `run/${pad(n, 6)}`;
 const outputPrefix = (n: number): string => `out/${pad(n, 6)}/`;
 const attemptPrefix = (n: number, attempt: number): string => `${outputPrefix(n)}${pad(attempt, 6)}/`;
@@ -106,6 +109,20 @@ export class EventStorage {
     const stored = this.readEvent();
     if (stored === undefined) return;
     this.writeEvent({ ...stored, conflicts: { count: (stored.conflicts?.count ?? 0) + 1, lastAt: at } });
+  }
+
+  /**
+   * Counts one more chained event below this root. Asking again for the same key counts nothing.
+   * False: the root has `limit` of them already.
+   */
+  reserveChained(key: string, limit: number): boolean {
+    const row = `chained/${key}`;
+    if (this.#storage.kv.get(row) !== undefined) return true;
+    const count = this.#storage.kv.get<number>(CHAINED_COUNT) ?? 0;
+    if (count >= limit) return false;
+    this.#storage.kv.put(row, true);
+    this.#storage.kv.put(CHAINED_COUNT, count + 1);
+    return true;
   }
 
   readRun(n: number): RunRecord | undefined {

@@ -47,6 +47,7 @@ const MEANINGS: Record<BoundName, string> = {
   ITEM_PLAN_STEPS_MAX: "Steps of a plan in such an item",
   CHAIN_MAX_DEPTH: "Depth of chained events below the first; deeper ones are refused",
   CHAIN_MAX_EVENTS: "Events in `next` of one run; the rest is refused",
+  CHAIN_MAX_PER_ROOT: "Chained events that follow from one event, at all depths; more are refused",
   LIST_DEFAULT_ITEMS: "A page of a list when `limit` is absent",
   LIST_MAX_ITEMS: "A page of a list at most",
   LISTED_TEXT_MAX_CHARS: "A result's message or an error in a list of runs; `GET /runs/{id}` has all of it",

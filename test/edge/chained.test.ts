@@ -14,6 +14,7 @@ import {
   BACKLOG_MAX_RUNS,
   CHAIN_MAX_DEPTH,
   CHAIN_MAX_EVENTS,
+  CHAIN_MAX_PER_ROOT,
   EVENT_ID_MAX_CHARS,
 } from "../../contract/limits.ts";
 import type { RunRecord } from "../../contract/run-record.ts";
@@ -212,6 +213,42 @@ describe("the events that a result asks for", () => {
     expect(refused).toMatchObject({ eventId: beyond, state: "refused" });
     expect(refused?.reason).toContain(String(CHAIN_MAX_DEPTH));
     expect(await stored(await eventStub(beyond))).toEqual({ keys: [], tables: [] });
+  });
+
+  test(`invariant 12: at most ${CHAIN_MAX_PER_ROOT} chained events follow from one root, at all depths, and the run says so`, async () => {
+    const { type, pool } = deployStep();
+    const runner = await FakeRunner.connect(pool);
+    const { eventId, runId } = await startRun(type);
+    // All places but two are taken.
+    await runInDurableObject(await eventStub(eventId), (_root, { storage }) => {
+      storage.kv.put("chained-count", CHAIN_MAX_PER_ROOT - 2);
+    });
+    const [child, grandchild, beyond] = [freshId("child"), freshId("grandchild"), freshId("beyond")];
+    await runner.complete(runId, { status: "completed", next: [{ id: child, type }] });
+    const childRun = await until(async () => (await eventOf(child)).runs[0]?.id ?? "");
+    const next = [grandchild, beyond].map((id) => ({ id, type }));
+    await runner.complete(childRun, { status: "completed", next });
+    const run = await untilRun(childRun, ({ chained: entries }) => {
+      expect(entries?.filter((entry) => entry.state === "owed")).toEqual([]);
+    });
+    const states = (run.chained ?? []).map((entry) => entry.state);
+    expect(states.sort()).toEqual(["refused", "sent"]);
+    const refused = run.chained?.find((entry) => entry.state === "refused");
+    expect(refused?.reason).toContain(
+      `${CHAIN_MAX_PER_ROOT} chained events have followed from event ${eventId}`,
+    );
+  });
+
+  test("invariant 6: a chained event whose message comes again takes one place of its root", async () => {
+    const { type } = deployStep();
+    const id = freshId("child");
+    const { eventId, runId } = await runWithNext([{ id, type }]);
+    await oweAgain(runId);
+    await deliver(RUNS, chained(runId, 0), chained(runId, 0));
+    const count = await runInDurableObject(await eventStub(eventId), (_root, { storage }) =>
+      storage.kv.get("chained-count"),
+    );
+    expect(count).toBe(1);
   });
 
   test("invariant 2: a run that asks for its own event starts nothing again", async () => {
