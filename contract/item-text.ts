@@ -15,7 +15,7 @@ export function itemText(item: AgentItem): string {
   switch (item.type) {
     case "message":
       return item.state === "completed" && item.text !== ""
-        ? `${item.role === "user" ? "> " : ""}${item.text}\n${omitted(item)}`
+        ? `${item.role === "user" ? `> ${item.text}` : answerText(item.text)}\n${omitted(item)}`
         : "";
     case "reasoning":
       return item.state === "completed" && item.text !== "" ? `(${item.text})\n${omitted(item)}` : "";
@@ -72,4 +72,33 @@ export function lineCounts({
 
 function omitted({ omittedChars }: { omittedChars?: number }): string {
   return omittedChars === undefined ? "" : `(${omittedChars.toLocaleString("en")} characters left out)\n`;
+}
+
+/** An answer in the form of a result: its message, and what else stands in it. */
+export interface StructuredAnswer {
+  message: string;
+  status: string;
+  rest: Record<string, unknown>;
+}
+
+/** Reads the answer of an agent that had to answer in the form of a result; undefined for words. */
+export function structuredAnswer(text: string): StructuredAnswer | undefined {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith("{") || !trimmed.endsWith("}")) return undefined;
+  try {
+    const { message, status, ...rest } = JSON.parse(trimmed) as Record<string, unknown>;
+    return typeof message === "string" && typeof status === "string" ? { message, status, rest } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The message of a structured answer for people, and below it one line for each other field. */
+function answerText(text: string): string {
+  const answer = structuredAnswer(text);
+  if (answer === undefined) return text;
+  const rows = Object.entries(answer.rest)
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return [answer.message, ...rows].join("\n");
 }

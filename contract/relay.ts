@@ -17,6 +17,8 @@ export const RELAY_FLOW = "relay";
 export const RELAY_STEP = "session";
 /** Kind of the activity that ends a session: what it has come to, a line each. */
 export const RELAY_SUMMARY = "summary";
+/** Kind of the activity that quotes a question for which a relayed program waits. */
+export const RELAY_QUESTION = "question";
 
 /** What a session is: a command, the review of a pull request, one of several tasks, an earlier one shown again. */
 export const RELAY_MODES = ["run", "review", "parallel", "resume"] as const;

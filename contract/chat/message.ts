@@ -25,6 +25,11 @@ export interface ChatMessage {
   title: string;
   /** One line each. */
   lines?: string[];
+  /**
+   * What an agent wrote, in Markdown, drawn below `lines`. Bold, code, lists, quotes and links are rendered as the platform
+   * can; links show their address, and nothing in it mentions anybody.
+   */
+  body?: string;
   /** Name and value, drawn side by side where there is room. */
   fields?: { name: string; value: string }[];
   /** Drawn as code: output, a diff, a command. The end of it when it is too long. */

@@ -1,8 +1,8 @@
 /**
  * What both platforms share when a message is drawn: its lines as blocks, and how they are made to fit.
  *
- * Lines are plain text, but one kind of markup is read in them, since agents write it all the time: lines between two
- * fences of backticks are code. A platform says with its pen how a line and a piece of code are drawn and what they
+ * Lines are plain text and a body is Markdown (markdown.ts); in both, lines between two fences of backticks are code.
+ * A platform says with its pen how a line and a piece of code are drawn and what they
  * cost of its limit; here is decided what is shown (`drawLines` cuts) or how it is spread over several messages
  * (`pagesOf` loses nothing). A fence is never left open: each piece of code gets its own.
  */
@@ -14,11 +14,17 @@ export interface Pen {
   /** One line of plain text, escaped. */
   text(line: string): string;
   textCost(line: string): number;
+  /** One line of Markdown, rendered. */
+  markdown(line: string): string;
+  markdownCost(line: string): number;
   code(text: string, language?: string): string;
   codeCost(text: string, language?: string): number;
 }
 
-export type Block = { kind: "text"; line: string } | { kind: "code"; text: string; language?: string };
+/** `body`: it belongs to the message's Markdown, not to its plain lines. */
+export type Block =
+  | { kind: "text"; line: string; body?: true }
+  | { kind: "code"; text: string; language?: string; body?: true };
 
 const FENCE = /^\s*(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$/;
 /** Drawn where something is left out. */
@@ -50,6 +56,12 @@ export function blocksOf(lines: readonly string[]): Block[] {
   return blocks;
 }
 
+/** Everything of a message that is drawn between its head and its foot. */
+function contentOf({ lines = [], body }: ChatMessage): Block[] {
+  const written = body === undefined || body === "" ? [] : blocksOf([body]);
+  return [...blocksOf(lines), ...written.map((block): Block => ({ ...block, body: true }))];
+}
+
 /** The longest beginning that costs no more than `budget`; never half of a character that takes two units. */
 export function beginning(text: string, budget: number, cost: (text: string) => number): string {
   if (cost(text) <= budget) return text;
@@ -71,11 +83,12 @@ export function cut(text: string, most: number): string {
  * (contract/visible-text.ts). Colours of a program's output are left out, since no chat shows them.
  */
 export function visibleMessage(message: ChatMessage): ChatMessage {
-  const { title, lines, fields, code, buttons, links } = message;
+  const { title, lines, body, fields, code, buttons, links } = message;
   return {
     ...message,
     title: readable(title),
     ...(lines === undefined ? {} : { lines: lines.map(readable) }),
+    ...(body === undefined ? {} : { body: readable(body) }),
     ...(fields === undefined
       ? {}
       : { fields: fields.map(({ name, value }) => ({ name: readable(name), value: readable(value) })) }),
@@ -119,11 +132,11 @@ export function ending(text: string, budget: number, cost: (text: string) => num
   return kept === "" ? "" : `${ELLIPSIS}\n${kept}`;
 }
 
-/** Lines drawn within a budget; the rest is left out, and it shows. */
-export function drawLines(lines: readonly string[], budget: number, pen: Pen): string {
+/** Lines and body of a message drawn within a budget. What does not fit is left out, and an ellipsis shows it. */
+export function drawContent(message: ChatMessage, budget: number, pen: Pen): string {
   const drawn: string[] = [];
   let left = budget;
-  for (const block of blocksOf(lines)) {
+  for (const block of contentOf(message)) {
     const cost = costOf(block, pen) + NEWLINE;
     if (cost <= left) {
       drawn.push(draw(block, pen));
@@ -139,58 +152,75 @@ export function drawLines(lines: readonly string[], budget: number, pen: Pen): s
 }
 
 /**
- * A message as several whose lines each cost no more than `budget`; itself when they fit. The first one tells who is
- * mentioned, the last one bears what belongs to the end: code, fields, links, buttons.
+ * A message as several whose lines and body each cost no more than `budget`; itself when they fit. The first one mentions
+ * people, the last one carries what belongs to the end: code, fields, links, buttons. A piece of code that is split gets
+ * its own fences on each page.
  */
 export function pagesOf(message: ChatMessage, budget: number, pen: Pen): ChatMessage[] {
-  const pieces = blocksOf(message.lines ?? []).flatMap((block) => split(block, budget, pen));
   const pages: Block[][] = [[]];
   let left = budget;
-  for (const piece of pieces) {
-    const cost = costOf(piece, pen) + NEWLINE;
-    if (cost > left) {
-      pages.push([]);
-      left = budget;
+  for (const block of contentOf(message)) {
+    let rest: Block | undefined = block;
+    while (rest !== undefined) {
+      const cost: number = costOf(rest, pen) + NEWLINE;
+      if (cost <= left) {
+        pages.at(-1)?.push(rest);
+        left -= cost;
+        break;
+      }
+      // What fits a page of its own is not split, and neither is anything for the sake of a small rest of a page.
+      const isSplit: boolean = cost > budget && left >= budget * SPLIT_FROM;
+      const [head, tail]: (Block | undefined)[] = isSplit ? split(rest, left, pen) : [undefined, rest];
+      if (head !== undefined) pages.at(-1)?.push(head);
+      rest = tail;
+      if (rest !== undefined) {
+        pages.push([]);
+        left = budget;
+      }
     }
-    pages.at(-1)?.push(piece);
-    left -= cost;
   }
   if (pages.length <= 1) return [message];
-  const { tone, title, mention, silent } = message;
+  const { tone, title, mention, silent, lines: _lines, body: _body, ...end } = message;
   return pages.map((blocks, index) => {
-    const lines = blocks.flatMap(linesOf);
-    const head = { title: `${title} (${index + 1}/${pages.length})`, lines };
-    if (index === pages.length - 1) {
-      const { mention: _mention, ...last } = message;
-      return { ...last, ...head, silent: true };
-    }
-    if (index > 0) return { tone, ...head, silent: true };
-    return {
+    const page: ChatMessage = {
       tone,
-      ...head,
+      title: `${title} (${index + 1}/${pages.length})`,
+      ...contentIn(blocks),
+    };
+    if (index === pages.length - 1) return { ...end, ...page, silent: true };
+    if (index > 0) return { ...page, silent: true };
+    return {
+      ...page,
       ...(mention === undefined ? {} : { mention }),
       ...(silent === undefined ? {} : { silent }),
     };
   });
 }
 
-/** A block as blocks that each fit a page: code at its lines, and a line that is too long anywhere. */
-function split(block: Block, budget: number, pen: Pen): Block[] {
+/** The lines and the body that are read as these blocks again. */
+function contentIn(blocks: readonly Block[]): Pick<ChatMessage, "lines" | "body"> {
+  const body = blocks.filter((block) => block.body === true).flatMap(linesOf);
+  return {
+    lines: blocks.filter((block) => block.body !== true).flatMap(linesOf),
+    ...(body.length === 0 ? {} : { body: body.join("\n") }),
+  };
+}
+
+/** A block that is longer than a page is split where at least this share of a page is free. */
+const SPLIT_FROM = 0.25;
+
+/** A beginning of a block that fits, and the rest: code ends at a line, a line that is too long at a blank. */
+function split(block: Block, budget: number, pen: Pen): [head: Block, tail: Block | undefined] {
   const cost = (text: string): number => costOf(withText(block, text), pen) + NEWLINE;
-  const parts: string[] = [];
-  let rest = block.kind === "text" ? block.line : block.text;
-  while (cost(rest) > budget) {
-    const most = beginning(rest, budget, cost);
-    const newline = most.lastIndexOf("\n");
-    const space = most.lastIndexOf(" ");
-    const at = newline > 0 ? newline : space > most.length / 2 ? space : most.length;
-    // A budget that holds not even one character would never end.
-    if (at === 0) break;
-    parts.push(rest.slice(0, at));
-    rest = rest.slice(at + (newline > 0 || at === space ? 1 : 0));
-  }
-  parts.push(rest);
-  return parts.map((text) => withText(block, text));
+  const text = block.kind === "text" ? block.line : block.text;
+  const most = beginning(text, budget, cost);
+  const newline = most.lastIndexOf("\n");
+  const space = most.lastIndexOf(" ");
+  const at = newline > 0 ? newline : space > most.length / 2 ? space : most.length;
+  // A budget that holds not even one character would never end.
+  if (at === 0 || at >= text.length) return [block, undefined];
+  const tail = text.slice(at + (newline > 0 || at === space ? 1 : 0));
+  return [withText(block, text.slice(0, at)), withText(block, tail)];
 }
 
 /** The lines that are read as this block again. */
@@ -202,15 +232,17 @@ function linesOf(block: Block): string[] {
 }
 
 function withText(block: Block, text: string): Block {
-  return block.kind === "text" ? { kind: "text", line: text } : { ...block, text };
+  return block.kind === "text" ? { ...block, line: text } : { ...block, text };
 }
 
 function draw(block: Block, pen: Pen): string {
-  return block.kind === "text" ? pen.text(block.line) : pen.code(block.text, block.language);
+  if (block.kind === "code") return pen.code(block.text, block.language);
+  return block.body === true ? pen.markdown(block.line) : pen.text(block.line);
 }
 
 function costOf(block: Block, pen: Pen): number {
-  return block.kind === "text" ? pen.textCost(block.line) : pen.codeCost(block.text, block.language);
+  if (block.kind === "code") return pen.codeCost(block.text, block.language);
+  return block.body === true ? pen.markdownCost(block.line) : pen.textCost(block.line);
 }
 
 function longest(most: number, fits: (length: number) => boolean, text: string): number {

@@ -154,7 +154,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
     );
   const questions = [await questionIn(threads[0]), await questionIn(threads[1])] as const;
   for (const question of questions) expect(textOf(question)).toContain("echo allowed > allowed.txt");
-  await turned("codex-ask · waits for an approval");
+  await turned("codex-ask · waiting for approval");
   await edge.kill();
   await edge.restart();
 
@@ -194,9 +194,9 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   expect(decisionsIn(everything)).toEqual([]);
   for (const question of questions) expect(textOf(question)).toContain(`by ${winner}`);
   expect(titlesOf(card).slice(0, 3)).toEqual([
-    "codex-ask · waits for a runner",
+    "codex-ask · waiting for a runner",
     "codex-ask · running",
-    "codex-ask · waits for an approval",
+    "codex-ask · waiting for approval",
   ]);
   // In each thread a card, the approval, what the agent said, and the end: none of them twice.
   for (const { id } of threads)

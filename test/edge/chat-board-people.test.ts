@@ -52,7 +52,7 @@ describe("an approval", () => {
       const after = await asked();
       expect(after.map(({ id }) => id)).toEqual(before.map(({ id }) => id));
       for (const { text, edits } of after) {
-        expect(text).toContain("Approved by bob");
+        expect(text).toContain("Approved by api: bob");
         expect(edits).toBe(1);
       }
     });

@@ -49,7 +49,7 @@ describe("a run in a channel that follows its flow", () => {
     await withBoard(scene.fake, async (board, channel) => {
       await board.follows(discordPlace(channel));
       await board.changed({ runId });
-      expect(titles(inThreads(await look(scene.fake), channel))).toEqual(["lab · blocked", "lab · blocked"]);
+      expect(titles(inThreads(await look(scene.fake), channel))).toEqual(["lab · blocked"]);
     });
   });
 
@@ -76,7 +76,7 @@ describe("a run in a channel that follows its flow", () => {
       await board.changed({ runId });
       expect(titles(inThreads(await look(scene.fake), channel)).sort()).toEqual([
         "lab asks to run a command",
-        "lab · waits for an approval",
+        "lab · waiting for approval",
       ]);
     });
   });
@@ -97,10 +97,7 @@ describe("a run in a channel that follows its flow", () => {
       });
       await link.end();
       await board.after(1_000);
-      expect(titles(inThreads(await look(scene.fake), channel))).toEqual([
-        "lab · done, with changes",
-        "lab · done, with changes",
-      ]);
+      expect(titles(inThreads(await look(scene.fake), channel))).toEqual(["lab · done, with changes"]);
       expect(await board.inside((life) => life.board.status())).toEqual({ shownRuns: 0 });
     });
   });
@@ -112,7 +109,7 @@ describe("a run in a channel that follows its flow", () => {
       await board.follows(discordPlace(channel), { flows: ["*"] });
       await board.changed({ runId, flow: "**lab**" });
       const seen = inThreads(await look(scene.fake), channel);
-      expect(seen.at(-1)?.text).toContain("\\`sk-1\\_2\\_3\\` \\*\\*x\\*\\* \\@everyone \\<\\@77\\>");
+      expect(seen.at(-1)?.text).toContain("`sk-1_2_3` **x** \\@everyone \\<\\@77\\>");
       expect(seen.flatMap(({ rings }) => rings)).toEqual([]);
     });
   });
@@ -142,7 +139,7 @@ describe("a run in a channel that follows its flow", () => {
       await expectJson(call("POST", `/runs/${runId}/cancel`, { body: { by: "ada" } }), 202);
       await board.changed({ runId });
       expect(inThreads(await look(scene.fake), channel)[0]?.text).toContain(
-        "Canceled by ada before it started",
+        "Stopped by api: ada before it started",
       );
     });
   });

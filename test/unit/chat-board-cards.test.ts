@@ -135,12 +135,12 @@ describe("a card", () => {
     [
       "asked for",
       { cancel: { state: "cancel_requested", by: "ada", requestedAt: 1 } },
-      "not confirmed it yet",
+      "ada asked to stop it; the runner has not confirmed that yet",
     ],
     [
       "signalled",
       { cancel: { state: "signalled", by: "ada", requestedAt: 1, survivors: [7, 8] } },
-      "signalled, still there: pids 7, 8",
+      "ada asked to stop it; still running: pids 7, 8",
     ],
     [
       "proved",
@@ -149,7 +149,7 @@ describe("a card", () => {
         cancel: { state: "canceled", by: "ada", requestedAt: 1 },
         attempts: [attemptRecord({ end: { reason: "canceled", tree: { empty: true, survivors: [] } } })],
       },
-      "the process tree is empty",
+      "Stopped by ada; nothing is left running",
     ],
     [
       "not proved",
@@ -158,7 +158,7 @@ describe("a card", () => {
         cancel: { state: "canceled", by: "ada", requestedAt: 1 },
         attempts: [attemptRecord({ end: { reason: "canceled", tree: { empty: false, survivors: [9] } } })],
       },
-      "still there: pid 9",
+      "still running: pid 9",
     ],
     [
       "of a run that had not started",
@@ -226,7 +226,7 @@ describe("an approval's message", () => {
   });
 
   test.each([
-    [{ state: "decided", decision: "accept", decidedBy: "discord:7 (ada)" }, "Approved by discord:7 (ada)"],
+    [{ state: "decided", decision: "accept", decidedBy: "discord:7 (ada)" }, "Approved by ada"],
     [{ state: "decided", decision: "decline", decidedBy: "bob" }, "Denied by bob"],
     [{ state: "expired", decision: "decline" }, "Denied: nobody answered in time"],
     [{ state: "withdrawn" }, "Withdrawn: the step no longer waits for an answer"],
@@ -266,14 +266,14 @@ describe("whatever a run is called and says", () => {
     );
   });
 
-  test("markdown in a flow's name, and what looks like a secret, are shown as they are", () => {
+  test("markdown in a flow's name is shown as it is, and in a result's message it is rendered", () => {
     const run: RunView = {
-      ...endedRun("completed", "token `sk-12_34_56` of **prod**"),
+      ...endedRun("completed", "token sk-12_34_56 of `prod`"),
       flowName: "re*lease*_x_",
     };
     const text = textOf(drawDiscord(finalMessage(run, VIEW, [])).body.components);
     expect(text).toContain("re\\*lease\\*\\_x\\_ · done");
-    expect(text).toContain("token \\`sk-12\\_34\\_56\\` of \\*\\*prod\\*\\*");
+    expect(text).toContain("token sk-12\\_34\\_56 of `prod`");
   });
 });
 

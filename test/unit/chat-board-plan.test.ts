@@ -240,12 +240,7 @@ describe("an agent's items", () => {
 
   test("are posted with the cursor that stands behind them, once", () => {
     const seen = look(rows({}), glanceOf(runningRun()), { page: page("0.0", ["one", "two"], 1) });
-    expect(said(seen)).toEqual([
-      "thread discord:100",
-      "card discord:100",
-      "post items discord:100 1.2 0",
-      "post items discord:100 1.2 1",
-    ]);
+    expect(said(seen)).toEqual(["thread discord:100", "card discord:100", "post items discord:100 1.2 0"]);
     expect(seen.showings[0]?.cursor).toBe("1.2");
     const again = look(seen, glanceOf(runningRun()), { page: page("0.0", ["one", "two"], 1) });
     expect(said(again)).toEqual([]);
@@ -294,6 +289,8 @@ describe("an agent's items", () => {
         fields: expect.arrayContaining([{ name: "Tokens", value: "1,500" }]) as unknown,
       },
     });
+    // Tokens without a budget are no budget.
+    expect(JSON.stringify(plan.effects[1])).not.toContain("Budget");
   });
 });
 

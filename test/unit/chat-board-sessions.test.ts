@@ -61,12 +61,16 @@ describe("what its agent says is in its thread", () => {
     expect(words.length).toBeGreaterThan(0);
     if (last !== undefined) expect(words.at(-1)).toBe(last);
     const said = (output: "minimal" | "balanced" | "verbose") =>
-      itemMessages(itemChunks(items), { output, safe: false }, {}, { now: BEGIN_MS, over: true }).messages;
-    const linesOf = (output: "balanced" | "verbose") =>
-      said(output).map(({ lines = [] }) => lines.join("\n"));
+      itemMessages(itemChunks(items), { output, safe: false }, {}, { now: BEGIN_MS, over: true }).posts.map(
+        ({ message }) => message,
+      );
+    const bodyOf = (output: "balanced" | "verbose") =>
+      said(output)
+        .map(({ body = "" }) => body)
+        .join("\n\n");
     for (const text of words) {
-      expect(linesOf("balanced")).toContain(text.trim());
-      expect(linesOf("verbose")).toContain(text.trim());
+      expect(bodyOf("balanced")).toContain(text.trim());
+      expect(bodyOf("verbose")).toContain(text.trim());
     }
     expect(said("minimal").every(({ title }) => title !== "")).toBe(true);
     expect(said("balanced").every(({ code }) => code === undefined)).toBe(true);
@@ -86,7 +90,7 @@ describe("what its agent says is in its thread", () => {
         again: false,
         now: BEGIN_MS,
       })?.effects.filter(({ kind }) => kind === "post");
-    expect(ask("relay")).toMatchObject([{ message: { lines: ["I fix it"] } }]);
+    expect(ask("relay")).toMatchObject([{ message: { body: "I fix it" } }]);
     expect(ask("release")).toEqual([]);
     const wanted = (flow: string) => firstCursor([showingOf(place)], () => followsOf(), flow);
     expect(wanted("relay")).toBe("0.0");
@@ -102,8 +106,7 @@ describe("its header", () => {
     expect(field(card, "In")).toBe("/home/ada/app");
     expect(field(card, "Step")).toBeUndefined();
     const end = finalMessage(relayed(endedRun("changed")), VIEW, [], SESSION);
-    expect(end).toMatchObject({ title: "Codex · done, with changes" });
-    expect(end.lines?.[0]).toBe("fix the tests");
+    expect(end.title).toMatch(/^Codex finished in /);
     expect(threadName(run, SESSION)).toBe("Codex · fix the tests · 01234567_1");
     expect(threadOpening(run, SESSION)).toMatchObject({ title: "Codex" });
   });
@@ -139,12 +142,14 @@ describe("while its box is away", () => {
 
   test("its card says so, since when, and that the rest comes; also of one that is being canceled", () => {
     const card = runCard(glanceOf(away, { session: SESSION }), VIEW);
-    expect(card).toMatchObject({ title: "Codex · its box is away", since: BEGIN_MS + 60_000 });
-    const said = expect.stringContaining("told when it is back") as string;
+    expect(card).toMatchObject({ title: "Codex · machine offline", since: BEGIN_MS + 60_000 });
+    const said = expect.stringMatching(
+      / is offline since \d\d:\d\d UTC; the agent may still be working$/,
+    ) as string;
     expect(card.lines).toContainEqual(said);
     const cancel = { state: "cancel_requested", by: "ada", requestedAt: awaySince };
     const canceled = runCard(glanceOf({ ...away, cancel }, { session: SESSION }), VIEW);
-    expect(canceled.title).toBe("Codex · is being canceled");
+    expect(canceled.title).toBe("Codex · stopping…");
     expect(canceled.lines).toContainEqual(said);
   });
 
@@ -162,21 +167,51 @@ describe("its end", () => {
       const delivery = { sent: 1_234, acknowledged: 1_200, resent: 30, outages: 1 };
       const artifacts = { ...result.artifacts, delivery };
       const run = relayed({ ...endedRun("changed"), result: { ...result, artifacts } });
-      for (const message of [
-        finalMessage(run, VIEW, [], SESSION),
-        runCard(glanceOf(run, { session: SESSION }), VIEW),
-      ]) {
-        expect(field(message, "Tokens")).toMatch(/^[\d,]+ in.*, [\d,]+ out$/);
-        // Codex does not tell how many lines it changed.
-        expect(field(message, "Files")).toMatch(
-          name.startsWith("codex") ? /^2 files$/ : /^\d+ files?  \+\d+ -\d+$/,
-        );
-        expect(field(message, "Commands")).toMatch(/^\d+/);
-        expect(field(message, "Delivery")).toBe("1 outage, 30 sent again");
-        if (name.startsWith("claude")) expect(field(message, "Cost")).toMatch(/^\$\d/);
-      }
+      const card = runCard(glanceOf(run, { session: SESSION }), VIEW);
+      expect(field(card, "Tokens")).toMatch(/^[\d,]+ in.*, [\d,]+ out$/);
+      expect(field(card, "Files")).toMatch(/^\d+ files?/);
+      expect(field(card, "Files")).not.toContain("+0 -0");
+      expect(field(card, "Commands")).toMatch(/^\d+/);
+      expect(field(card, "Delivery")).toBe("1 outage, 30 sent again");
+      if (name.startsWith("claude")) expect(field(card, "Cost")).toMatch(/^(?:\$\d|under \$0\.01)/);
+      expect(finalMessage(run, VIEW, [], SESSION).title).toMatch(
+        /^Codex finished in .* · \d+ files? · \d+ commands?/,
+      );
     },
   );
+
+  test("shows the answer once: not where it was posted already, nor on the card above the end message", () => {
+    const run = relayed({ ...endedRun("completed"), result: { status: "completed", message: "**done**" } });
+    expect(finalMessage(run, VIEW, [], SESSION).body).toBe("**done**");
+    expect(finalMessage(run, { ...VIEW, answer: "**done**, and more" }, [], SESSION).body).toBe(
+      "**done**, and more",
+    );
+    expect(finalMessage(run, { ...VIEW, isAnswered: true }, [], SESSION)).not.toHaveProperty("body");
+    const card = runCard(glanceOf(run, { session: SESSION, lines: ["done"] }), { ...VIEW, endIsBelow: true });
+    expect([card.lines, card.code]).toEqual([["fix the tests"], undefined]);
+  });
+
+  test("of a failed agent has the agent's reason in the message that rings", () => {
+    const failed = relayed({
+      ...endedRun("completed"),
+      ...{ status: "failed", effectiveStatus: "failed" },
+      ...{ error: "the step exited with code 1", errorCode: "exit_code" },
+    });
+    delete (failed as Partial<RunView>).result;
+    const end = finalMessage(
+      failed,
+      { ...VIEW, failure: "Invalid API key · Please run /login" },
+      ["7"],
+      SESSION,
+    );
+    expect(end.title).toBe("Codex failed (exit code 1): Invalid API key · Please run /login");
+    expect(end).toMatchObject({ mention: ["7"] });
+    const unexplained = finalMessage(failed, { ...VIEW, lines: ["a", "no such file"] }, [], SESSION);
+    expect(unexplained).toMatchObject({
+      title: "Codex failed (exit code 1)",
+      code: { text: "a\nno such file" },
+    });
+  });
 
   test("without a result says what it had said of itself", () => {
     const summary = "duration: 3 s, commands: 2, 0 failed";

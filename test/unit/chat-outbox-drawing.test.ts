@@ -99,11 +99,32 @@ const nasty = fc.oneof(
     "`` ` ```",
   ),
 );
+/** Markdown, whole and broken. */
+const written = fc
+  .array(
+    fc.constantFrom(
+      "**",
+      "*",
+      "_",
+      "`",
+      "~~",
+      "# ",
+      "- ",
+      "> ",
+      "[a](https://a.example/b)",
+      "](",
+      "word ",
+      "<@1>",
+    ),
+    { maxLength: 40 },
+  )
+  .map((parts) => parts.join(""));
 const anyMessage: fc.Arbitrary<ChatMessage> = fc.record(
   {
     tone: fc.constantFrom("neutral", "queued", "running", "waiting", "good", "attention", "bad", "stopped"),
     title: nasty,
     lines: fc.array(nasty, { maxLength: 60 }),
+    body: fc.array(fc.oneof(nasty, written), { maxLength: 20 }).map((lines) => lines.join("\n")),
     fields: fc.array(fc.record({ name: nasty, value: nasty }), { maxLength: 30 }),
     code: fc.record(
       { text: fc.array(nasty, { maxLength: 40 }).map((lines) => lines.join("\n")), language: nasty },
@@ -229,6 +250,51 @@ describe("Discord", () => {
   });
 });
 
+const ANSWER = [
+  "## Summary",
+  "I fixed the **off-by-one** in `range()`, *twice*, ~~not~~.",
+  "- see [the docs](https://a.example/x_y)",
+  "  - and [a file](src/a_b.ts)",
+  "> said <@1> & @everyone",
+  "a_b_c 2*3*4 **open",
+].join("\n");
+
+describe("an agent's Markdown", () => {
+  test("is rendered on Discord: bold, code, lists, links with their address; mentions stay escaped", () => {
+    const text = discord({ tone: "good", title: "t", body: ANSWER }).text.trimStart();
+    expect(text.split("\n").slice(1)).toEqual([
+      "**Summary**",
+      "I fixed the **off-by-one** in `range()`, *twice*, ~~not~~.",
+      "- see the docs (<https://a.example/x_y>)",
+      "  - and a file (src/a\\_b.ts)",
+      "> said \\<\\@1\\> & \\@everyone",
+      "a\\_b\\_c 2\\*3\\*4 \\*\\*open",
+    ]);
+  });
+
+  test("is rendered on Telegram as HTML", () => {
+    const { text } = drawTelegram({ tone: "neutral", title: "t", body: ANSWER }).body;
+    expect(text.split("\n").slice(1)).toEqual([
+      "<b>Summary</b>",
+      "I fixed the <b>off-by-one</b> in <code>range()</code>, <i>twice</i>, <s>not</s>.",
+      '• see the docs (<a href="https://a.example/x_y">https://a.example/x_y</a>)',
+      "  • and a file (src/a_b.ts)",
+      "&gt; said &lt;@1&gt; &amp; <code>@everyone</code>",
+      "a_b_c 2*3*4 **open",
+    ]);
+  });
+
+  test("of a link whose text is another address shows where the link leads", () => {
+    const body = "[https://bank.example](https://evil.example)";
+    expect(discord({ tone: "good", title: "t", body }).text).toContain(
+      "https://bank.example (<https://evil.example>)",
+    );
+    expect(drawTelegram({ tone: "good", title: "t", body }).body.text).toContain(
+      'https://bank.example (<a href="https://evil.example">https://evil.example</a>)',
+    );
+  });
+});
+
 describe("Telegram", () => {
   test("stays within 4,096 characters that are seen, and its tags are closed", () => {
     fc.assert(
@@ -327,10 +393,27 @@ describe.each([
     );
   });
 
+  test("of a long body lose no word of it, and open a fence that they split again", () => {
+    const body = [
+      "Before",
+      "```ts",
+      ...Array.from({ length: 400 }, (_unused, n) => `line(${n});`),
+      "```",
+      "*After*",
+    ];
+    const pages = pagesFor({ tone: "good", title: "t", lines: ["first"], body: body.join("\n") });
+    expect(pages.length).toBeGreaterThan(1);
+    expect(pages[0]?.lines).toEqual(["first"]);
+    const texts = pages.map((page) => drawn(page));
+    for (let n = 0; n < 400; n += 1) expect(texts.join("\n")).toContain(`line(${n});`);
+    for (const text of texts) expect(text).toMatch(/```ts\n|language-ts/);
+    expect(texts.at(-1)).toContain("After");
+  });
+
   test("are drawn without leaving anything out", () => {
     fc.assert(
-      fc.property(longText, (lines) => {
-        for (const page of pagesFor({ tone: "good", title: "t", lines }))
+      fc.property(longText, longText, (lines, body) => {
+        for (const page of pagesFor({ tone: "good", title: "t", lines, body: body.join("\n") }))
           expect(drawn(page)).not.toContain("…");
       }),
       { numRuns: 50 },

@@ -5,7 +5,7 @@
 import type { ChatPlatform } from "../../../contract/chat/place.ts";
 import type { ChannelFollows } from "../calls.ts";
 import type { Showing } from "./rows.ts";
-import { dueIn, isMoving, nextLook, paceOf, type Freshness } from "./rules.ts";
+import { dueIn, isMoving, isReadAlong, nextLook, paceOf, type Freshness } from "./rules.ts";
 import type { Shown } from "./storage.ts";
 
 export interface Active extends Shown {
@@ -92,7 +92,11 @@ export class ActiveRuns {
 
   #dueOf({ run, showings, fresh, look }: Active, crowds: Crowds, now: number): number | undefined {
     if (look !== undefined) return undefined;
-    const paced = showings.map((showing) => ({ showing, pace: this.#paceOf(showing, crowds, now) }));
+    const paced = showings.map((showing) => ({
+      showing,
+      pace: this.#paceOf(showing, crowds, now),
+      readAlong: isReadAlong(showing, run.flow, now),
+    }));
     return nextLook(run, paced, fresh);
   }
 

@@ -24,6 +24,10 @@ export interface CardView {
   tokens?: number | undefined;
   /** What a relayed session said it had come to, for one that left no result. */
   summary?: string | undefined;
+  /** Why the agent's last turn failed, in the agent's own words. */
+  failure?: string | undefined;
+  /** An end message says how the run ended, so the card does not. */
+  endIsBelow?: boolean | undefined;
 }
 
 /** Lines of output on a card, and characters of them in all. */
@@ -37,7 +41,7 @@ const MS_PER_SECOND = 1_000;
 
 export function runCard(glance: RunGlance, view: CardView): ChatMessage {
   const { run, eventType, session, lines, plan } = glance;
-  const { tone, words } = standing(run);
+  const { tone, words } = standing(run, session);
   const since = sinceOf(run);
   const links = logLinks(view);
   return {
@@ -50,7 +54,7 @@ export function runCard(glance: RunGlance, view: CardView): ChatMessage {
       ...attemptLines(run),
       ...cancelLines(run),
       ...approvalLines(run),
-      ...endLines(run),
+      ...(view.endIsBelow === true ? [] : endLines(run, view)),
     ],
     fields: [
       ...(session === undefined ? [{ name: "Step", value: stepOf(run, plan) }] : planField(run, plan)),
@@ -64,7 +68,7 @@ export function runCard(glance: RunGlance, view: CardView): ChatMessage {
       ...workFields(run, view.summary),
       { name: "Run", value: run.id },
     ],
-    ...outputOf(lines, view),
+    ...(view.endIsBelow === true ? {} : outputOf(lines, view)),
     ...(since === undefined ? {} : { since }),
     ...(links.length === 0 ? {} : { links }),
     buttons: runButtons(run),
@@ -100,13 +104,14 @@ export function aboutLines(session: RelayedSession | undefined): string[] {
 }
 
 /** How a run stands, as a colour and in words. */
-export function standing(run: RunView): Standing {
-  if (run.status === "queued") return { tone: "queued", words: "waits for a runner" };
+export function standing(run: RunView, session?: RelayedSession): Standing {
+  if (run.status === "queued")
+    return { tone: "queued", words: session === undefined ? "waiting for a runner" : "starting…" };
   if (run.status === "running") {
-    if (run.cancel !== undefined) return { tone: "stopped", words: "is being canceled" };
-    if (run.awaySince !== undefined) return { tone: "waiting", words: "its box is away" };
+    if (run.cancel !== undefined) return { tone: "stopped", words: "stopping…" };
+    if (run.awaySince !== undefined) return { tone: "waiting", words: "machine offline" };
     return pendingOf(run).length > 0
-      ? { tone: "waiting", words: "waits for an approval" }
+      ? { tone: "waiting", words: "waiting for approval" }
       : { tone: "running", words: "running" };
   }
   switch (run.effectiveStatus) {
@@ -131,9 +136,14 @@ export function pendingOf(run: RunView): ApprovalView[] {
   return (run.approvals ?? []).filter(({ state }) => state === "pending");
 }
 
-/** Who asked for it, by name: `ada`, of `discord:123 (ada)`. */
+/** Who asked for it, by name. */
 export function requesterOf({ requestedBy }: RunView): string | undefined {
-  return requestedBy === undefined ? undefined : (/\((.*)\)$/s.exec(requestedBy)?.[1] ?? requestedBy);
+  return requestedBy === undefined ? undefined : nameIn(requestedBy);
+}
+
+/** Somebody's name: `ada`, of `discord:123 (ada)`. */
+export function nameIn(label: string): string {
+  return /^(?:discord|telegram):-?\d+ \((.+)\)$/s.exec(label)?.[1] ?? label;
 }
 
 export function shortened(text: string, most = TEXT_MAX_CHARS): string {
@@ -204,10 +214,15 @@ function waitingLines({ status, waiting }: RunView): string[] {
   return status === "queued" && waiting !== undefined ? [shortened(waiting.message)] : [];
 }
 
-function awayLines({ awaySince }: RunView): string[] {
-  return awaySince === undefined
-    ? []
-    : ["Its box is not seen; what its agent does there is told when it is back"];
+function awayLines({ awaySince, attempts }: RunView): string[] {
+  if (awaySince === undefined) return [];
+  const machine = attempts.at(-1)?.runnerName ?? "The machine";
+  return [`${machine} is offline since ${clock(awaySince)}; the agent may still be working`];
+}
+
+/** `12:30 UTC` */
+export function clock(iso: string): string {
+  return `${iso.slice(11, 16)} UTC`;
 }
 
 const ENDED: Record<string, string> = { lost: "was lost", timeout: "ran out of time", failed: "failed" };
@@ -224,56 +239,70 @@ function attemptLines({ attempts, status }: RunView): string[] {
   return [shortened(`${what}, ${again} as attempt ${before.attemptNumber + 1}`)];
 }
 
-function cancelLines(run: RunView): string[] {
+export function cancelLines(run: RunView): string[] {
   const { cancel } = run;
   if (cancel === undefined) return [];
   const tree = run.attempts.at(-1)?.tree;
+  const by = shortened(nameIn(cancel.by));
   if (run.status === "running") {
-    const asked = `Cancel asked for by ${shortened(cancel.by)}`;
-    if (cancel.state !== "signalled") return [`${asked}; the runner has not confirmed it yet`];
-    return [`${asked}; signalled, ${survivorText(cancel.survivors ?? [])}`];
+    if (cancel.state !== "signalled")
+      return [`${by} asked to stop it; the runner has not confirmed that yet`];
+    return [`${by} asked to stop it; ${survivorText(cancel.survivors ?? [])}`];
   }
   if (run.status === "canceled") {
-    if (run.attempts.length === 0) return [`Canceled by ${shortened(cancel.by)} before it started`];
-    if (tree === undefined) return [`Canceled by ${shortened(cancel.by)}`];
-    return [
-      `Canceled by ${shortened(cancel.by)}: ${tree.empty ? "the process tree is empty" : survivorText(tree.survivors)}`,
-    ];
+    if (run.attempts.length === 0) return [`Stopped by ${by} before it started`];
+    if (tree === undefined) return [`Stopped by ${by}`];
+    return [`Stopped by ${by}; ${tree.empty ? "nothing is left running" : survivorText(tree.survivors)}`];
   }
   return tree?.empty === false && tree.survivors.length > 0 ? [survivorText(tree.survivors)] : [];
 }
 
 function survivorText(pids: number[]): string {
-  if (pids.length === 0) return "no process is seen any more";
+  if (pids.length === 0) return "no process is left";
   const more = pids.length > PIDS_SHOWN ? ` and ${pids.length - PIDS_SHOWN} more` : "";
-  return `still there: ${pids.length === 1 ? "pid" : "pids"} ${pids.slice(0, PIDS_SHOWN).join(", ")}${more}`;
+  return `still running: ${pids.length === 1 ? "pid" : "pids"} ${pids.slice(0, PIDS_SHOWN).join(", ")}${more}`;
 }
 
 function approvalLines(run: RunView): string[] {
   const [first, ...more] = pendingOf(run);
   if (first === undefined) return [];
   return [
-    shortened(`It asks: ${first.title}`),
-    ...(more.length === 0 ? [] : [`and ${more.length} more approval(s), each in a message of its own`]),
+    shortened(`Asks: ${first.title}`),
+    ...(more.length === 0 ? [] : [`and ${more.length} more, each in a message of its own`]),
   ];
 }
 
-/** What a run that is over says of itself. */
-export function endLines(run: RunView): string[] {
+/** How a run ended, in the words of its step: the message of its result, what went wrong, what was left out. */
+export function endLines(run: RunView, { failure }: Pick<CardView, "failure">): string[] {
+  const message = run.result?.message;
+  const reason = reasonOf(run, failure);
+  return [
+    ...(message === undefined || message === "" ? [] : [shortened(message)]),
+    ...(reason === undefined || reason === message ? [] : [shortened(reason)]),
+    ...lossLines(run),
+  ];
+}
+
+/** Why a run failed: what its agent said of it, since an exit code alone explains nothing. */
+export function reasonOf(
+  { effectiveStatus, error }: RunView,
+  failure: string | undefined,
+): string | undefined {
+  return effectiveStatus === "failed" ? (failure ?? error) : error;
+}
+
+/** What of a run was refused or not kept. */
+export function lossLines(run: RunView): string[] {
   const chained = run.chained?.filter(({ state }) => state === "refused").length ?? 0;
   return [
-    ...(run.result?.message === undefined || run.result.message === ""
-      ? []
-      : [shortened(run.result.message)]),
-    ...(run.error === undefined ? [] : [shortened(run.error)]),
-    ...(chained === 0 ? [] : [`${chained} of the events that it asked for were refused`]),
+    ...(chained === 0 ? [] : [`${chained} of the events that it started were refused`]),
     ...(run.outputDropped === 0
       ? []
-      : [`${run.outputDropped} bytes of output beyond the bound of a run are not kept`]),
+      : [`${run.outputDropped} bytes of output are not kept: it printed more than a run may`]),
   ];
 }
 
-function outputOf(lines: readonly string[], { safe, output }: CardView): Pick<ChatMessage, "code"> {
+export function outputOf(lines: readonly string[], { safe, output }: CardView): Pick<ChatMessage, "code"> {
   if (safe || output === "minimal") return {};
   let text = lines.slice(-CARD_LINES).join("\n");
   if (text.length > CARD_OUTPUT_MAX_CHARS) text = `…${endOf(text, CARD_OUTPUT_MAX_CHARS)}`;

@@ -25,7 +25,18 @@ export function changesOf({ result }: Pick<RunView, "result">): Changes | undefi
   if (files.length === 0) return undefined;
   const more = files.length - FILES_SHOWN;
   const text = [...files.slice(0, FILES_SHOWN), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
-  return { summary: summary.length > 0 ? summary : [`${files.length} files`], code: { text } };
+  return {
+    summary: summary.length > 0 ? summary : [`${files.length} ${files.length === 1 ? "file" : "files"}`],
+    code: { text },
+  };
+}
+
+/** How many files a run has changed; undefined when it names none. */
+export function filesChanged({ artifacts = {} }: NonNullable<RunView["result"]>): number | undefined {
+  const { diff, changedFiles } = artifacts;
+  if (isRecord(diff) && typeof diff["files"] === "number" && diff["files"] > 0) return diff["files"];
+  const files = Array.isArray(changedFiles) ? changedFiles.flatMap(fileLine).length : 0;
+  return files === 0 ? undefined : files;
 }
 
 function countsOf(diff: unknown): string | undefined {

@@ -11,7 +11,14 @@ export type Target = ChatPlace | { thread: string };
 
 export type BoardEffect =
   | { kind: "thread"; anchor: string; place: ChatPlace; name: string; first: ChatMessage }
-  | { kind: "card"; anchor: string; target: Target; message: ChatMessage; urgent: boolean }
+  | {
+      kind: "card";
+      anchor: string;
+      target: Target;
+      message: ChatMessage;
+      urgent: boolean;
+      onlyEdit?: boolean;
+    }
   | { kind: "post"; key: string; target: Target; class: DeliveryClass; message: ChatMessage }
   | { kind: "rewrite"; key: string; message: ChatMessage }
   | { kind: "rewrite_all"; prefix: string; message: ChatMessage }

@@ -8,7 +8,10 @@ export function perform(delivery: Delivery, effect: BoardEffect): void {
       delivery.thread(effect.anchor, effect.place, effect.name, effect.first);
       break;
     case "card":
-      delivery.card(effect.anchor, effect.target, effect.message, { urgent: effect.urgent });
+      delivery.card(effect.anchor, effect.target, effect.message, {
+        urgent: effect.urgent,
+        onlyEdit: effect.onlyEdit === true,
+      });
       break;
     case "post":
       delivery.post(effect.key, effect.target, effect.class, effect.message);

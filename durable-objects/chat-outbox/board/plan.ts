@@ -25,8 +25,15 @@ import {
   type BoardEffect,
   type Target,
 } from "./effects.ts";
-import { itemMessages } from "./items.ts";
-import { answeredApproval, approvalMessage, confirmedMessage, finalMessage, threadOpening } from "./posts.ts";
+import { itemMessages, keyOfAnswer } from "./items.ts";
+import {
+  answeredApproval,
+  approvalMessage,
+  confirmedMessage,
+  finalMessage,
+  threadOpening,
+  type EndView,
+} from "./posts.ts";
 import type { Showing, ShownRun } from "./rows.ts";
 
 /** Output behind a cursor, read with the look. */
@@ -86,6 +93,7 @@ function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
   const looks = run.phase === "queued" && !run.changed ? (run.waiting?.looks ?? 0) + 1 : 1;
   const tokens = tokensIn(page?.chunks ?? []) ?? run.tokens;
   const summary = summaryIn(page?.chunks ?? []) ?? run.summary;
+  const failure = failureIn(page?.chunks ?? []) ?? run.failure;
   return {
     ...rest,
     flow: view.flowName,
@@ -98,7 +106,14 @@ function seen({ run, again, page, now }: Look, view: RunView): ShownRun {
     ...(page === undefined || page.more ? {} : { outputRead: view.outputBytes }),
     ...(tokens === undefined ? {} : { tokens }),
     ...(summary === undefined ? {} : { summary }),
+    ...(failure === undefined ? {} : { failure }),
   };
+}
+
+/** Why the agent's last turn failed. */
+function failureIn(chunks: readonly OutputChunkView[]): string | undefined {
+  const item = chunks.findLast((chunk) => chunk.item?.type === "turn")?.item;
+  return item?.type === "turn" && item.outcome === "failed" ? item.error?.message : undefined;
 }
 
 /** How a relayed session has summed itself up: its last item. */
@@ -130,19 +145,26 @@ function planShowing(look: Look, run: ShownRun, before: Showing, glance: RunGlan
     logUrl: look.logUrl,
     tokens: run.tokens,
     summary: run.summary,
+    failure: run.failure,
   };
+  const ends =
+    endsHere(before, glance.run, look.run) &&
+    !(run.behind === true && wantsItems(before, settings, run.flow));
   const opened = withThread(before, place, glance);
-  const items = withItems(opened.showing, look, run, settings, place);
+  const items = withItems(opened.showing, look, run, settings, place, ends, glance.run.result?.message);
   const asked = withApprovals(items.showing, glance.run, view, place);
-  const ended = withEnd(asked.showing, glance, view, place, look.run);
+  const ended = withEnd(asked.showing, glance, { ...view, answer: items.answer }, place, ends, run);
   // Looks at a run that waits are rare, and are for why it waits; a card that says the same is not sent.
   const drawn = changed || run.phase !== "running" || look.due.has(before.place) || !before.opened;
+  const endIsBelow = ends || before.endIsBelow === true;
   const card: BoardEffect = {
     kind: "card",
     anchor: anchorOfCard(before.runId, before.place),
     target: targetOf(before, place),
-    message: runCard(glance, view),
+    message: runCard(glance, { ...view, endIsBelow }),
     urgent: changed,
+    // A card that nobody has seen yet would come after the end message and repeat it.
+    ...(endIsBelow ? { onlyEdit: true } : {}),
   };
   return {
     showing: ended.showing,
@@ -214,23 +236,28 @@ function withItems(
   run: ShownRun,
   settings: ChannelFollows,
   place: ChatPlace,
-): Step {
+  ends: boolean,
+  result: string | undefined,
+): Step & { answer?: string | undefined } {
   // A place that is new since the page was asked for has not read what stands before it.
   if (!wantsItems(showing, settings, run.flow) || isBefore(showing.cursor, page?.after))
     return { showing, effects: [] };
-  const { pace: _pace, leftOut: _leftOut, ...rest } = showing;
+  const { pace: _pace, leftOut: _leftOut, unsaid: _unsaid, answered: _answered, ...rest } = showing;
   const chunks = (page?.chunks ?? []).filter(({ cursor }) => isBefore(showing.cursor, cursor));
   const cursor = chunks.at(-1)?.cursor ?? showing.cursor;
   const over = run.phase === "over" && run.behind !== true;
-  const { messages, ...account } = itemMessages(chunks, settings, showing, { now, over });
-  const batch = chunks.length === 0 ? "end" : (cursor ?? "");
+  const view = { ...settings, asked: showing.user === undefined ? [] : [showing.user.id] };
+  const { posts, answer, ...account } = itemMessages(chunks, view, showing, { now, over, ends, result });
+  // What is posted without new output was held back before, at most once a minute.
+  const batch = chunks.length > 0 ? (cursor ?? "") : over ? "end" : `held ${now}`;
   return {
     showing: { ...rest, ...account, ...(cursor === undefined ? {} : { cursor }) },
-    effects: messages.map((message, index) => ({
+    answer,
+    effects: posts.map(({ message, class: deliveryClass }, index) => ({
       kind: "post",
       key: keyOfItems(showing.runId, showing.place, batch, index),
       target: targetOf(showing, place),
-      class: "event",
+      class: deliveryClass,
       message,
     })),
   };
@@ -313,29 +340,42 @@ function confirmed(runId: string, id: string, approval: ApprovalView | undefined
   };
 }
 
-/** How it ended, to a place that was there when it did (B3). */
+/** Whether an end message is due in a place: it was there when the run ended, and has none yet (B3). */
+function endsHere(showing: Showing, run: RunView, before: ShownRun): boolean {
+  return isTerminal(run.status) && !showing.final && !isShownLate(showing, run, before);
+}
+
+/** Somebody wanted to see a run that had long been over. */
+function isShownLate(showing: Showing, run: RunView, before: ShownRun): boolean {
+  const known = before.phase !== "unseen" && before.phase !== "over";
+  const late = Date.parse(run.completedAt ?? run.updatedAt) < showing.shownAt;
+  return showing.via === "present" && late && !known;
+}
+
 function withEnd(
   showing: Showing,
   glance: RunGlance,
-  view: CardView,
+  view: EndView,
   place: ChatPlace,
-  before: ShownRun,
+  ends: boolean,
+  after: ShownRun,
 ): Step {
-  const { run } = glance;
-  if (!isTerminal(run.status) || showing.final) return { showing, effects: [] };
-  const ended = { ...showing, final: true };
-  const known = before.phase !== "unseen" && before.phase !== "over";
-  const late = Date.parse(run.completedAt ?? run.updatedAt) < showing.shownAt;
-  if (showing.via === "present" && late && !known) return { showing: ended, effects: [] };
+  const { run, session, lines } = glance;
+  if (!ends)
+    return {
+      showing: { ...showing, final: showing.final || (isTerminal(run.status) && after.behind !== true) },
+      effects: [],
+    };
+  const isAnswered = showing.answered !== undefined && showing.answered === keyOfAnswer(run.result?.message);
   return {
-    showing: ended,
+    showing: { ...showing, final: true, endIsBelow: true },
     effects: [
       {
         kind: "post",
         key: keyOfFinal(showing.runId, showing.place),
         target: targetOf(showing, place),
         class: "final",
-        message: finalMessage(run, view, toldOfEnd(showing, run, place), glance.session),
+        message: finalMessage(run, { ...view, isAnswered, lines }, toldOfEnd(showing, run, place), session),
       },
     ],
   };

@@ -11,16 +11,21 @@ import type { RelayedSession } from "../../flow-event/calls.ts";
 import {
   aboutLines,
   budgetFields,
+  cancelLines,
+  clock,
   durationOf,
-  endLines,
   logLinks,
+  lossLines,
+  nameIn,
   nameOf,
+  outputOf,
+  reasonOf,
   requesterOf,
   shortened,
   standing,
   type CardView,
 } from "./cards.ts";
-import { workFields } from "./work-summary.ts";
+import { workFacts, workFields } from "./work-summary.ts";
 
 const KINDS: Record<ApprovalView["kind"], string> = {
   command: "run a command",
@@ -108,7 +113,9 @@ function answerOf(approval: ApprovalView | undefined): string {
     return "Withdrawn: the step no longer waits for an answer";
   if (approval.state === "expired") return "Denied: nobody answered in time";
   const decision = approval.decision === undefined ? "Answered" : DECISIONS[approval.decision];
-  return `${decision} by ${shortened(approval.decidedBy ?? "somebody")}`;
+  return approval.decidedBy === undefined
+    ? decision
+    : `${decision} by ${shortened(nameIn(approval.decidedBy))}`;
 }
 
 function toneOf(approval: ApprovalView | undefined): ChatMessage["tone"] {
@@ -120,42 +127,101 @@ function languageOf({ kind }: ApprovalView): string {
   return kind === "file_change" ? "diff" : kind === "command" ? "sh" : "json";
 }
 
-/** `12:30 UTC` */
-function clock(iso: string): string {
-  return `${iso.slice(11, 16)} UTC`;
+/** What an end message says besides the run itself. */
+export interface EndView extends CardView {
+  /** The agent's last words in full: a result may hold only the beginning of them. */
+  answer?: string | undefined;
+  /** They were posted already, above this message. */
+  isAnswered?: boolean;
+  /** The end of the run's output, for a failure that nobody explained. */
+  lines?: readonly string[];
 }
+
+/** An answer that is longer is cut here; the log has all of it. */
+const ANSWER_MAX_CHARS = 20_000;
+/** A reason that is longer than this stands below the title, not in it. */
+const REASON_IN_TITLE_CHARS = 120;
 
 /** How a run ended. `mention`: who asked for it, where that was. */
 export function finalMessage(
   run: RunView,
-  view: CardView,
+  view: EndView,
   mention: string[],
   session?: RelayedSession,
 ): ChatMessage {
-  const { tone, words } = standing(run);
   const { completedAt } = run;
-  const took = durationOf(run);
-  const requester = requesterOf(run);
   const links = logLinks(view);
   const quiet = run.effectiveStatus === "skipped" || run.status === "canceled";
+  const { title, lines } = session === undefined ? endOfRun(run, view) : endOfSession(run, view, session);
+  const answer = view.isAnswered === true ? undefined : (view.answer ?? run.result?.message);
+  const isRepeated =
+    answer === undefined || answer === "" || title.endsWith(answer) || lines.includes(answer);
+  const isUnexplained = run.effectiveStatus === "failed" && view.failure === undefined && isRepeated;
   return {
-    tone,
-    title: `${nameOf(run, session)} · ${words}`,
-    lines: [...aboutLines(session), ...endLines(run)],
-    fields: [
-      session === undefined ? { name: "Step", value: run.stepName } : { name: "In", value: session.workdir },
-      ...(requester === undefined ? [] : [{ name: "Requested by", value: requester }]),
-      ...(took === undefined ? [] : [{ name: "Took", value: took }]),
-      ...budgetFields(run, view.tokens),
-      ...workFields(run, view.summary),
-      { name: "Run", value: run.id },
-    ],
+    tone: standing(run, session).tone,
+    title,
+    lines: [...lines, ...lossLines(run)],
+    ...(isRepeated ? {} : { body: shortened(answer, ANSWER_MAX_CHARS) }),
+    fields: session === undefined ? endFields(run, view) : sessionFields(run, view),
+    ...(isUnexplained && session !== undefined ? outputOf(view.lines ?? [], view) : {}),
     ...(completedAt === undefined ? {} : { since: Date.parse(completedAt) }),
     ...(links.length === 0 ? {} : { links }),
     buttons: [overButtons(run)],
     ...(mention.length === 0 ? {} : { mention }),
     ...(quiet && mention.length === 0 ? { silent: true } : {}),
   };
+}
+
+function endOfRun(run: RunView, view: EndView): { title: string; lines: string[] } {
+  const reason = reasonOf(run, view.failure);
+  const isSaid = reason === undefined || reason === run.result?.message;
+  return {
+    title: `${run.flowName} · ${standing(run).words}`,
+    lines: [...cancelLines(run), ...(isSaid ? [] : [shortened(reason)])],
+  };
+}
+
+function endFields(run: RunView, view: EndView): NonNullable<ChatMessage["fields"]> {
+  const took = durationOf(run);
+  const requester = requesterOf(run);
+  return [
+    { name: "Step", value: run.stepName },
+    ...(requester === undefined ? [] : [{ name: "Requested by", value: requester }]),
+    ...(took === undefined ? [] : [{ name: "Took", value: took }]),
+    ...budgetFields(run, view.tokens),
+    ...workFields(run, view.summary),
+    { name: "Run", value: run.id },
+  ];
+}
+
+/** One that was ended before it had a result has at least summed itself up. */
+function sessionFields(run: RunView, view: EndView): NonNullable<ChatMessage["fields"]> {
+  return [...(run.result === undefined ? workFields(run, view.summary) : []), { name: "Run", value: run.id }];
+}
+
+/** `Codex finished in 2 min · 3 files · 2 commands (1 failed) · $0.01` */
+function endOfSession(
+  run: RunView,
+  view: EndView,
+  { agent }: RelayedSession,
+): { title: string; lines: string[] } {
+  const took = durationOf(run);
+  const facts = workFacts(run);
+  if (run.status === "canceled") return { title: `${agent} was stopped`, lines: cancelLines(run) };
+  if (run.effectiveStatus !== "failed")
+    return {
+      title: [took === undefined ? `${agent} finished` : `${agent} finished in ${took}`, ...facts].join(
+        " · ",
+      ),
+      lines: [],
+    };
+  const [, exitCode] = /exited with code (\d+)$/.exec(run.error ?? "") ?? [];
+  const reason = view.failure ?? (run.result?.message === "" ? undefined : run.result?.message);
+  const failed = exitCode === undefined ? `${agent} failed` : `${agent} failed (exit code ${exitCode})`;
+  const why = reason ?? (exitCode === undefined ? run.error : undefined);
+  if (why === undefined) return { title: [failed, ...facts].join(" · "), lines: [] };
+  const isShort = why.length <= REASON_IN_TITLE_CHARS && !why.includes("\n");
+  return isShort ? { title: `${failed}: ${why}`, lines: [] } : { title: failed, lines: [shortened(why)] };
 }
 
 /** Said to a channel whose follows match more runs than it can show. */
@@ -173,21 +239,21 @@ export function crowdedMessage(): ChatMessage {
 /** What a thread of a run begins with, where it has to begin with something. */
 export function threadOpening(run: RunView, session: RelayedSession | undefined): ChatMessage {
   const requester = requesterOf(run);
+  const started = requester === undefined ? "" : startedBy(requester, session !== undefined);
   return {
     tone: "neutral",
     title: nameOf(run, session),
-    lines: [
-      ...aboutLines(session),
-      session !== undefined
-        ? `A session that is relayed${requester === undefined ? "" : ` by ${requester}`}`
-        : requester === undefined
-          ? "A run of this flow"
-          : `A run that ${requester} asked for`,
-    ],
+    lines: [...aboutLines(session), ...(started === "" ? [] : [started])],
     fields: [
       ...(session === undefined ? [] : [{ name: "In", value: session.workdir }]),
       { name: "Run", value: run.id },
     ],
     silent: true,
   };
+}
+
+/** A relay names its user and its machine: `root@vm`. */
+function startedBy(requester: string, isRelayed: boolean): string {
+  const [, user, machine] = (isRelayed ? /^([^@\s]+)@([^@\s]+)$/.exec(requester) : null) ?? [];
+  return machine === undefined ? `Started by ${requester}` : `Started by ${user} on ${machine}`;
 }

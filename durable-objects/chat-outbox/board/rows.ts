@@ -35,6 +35,8 @@ export interface ShownRun {
   tokens?: number;
   /** How a relayed session has summed itself up. */
   summary?: string;
+  /** Why its agent's last turn failed, in the agent's own words. */
+  failure?: string;
 }
 
 /** One place that shows a run. */
@@ -58,10 +60,16 @@ export interface Showing {
   /** Items posted in this minute, and what was left out since the last one. */
   pace?: { at: number; chars: number; posts: number };
   leftOut?: { items: number; chars: number };
+  /** The newest words of the agent, for which there was no room yet. */
+  unsaid?: string;
+  /** Which words were posted last (`keyOfAnswer`), so that the end message does not repeat them. */
+  answered?: string;
   /** The last message of people that was picked up in its thread, and when (epoch ms). */
   heard?: { id: string; at: number };
   /** Approvals that were posted here, as they were last drawn. */
   approvals: Record<string, ApprovalState>;
-  /** It was said here how the run ended. */
+  /** It was said here how the run ended, or nobody here is waiting for it. */
   final: boolean;
+  /** Its end message was posted here, so the card need not repeat it. */
+  endIsBelow?: boolean;
 }

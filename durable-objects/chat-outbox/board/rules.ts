@@ -3,7 +3,9 @@
  *
  *   changed, or behind    at once, but not twice within a second
  *   waits for a runner    after 2 s, doubling to 10 min: why it waits changes without its being told
- *   running, followed     every 3 s, after 10 min 10 s, after 50 min 30 s (older messages take few edits)
+ *   running, read along   every 2 s: a run that somebody follows, and a relayed session in the chat it was pointed at, so
+ *                         that words of the agent arrive within 5 s (a look also asks the runner for what it holds back)
+ *   running, followed     its card every 3 s, after 10 min 10 s, after 50 min 30 s (older messages take few edits)
  *   running otherwise     by the channel's output: minimal never, balanced 30 s, verbose 5 s
  *   running, box away     never: its event object says when the box is back
  *   over                  never: an hour later its threads are closed, after days it is forgotten
@@ -18,6 +20,7 @@ import {
   type ChatPlatform,
   type ChatPlace,
 } from "../../../contract/chat/place.ts";
+import { RELAY_FLOW } from "../../../contract/relay.ts";
 import type { ChannelFollows, RunNotice } from "../calls.ts";
 import type { Showing, ShownRun } from "./rows.ts";
 
@@ -31,6 +34,8 @@ export const LOOK_GAP_MS = SECOND_MS;
 /** Short: a run that has just been sent is still on its way, and only then known to wait. */
 export const WAITING_LOOK_FIRST_MS = 2 * SECOND_MS;
 export const WAITING_LOOK_MAX_MS = 10 * MINUTE_MS;
+/** Between two looks at a run whose words somebody reads along: they are here with the look after the next. */
+export const READ_ALONG_MS = 2 * SECOND_MS;
 /** Pace of a followed card, by how long it has been followed. */
 const OLD_MESSAGE_MS = 50 * MINUTE_MS;
 const FOLLOW_PACE = [
@@ -145,6 +150,11 @@ function isFollowed({ follow }: Showing, now: number): boolean {
   return follow !== undefined && follow.until > now;
 }
 
+/** Whether the words of its agent are to arrive as they are written. */
+export function isReadAlong(showing: Showing, flow: string, now: number): boolean {
+  return isFollowed(showing, now) || (flow === RELAY_FLOW && showing.via === "origin");
+}
+
 /** An old message takes few edits, whoever follows. */
 function followPace({ follow, shownAt }: Showing, now: number): number {
   const age = now - shownAt >= OLD_MESSAGE_MS ? OLD_MESSAGE_MS : now - (follow?.from ?? now);
@@ -154,7 +164,7 @@ function followPace({ follow, shownAt }: Showing, now: number): number {
 /** When a run is looked at next, epoch ms; undefined: only when it is said to have changed. */
 export function nextLook(
   run: ShownRun,
-  showings: { showing: Showing; pace: number }[],
+  showings: { showing: Showing; pace: number; readAlong?: boolean }[],
   fresh: Freshness,
 ): number | undefined {
   const earliest = Math.max(
@@ -169,7 +179,10 @@ export function nextLook(
     return run.waiting === undefined
       ? earliest
       : Math.max(earliest, run.waiting.at + waitingPace(run.waiting.looks));
-  const due = Math.min(...showings.map(({ showing, pace }) => dueIn(showing, pace, fresh)));
+  const read = showings.some(({ readAlong }) => readAlong === true)
+    ? fresh.lookedAt + READ_ALONG_MS
+    : Infinity;
+  const due = Math.min(read, ...showings.map(({ showing, pace }) => dueIn(showing, pace, fresh)));
   return Number.isFinite(due) ? Math.max(earliest, due) : undefined;
 }
 

@@ -227,11 +227,20 @@ export class RunBoard implements Board {
     const now = this.#options.now();
     const showings = new Map((known?.showings ?? []).map((showing) => [showing.place, showing]));
     const touched = places.map((place): Showing => {
-      const empty = { runId: run.runId, shownAt: now, opened: false, approvals: {}, final: false, ...place };
-      const before = showings.get(place.place) ?? empty;
+      const empty: Showing = {
+        runId: run.runId,
+        shownAt: now,
+        opened: false,
+        approvals: {},
+        final: false,
+        ...place,
+      };
+      const { endIsBelow, ...before } = showings.get(place.place) ?? empty;
       const user = before.user ?? place.user;
       return {
         ...before,
+        // Somebody who wants to see the run wants its card, also where an end message has made it needless.
+        ...(endIsBelow === true && place.via !== "present" ? { endIsBelow } : {}),
         ...(user === undefined ? {} : { user }),
         ...(follow === undefined ? {} : { follow }),
       };

@@ -3,7 +3,7 @@
  * its result, whichever kind of step left them; artifacts are any JSON, so whatever does not fit is not there. Pure.
  */
 import type { RunView } from "../../../contract/run-view.ts";
-import { changesOf } from "./changes.ts";
+import { changesOf, filesChanged } from "./changes.ts";
 
 interface Field {
   name: string;
@@ -20,13 +20,35 @@ export function workFields(run: Pick<RunView, "result">, said: string | undefine
   const { tokens, costUsd, turns, commands, failedCommands, tools, delivery } = result.artifacts ?? {};
   return [
     ...field("Tokens", tokensOf(tokens)),
-    ...field("Cost", typeof costUsd === "number" ? `$${costUsd.toFixed(4)}` : undefined),
+    ...field("Cost", typeof costUsd === "number" && costUsd > 0 ? costOf(costUsd) : undefined),
     ...field("Turns", typeof turns === "number" ? String(turns) : undefined),
     ...field("Files", changesOf(run)?.summary[0]),
     ...field("Commands", commandsOf(commands, failedCommands)),
     ...field("Tools", toolsOf(tools)),
     ...field("Delivery", deliveryOf(delivery)),
   ];
+}
+
+/** The same for one line: `3 files`, `2 commands (1 failed)`, `$0.01`. */
+export function workFacts({ result }: Pick<RunView, "result">): string[] {
+  const { commands, failedCommands, costUsd } = result?.artifacts ?? {};
+  const files = result === undefined ? undefined : filesChanged(result);
+  const failed =
+    typeof failedCommands === "number" && failedCommands > 0 ? ` (${failedCommands} failed)` : "";
+  return [
+    ...(files === undefined ? [] : [counted(files, "file")]),
+    ...(typeof commands === "number" && commands > 0 ? [`${counted(commands, "command")}${failed}`] : []),
+    ...(typeof costUsd === "number" && costUsd > 0 ? [costOf(costUsd)] : []),
+  ];
+}
+
+function counted(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? "" : "s"}`;
+}
+
+/** Cents where there are some. */
+function costOf(usd: number): string {
+  return usd < 0.01 ? "under $0.01" : `$${usd.toFixed(2)}`;
 }
 
 function field(name: string, value: string | undefined): Field[] {

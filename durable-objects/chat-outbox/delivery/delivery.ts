@@ -46,30 +46,35 @@ export class Delivery {
     this.#now = now;
   }
 
-  /** @param options `urgent`: the state has changed, and the pace of edits does not hold it up */
+  /**
+   * @param options `urgent`: the state has changed, and the pace of edits does not hold it up. `onlyEdit`: change the card
+   * if it is out or on its way, and send none otherwise
+   */
   card(
     anchor: string,
     target: Target,
     message: ChatMessage,
-    { urgent = false }: { urgent?: boolean } = {},
+    { urgent = false, onlyEdit = false }: { urgent?: boolean; onlyEdit?: boolean } = {},
   ): void {
     const key = `card:${anchor}`;
     const known = this.#rows.message(key);
     if (known === undefined) {
+      if (onlyEdit) return;
       this.#rows.putMessage({ ...this.#newRow(key, target, "state", message), urgent });
       return;
     }
     const same = known.wanted !== undefined && JSON.stringify(known.wanted) === JSON.stringify(message);
-    if (same && (known.urgent || !urgent)) return;
+    if (same && (known.urgent || !urgent) && !onlyEdit) return;
     // What is out already, and with nothing else on its way, need not be stored either.
     if (!known.pending && known.shown === this.#platform.hashOf(message)) return;
-    const { problem: _problem, ...row } = known;
+    const { problem: _problem, onlyEdit: _onlyEdit, ...row } = known;
     this.#rows.putMessage({
       ...row,
       target: known.posted === undefined ? targetKey(target) : known.target,
       wanted: message,
       urgent: known.urgent || urgent,
       pending: true,
+      ...(onlyEdit ? { onlyEdit } : {}),
     });
   }
 

@@ -63,6 +63,8 @@ export function nextFor(row: MessageRow, known: Known, now: number): Next {
   if (wanted !== undefined && reply !== undefined)
     return { kind: "answer", key: row.key, reply, message: wanted };
   if (wanted === undefined) return "nothing";
+  // A creation that may have come through (`triedAt`) is looked for: that message must not stay as it is.
+  if (row.onlyEdit === true && posted === undefined && row.triedAt === undefined) return "nothing";
   const place = placeOf(row, known);
   if (place === "waits" || place === "lost") return place;
   // What it replaced goes first, and it has no buttons until then: only one of them is ever pressed.

@@ -31,6 +31,8 @@ export interface MessageRow {
   wanted?: ChatMessage;
   /** Jumps the pace of edits. */
   urgent: boolean;
+  /** A card that is not out, and whose creation has not begun, is not sent any more: what it shows stands in a newer message. */
+  onlyEdit?: true;
   /** Makes its creation idempotent. */
   nonce: string;
   posted?: Posted;

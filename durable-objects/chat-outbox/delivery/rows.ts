@@ -19,6 +19,7 @@ const MIGRATIONS = [
      anchor TEXT PRIMARY KEY, parent TEXT, name TEXT, state TEXT, wanted TEXT, id TEXT, touched_ms INTEGER) WITHOUT ROWID;
    CREATE TABLE barrier (scope TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;`,
   "CREATE INDEX message_problem ON message (seq) WHERE problem IS NOT NULL",
+  "ALTER TABLE message ADD COLUMN only_edit INTEGER",
 ] as const;
 
 type Sql = Record<string, string | number | null>;
@@ -115,7 +116,7 @@ export class DeliveryRows {
     this.#schema.ensure();
     this.#touched.add(row.key);
     this.#sql.exec(
-      "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       row.key,
       row.seq,
       row.class,
@@ -134,6 +135,7 @@ export class DeliveryRows {
       row.triedAt ?? null,
       json(row.problem),
       row.createdAt,
+      row.onlyEdit === true ? 1 : null,
     );
   }
 
@@ -343,6 +345,7 @@ function messageOf(row: Sql): MessageRow {
         ? { channel: text(row["channel"]), id: row["message"], at: Number(row["posted_ms"]) }
         : undefined,
     ),
+    ...(row["only_edit"] === 1 ? { onlyEdit: true as const } : {}),
     ...optional("touchedAt", number(row["touched_ms"])),
     ...optional("shown", typeof row["shown"] === "string" ? row["shown"] : undefined),
     ...optional("stale", parsed(row["stale"]) as Pick<Posted, "channel" | "id"> | undefined),

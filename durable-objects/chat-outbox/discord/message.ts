@@ -4,13 +4,14 @@
  *
  * 1. Within Discord's limits whatever is asked for: 4,000 characters over all texts, 40 components, 5 rows of 5.
  * 2. Nobody is rung but those that `mention` names, by an edit neither: `allowed_mentions` is in every body.
- * 3. Texts stay what they are: markdown in them is escaped, code cannot leave its fence, nothing in them is invisible.
+ * 3. Texts stay what they are: markdown in them is escaped, but in a body it is rendered; code cannot leave its fence, and
+ *    nothing in them is invisible.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
 import {
   beginning,
   cut,
-  drawLines,
+  drawContent,
   ELLIPSIS,
   ending,
   flat,
@@ -18,6 +19,7 @@ import {
   visibleMessage,
   type Pen,
 } from "../drawing.ts";
+import { isAddress, markdownLine, type Span } from "../markdown.ts";
 
 /** Characters over all text displays of a message. */
 export const DISCORD_TEXT_MAX_CHARS = 4_000;
@@ -68,7 +70,7 @@ export function drawDiscord(given: ChatMessage): { body: DiscordBody } {
   const head = headOf(message);
   const foot = footOf(message);
   const rest = DISCORD_TEXT_MAX_CHARS - ring.length - joinedLength(head, foot);
-  const lines = drawLines(message.lines ?? [], rest - reservedFor(message), PEN);
+  const lines = drawContent(message, rest - reservedFor(message), PEN);
   const codeCost = (text: string): number => PEN.codeCost(text, code?.language);
   const end = code === undefined ? "" : ending(code.text, rest - lines.length - 1, codeCost);
   const text = [head, lines, foot].filter((part) => part !== "").join("\n");
@@ -203,14 +205,64 @@ export function escapeMarkdown(line: string): string {
   );
 }
 
-/** A space of no width between backticks: three of them would end the fence. */
 function fenced(text: string, language = ""): string {
-  return `\`\`\`${/^[\w+#.-]*$/.test(language) ? language : ""}\n${text.replaceAll("``", "`\u200b`\u200b")}\n\`\`\``;
+  return `\`\`\`${/^[\w+#.-]*$/.test(language) ? language : ""}\n${unfenced(text)}\n\`\`\``;
+}
+
+/** A space of no width between backticks: three of them would begin or end a fence. */
+function unfenced(text: string): string {
+  return text.replaceAll("``", "`\u200b`\u200b");
+}
+
+/** A line of an agent's Markdown in Discord's own. Text in it is escaped, so nothing in it mentions anybody. */
+export function discordMarkdown(line: string): string {
+  const { kind, indent, spans } = markdownLine(line);
+  const text = spans.map(drawSpan).join("");
+  switch (kind) {
+    case "rule":
+      return RULE_LINE;
+    case "heading":
+      return text === "" || spans.some((span) => span.kind === "strong") ? text : `**${text}**`;
+    case "bullet":
+      return `${indent}- ${text}`;
+    case "quote":
+      return `> ${text}`;
+    case "paragraph":
+      return text;
+  }
+}
+
+const RULE_LINE = "———";
+
+function drawSpan(span: Span): string {
+  switch (span.kind) {
+    case "text":
+      return escapeMarkdown(span.text);
+    case "code":
+      return span.text.includes("`") ? `\`\` ${unfenced(span.text)} \`\`` : `\`${span.text}\``;
+    case "link":
+      return drawLink(span);
+    case "strong":
+      return `**${span.spans.map(drawSpan).join("")}**`;
+    case "emphasis":
+      return `*${span.spans.map(drawSpan).join("")}*`;
+    case "strike":
+      return `~~${span.spans.map(drawSpan).join("")}~~`;
+  }
+}
+
+/** The address is always shown: a link must not claim to lead elsewhere. */
+function drawLink({ text, target }: Extract<Span, { kind: "link" }>): string {
+  if (!isAddress(target))
+    return text === target ? escapeMarkdown(text) : escapeMarkdown(`${text} (${target})`);
+  return text === target ? `<${target}>` : `${escapeMarkdown(text)} (<${target}>)`;
 }
 
 const PEN: Pen = {
   text: escapeMarkdown,
   textCost: (line) => escapeMarkdown(line).length,
+  markdown: discordMarkdown,
+  markdownCost: (line) => discordMarkdown(line).length,
   code: fenced,
   codeCost: (text, language) => fenced(text, language).length,
 };

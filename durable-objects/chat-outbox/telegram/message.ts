@@ -3,12 +3,13 @@
  * says the tone, and no counting time, so `since` is a plain one.
  *
  * 1. Within Telegram's limits whatever is asked for: 4,096 characters as they are seen, tags and escapes not counted.
- * 2. Texts stay what they are: escaped for HTML, and with nothing in them that cannot be seen.
+ * 2. Texts stay what they are: escaped for HTML, and with nothing in them that cannot be seen. A body's Markdown is rendered.
  * 3. Only those that `mention` names are told; `silent` tells nobody's device. No text mentions anybody or offers a
  *    command to tap, whoever wrote it.
  */
 import type { ChatMessage, ChatTone } from "../../../contract/chat/message.ts";
-import { cut, drawLines, ELLIPSIS, ending, flat, pagesOf, visibleMessage, type Pen } from "../drawing.ts";
+import { cut, drawContent, ELLIPSIS, ending, flat, pagesOf, visibleMessage, type Pen } from "../drawing.ts";
+import { isAddress, markdownLine, type Span } from "../markdown.ts";
 
 /** UTF-16 units of the text that is seen. */
 export const TELEGRAM_TEXT_MAX_CHARS = 4_096;
@@ -63,7 +64,7 @@ export function drawTelegram(given: ChatMessage): { body: TelegramBody } {
   const foot = footOf(message);
   const rest = TELEGRAM_TEXT_MAX_CHARS - fixedChars(message);
   const budget = rest - reservedFor(message);
-  const lines = drawLines(message.lines ?? [], budget, PEN);
+  const lines = drawContent(message, budget, PEN);
   const codeRoom = rest - seenLength(lines) - 1;
   const end = code === undefined ? "" : ending(code.text, codeRoom, (text) => text.length);
   const text = [head.drawn, lines, foot.drawn, end === "" ? "" : PEN.code(end, code?.language)]
@@ -203,9 +204,65 @@ export function seenLength(html: string): number {
   return html.replaceAll(/<[^>]*>/g, "").replaceAll(/&(?:amp|lt|gt|quot);/g, "&").length;
 }
 
+/** A line of an agent's Markdown as Telegram's HTML. */
+export function telegramMarkdown(line: string): string {
+  const { kind, indent, spans } = markdownLine(line);
+  const text = spans.map(drawSpan).join("");
+  switch (kind) {
+    case "rule":
+      return RULE_LINE;
+    case "heading":
+      return drawStrong(spans);
+    case "bullet":
+      return `${indent}• ${text}`;
+    case "quote":
+      return `&gt; ${text}`;
+    case "paragraph":
+      return text;
+  }
+}
+
+const RULE_LINE = "———";
+
+function drawSpan(span: Span): string {
+  switch (span.kind) {
+    case "text":
+      return textHtml(span.text);
+    case "code":
+      return `<code>${escapeHtml(span.text)}</code>`;
+    case "link":
+      return drawLink(span);
+    case "strong":
+      return drawStrong(span.spans);
+    case "emphasis":
+      return drawTagged("i", span.spans);
+    case "strike":
+      return drawTagged("s", span.spans);
+  }
+}
+
+/** Bold piece by piece, since Telegram allows no code inside of bold. */
+function drawStrong(spans: readonly Span[]): string {
+  return spans.map((span) => (span.kind === "text" ? textHtml(span.text, "b") : drawSpan(span))).join("");
+}
+
+function drawTagged(tag: "i" | "s", spans: readonly Span[]): string {
+  const inside = spans.map(drawSpan).join("");
+  return inside.includes("<code>") ? inside : `<${tag}>${inside}</${tag}>`;
+}
+
+/** The address is always shown: a link must not claim to lead elsewhere. */
+function drawLink({ text, target }: Extract<Span, { kind: "link" }>): string {
+  const address = escapeHtml(target);
+  const link = isAddress(target) ? `<a href="${address}">${address}</a>` : address;
+  return text === target ? link : `${textHtml(text)} (${link})`;
+}
+
 const PEN: Pen = {
   text: (line) => textHtml(line),
   textCost: (line) => line.length,
+  markdown: telegramMarkdown,
+  markdownCost: (line) => seenLength(telegramMarkdown(line)),
   code: (text, language) =>
     language !== undefined && /^[\w+#.-]+$/.test(language)
       ? `<pre><code class="language-${language}">${escapeHtml(text)}</code></pre>`
