@@ -172,7 +172,7 @@ function askTheUser({ url, secrets }: Setup, run: string): void {
       "",
       "  Answer it from a second terminal, this one and whatever else it asks for:",
       `    export CODEX_FLOW_URL=${url} CODEX_FLOW_TOKEN=${secrets.tokens.admin}`,
-      `    npx codex-flow approvals accept ${run}`,
+      `    codex-flow approvals accept ${run}`,
     ].join("\n"),
   );
 }

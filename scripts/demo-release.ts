@@ -59,8 +59,8 @@ function goOn(): void {
       "How to go on:",
       `  npm run dev                    ${pc.dim("an edge and a runner that keep running; it prints what to type next")}`,
       `  npm run demo -- --codex        ${pc.dim("a step that is Codex itself, with an approval")}`,
-      `  npx codex-flow flows new mine  ${pc.dim("a flow package of your own")}`,
-      `  npx codex-flow --help          ${pc.dim("everything else")}`,
+      `  codex-flow flows new mine      ${pc.dim("a flow package of your own")}`,
+      `  codex-flow --help              ${pc.dim("everything else")}`,
       "",
     ].join("\n"),
   );

@@ -42,34 +42,31 @@ const INTRODUCTION = `# HTTP reference
 
 Made by \`node scripts/build-docs.ts\` from the OpenAPI document, which every edge also serves at \`GET /openapi.json\`. Do not edit it by hand.
 
-Bodies are JSON in UTF-8. The \`content-type\` should say so; without one, or with what \`curl -d\` says of everything, they are read as JSON all the same. The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers are those of a real edge. A body may be compressed with \`content-encoding: gzip\`, \`deflate\` or \`br\`; any other encoding gets 415. Its bound counts the bytes as sent, the bytes that they unpack to, and, for an event, the JSON as the edge writes it again. Numbers are read as doubles: a fraction rounds, and an integer that would arrive as another one, or a number that is too large, gets 422 with its JSON pointer. Send such an id as a string. An id in a path is percent-encoded: \`release:1.2\` is \`release%3A1.2\`.
+The examples expect the address of the edge in \`CODEX_FLOW_URL\` and a token in \`CODEX_FLOW_TOKEN\`; their answers come from a real edge.
 
-## Credentials
+- **Bodies** are JSON in UTF-8. Send \`content-type: application/json\`. A body without a content type, or with the one that \`curl -d\` sets by default, is read as JSON too.
+- **Compression**: \`content-encoding: gzip\`, \`deflate\` or \`br\`. Any other encoding gets 415.
+- **Size limits** apply to the bytes as sent, to the bytes after unpacking and, for an event, to the JSON as the edge stores it.
+- **Numbers** are read as doubles. Fractions are rounded. An integer that a double cannot represent exactly, or a number that is too large, gets 422 with its JSON pointer: send such an id as a string.
+- **Ids in a path** are percent-encoded: \`release:1.2\` becomes \`release%3A1.2\`.
 
-A token goes into \`authorization: Bearer <token>\`; \`x-api-key: <token>\` and \`x-patch-admin-token: <token>\` are the same. What it may do is its scope; which secret gives which scope stands in [deploy.md](deploy.md#secrets). Events and replays may be signed instead:
+## Connect a sender
+
+A sender needs the address of the edge and a token of \`EVENT_TOKENS\` ([deploy.md](deploy.md#secrets)), or a secret to [sign with](#credentials). It sends one JSON object with an \`id\`, a \`type\` and a \`payload\`:
 
 \`\`\`sh
-body='{"id":"signed:1","type":"demo.hello","payload":{"name":"Ada"}}'
-signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$EVENT_SECRET" | sed 's/^.* //')
-curl -X POST "$CODEX_FLOW_URL/events" -H "content-type: application/json" \\
-  -H "x-flow-signature-256: sha256=$signature" -d "$body"
+curl --fail-with-body -X POST "$CODEX_FLOW_URL/events?must_match=1" \\
+  -H "authorization: Bearer $CODEX_FLOW_TOKEN" -H "content-type: application/json" \\
+  -d '{"id":"release:1.2.3","type":"demo.hello","payload":{"name":"Ada"}}'
 \`\`\`
 
-\`x-patch-flow-signature-256\` is the same header under its old name. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`, for events alone. A signature covers the exact bytes of the body as sent, before they are unpacked. A request with a token and a signature must have both right.
+- Make the \`id\` from what happened (\`release:1.2.3\`, a delivery id), not from the time of sending. The same id never starts anything twice, so that a sender can repeat a request after a 5xx or a timeout.
+- With \`?must_match=1\`, an event that starts no run gets 422 \`nothing_matched\` and is not stored. Without it, the answer is 202 with \`"matched": 0\`. \`?dry_run=1\` shows what would start, and why other steps would not.
+- The same id with another type, source or payload is a conflict: the answer is 202 with \`"conflict": true\`, and nothing runs.
 
-A signature covers neither the path nor a time. Whoever has recorded a signed replay may send it again, for any event id; each repetition makes new runs, up to 200 of one event. HTTPS keeps others from recording it.
+### GitHub Actions
 
-A token of the list \`PATH_TOKENS\` may stand in the path, for clients that can be given an address and nothing else: \`https://<edge>/t/<token>/events\`, \`/t/<token>/runs\` and so on. It may send, replay and read. Tokens of the other lists do not count there, and path tokens count nowhere else. A token in a header goes before one in the path.
-
-## What a caller learns
-
-A caller without \`runs:read\` gets [RunStatus](#runstatus) in place of whole runs: the id and how the run stands. The result and the error are added only for runs that this very request has started from the event that it brought, so \`?wait=\` is of use to senders, and a guessed id of somebody else's event tells nothing.
-
-## Webhooks of other products
-
-An event is \`{"id", "type", "payload"}\`, and no webhook of others has that form. GitHub, Standard Webhooks with their usual body (\`{"type", "timestamp", "data"}\`), Svix and CloudEvents get 422 \`foreign_webhook\` with what to do, or 401 without credentials of this edge. Something in between has to make an event of them: take the id from \`x-github-delivery\`, \`webhook-id\`, \`svix-id\` or \`ce-id\`, so that a delivery that comes twice starts nothing twice.
-
-On GitHub, a workflow does it without a server. It sends what started it:
+A workflow needs no server in between. It sends the event that started it:
 
 \`\`\`yaml
 # .github/workflows/codex-flow.yml
@@ -90,17 +87,85 @@ jobs:
             -H "content-type: application/json" --data-binary @-
 \`\`\`
 
-The token is one of \`EVENT_TOKENS\`. Pull requests from forks get no secrets of the repository, so this workflow sends none of theirs.
+The token is one of \`EVENT_TOKENS\`. GitHub gives workflows of pull requests from forks no secrets, so this workflow cannot send events for those.
 
-## Differences from the ancestor
+### Cron
 
-- An error is \`{"error": {"code", "message", "details", "requestId"}}\`, not \`{"error": "text"}\`. Its client shows the status alone and does not notice.
-- A run id is \`run_<16 characters of the event id's hash>_<n>\`, not \`run_\` and 12 hexadecimal digits, and the id of a replay has no ending \`_replay\`: take run ids from the answers. Attempts are \`<run id>_a<n>\`.
-- Reading needs a token; an HMAC secret alone sends and replays.
+A job on a schedule makes its id from the period, so that a job that runs twice in one hour starts one run:
+
+\`\`\`sh
+# crontab -e; crontab needs the backslash before each percent sign
+0 * * * * curl -fsS -X POST "https://<edge>/events" -H "authorization: Bearer <token>" -H "content-type: application/json" -d "{\\"id\\":\\"nightly:$(date -u +\\%Y-\\%m-\\%dT\\%H)\\",\\"type\\":\\"demo.hello\\",\\"payload\\":{\\"name\\":\\"cron\\"}}"
+\`\`\`
+
+Ids that begin with \`schedule:\` are reserved for the edge.
+
+### Webhooks of other products
+
+The edge does not accept the webhooks of other products directly yet. GitHub, Standard Webhooks with their usual body (\`{"type", "timestamp", "data"}\`), Svix and CloudEvents get 422 \`foreign_webhook\`, or 401 without credentials of this edge. Put an adapter in between that checks the sender's signature and builds the event. Take the event's id from \`x-github-delivery\`, \`webhook-id\`, \`svix-id\` or \`ce-id\`, so that a repeated delivery starts nothing twice. This Worker is such an adapter for GitHub:
+
+\`\`\`js
+// Secrets: GITHUB_SECRET (the one of the webhook), EDGE_TOKEN (one of the edge's EVENT_TOKENS). Variable: EDGE_URL.
+export default {
+  async fetch(request, env) {
+    const body = await request.arrayBuffer();
+    const key = await crypto.subtle.importKey(
+      "raw",
+      new TextEncoder().encode(env.GITHUB_SECRET),
+      { name: "HMAC", hash: "SHA-256" },
+      false,
+      ["verify"],
+    );
+    const hex = (request.headers.get("x-hub-signature-256") ?? "").replace("sha256=", "");
+    const signature = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+    if (!(await crypto.subtle.verify("HMAC", key, signature, body)))
+      return new Response("wrong signature", { status: 401 });
+    return fetch(\`\${env.EDGE_URL}/events\`, {
+      method: "POST",
+      headers: { authorization: \`Bearer \${env.EDGE_TOKEN}\`, "content-type": "application/json" },
+      body: JSON.stringify({
+        id: \`github:\${request.headers.get("x-github-delivery")}\`,
+        type: \`github.\${request.headers.get("x-github-event")}\`,
+        source: "github",
+        payload: JSON.parse(new TextDecoder().decode(body)),
+      }),
+    });
+  },
+};
+\`\`\`
+
+In the webhook's settings on GitHub, choose the content type \`application/json\`.
+
+## Credentials
+
+A token is sent as \`authorization: Bearer <token>\`; \`x-api-key: <token>\` and \`x-patch-admin-token: <token>\` mean the same. Its scopes depend on the secret that lists it ([deploy.md](deploy.md#secrets)). Events and replays can be signed instead:
+
+\`\`\`sh
+body='{"id":"signed:1","type":"demo.hello","payload":{"name":"Ada"}}'
+signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$EVENT_SECRET" | sed 's/^.* //')
+curl -X POST "$CODEX_FLOW_URL/events" -H "content-type: application/json" \\
+  -H "x-flow-signature-256: sha256=$signature" -d "$body"
+\`\`\`
+
+\`x-patch-flow-signature-256\` is the old name of the same header. [Standard Webhooks](https://www.standardwebhooks.com) headers (\`webhook-id\`, \`webhook-timestamp\`, \`webhook-signature\`) are checked with \`WEBHOOK_SECRETS\`, for events only, and around the body of this API. A signature covers the exact bytes of the body as sent, before they are unpacked. When a request has both a token and a signature, both must be right.
+
+An \`x-flow-signature-256\` covers neither the path nor a time. Anyone who has recorded a signed replay can send it again, for any event id; each repetition makes new runs, up to 200 per event. HTTPS prevents others from recording it.
+
+A token of \`PATH_TOKENS\` can be part of the path, for clients that take a URL and no header: \`https://<edge>/t/<token>/events\`, \`/t/<token>/runs\` and so on. It allows sending, replaying and reading. Tokens of the other lists are not accepted in the path, and path tokens are not accepted in headers. When a request has both, the token in the header is used.
+
+## What a caller without runs:read sees
+
+A caller without \`runs:read\` gets [RunStatus](#runstatus) instead of whole runs: the id and the status. The result and the error are included only for runs that the same request started from its own event. So a sender can use \`?wait=\`, and a guessed event id reveals nothing.
+
+## Differences from codex-flows
+
+- An error is \`{"error": {"code", "message", "details", "requestId"}}\`, not \`{"error": "text"}\`. The client of codex-flows shows only the status, so the difference does not affect it.
+- A run id is \`run_<16 characters of the event id's hash>_<n>\`, not \`run_\` and 12 hexadecimal digits, and the id of a replay does not end in \`_replay\`: take run ids from the answers. Attempts are \`<run id>_a<n>\`.
+- Reading needs a token. An HMAC secret alone can send and replay.
 
 ## Errors
 
-Every answer that is no success has the form \`{"error": {"code", "message", "details": [{"path", "message"}], "requestId"}}\`. The codes stand in [operations.md](operations.md#http-errors). A 503 says \`retry-after\`; nothing was stored.`;
+Every error has the form \`{"error": {"code", "message", "details": [{"path", "message"}], "requestId"}}\`. [operations.md](operations.md#http-errors) lists the codes. A 503 has a \`retry-after\` header; nothing was stored.`;
 
 export function httpReference(document: OpenApiDocument, examples: HttpExamples): string {
   const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
