@@ -19,23 +19,41 @@ export interface LogPrinter {
   remark(text: string): void;
   /** Something that must not be overlooked, in words and colours of its own. */
   notice(render: (style: Style) => string): void;
+  /** No more chunks come: writes what waits for the end of a command that was never reported. */
+  end(): void;
 }
 
-export function createLogPrinter(output: Output): LogPrinter {
+/** `live`: the output comes while the run produces it, so that a terminal shows previews of commands that run. */
+export function createLogPrinter(output: Output, { live = false } = {}): LogPrinter {
   const { out, err } = output;
   const outIsTerminal = output.style().terminal;
   const { terminal: errIsTerminal, colors } = output.noteStyle();
   const results = new ResultLines();
   const { colors: outColors } = output.style();
-  let items = new AgentItemRenderer(outColors);
+  const newItems = () => new AgentItemRenderer(outColors, live ? output.style().width : undefined);
+  let items = newItems();
   let attempt: number | undefined;
   /** Whether something on the screen waits for the end of its line. */
   let lineOpen = false;
 
+  /** Frees the terminal's line from what an agent's items have left on it. */
+  function endItems(): void {
+    if (items.lineOpen) lineOpen = false;
+    const end = items.endLine();
+    if (end !== "") out.write(end);
+  }
+  function end(): void {
+    if (outIsTerminal) {
+      const text = items.unfinished();
+      if (text !== "") out.write(text);
+      endItems();
+    }
+  }
+
   function say(text: string): void {
+    if (errIsTerminal) endItems();
     err.write(`${lineOpen && errIsTerminal ? "\n" : ""}${text}\n`);
     lineOpen = false;
-    if (errIsTerminal) items.interrupted();
   }
   function remark(text: string): void {
     say(colors.dim(`${MARK}${visibleLines(text)}`));
@@ -43,15 +61,17 @@ export function createLogPrinter(output: Output): LogPrinter {
 
   return {
     remark,
+    end,
     notice(render) {
       const lines = render(output.noteStyle()).split("\n");
       say(lines.map((line) => `${colors.yellow(MARK)}${line}`).join("\n"));
     },
     chunk(chunk) {
       if (attempt !== undefined && attempt !== chunk.attempt) {
+        end();
         remark(`attempt ${chunk.attempt}`);
         // An agent that begins again may give the same ids to other items.
-        items = new AgentItemRenderer(outColors);
+        items = newItems();
       }
       attempt = chunk.attempt;
       if (chunk.item !== undefined && outIsTerminal) {
@@ -62,10 +82,7 @@ export function createLogPrinter(output: Output): LogPrinter {
         lineOpen = items.lineOpen;
         return;
       }
-      if (items.lineOpen) {
-        out.write(items.endLine());
-        lineOpen = false;
-      }
+      endItems();
       // The text of an item is this product's rendering of an agent's words, not bytes that a step has written.
       if (chunk.item !== undefined) out.write(visibleText(withoutColours(chunk.text)));
       else if (chunk.kind === "stdout")

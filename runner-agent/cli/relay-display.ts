@@ -41,7 +41,7 @@ export function relayDisplay(output: Output): SessionDisplay {
         output.line({ stream, text });
         return;
       }
-      if (terminal) items.interrupted();
+      if (terminal) output.out.write(items.endLine());
       isLineOpen = !text.endsWith("\n");
       output.out.write(terminal ? visibleLines(text) : text);
     },

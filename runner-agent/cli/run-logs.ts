@@ -25,6 +25,7 @@ export async function printLogs(invocation: Invocation, typed: string): Promise<
     const last = page.complete || page.output.length === 0 || page.cursor === after;
     after = page.cursor;
     if (!last) continue;
+    printer.end();
     if (output.json) await output.show({ ...page, output: kept }, () => "");
     else if (!page.complete) printer.remark(`not over yet; follow it with: codex-flow runs logs -f ${id}`);
     return EXIT.ok;
@@ -37,7 +38,7 @@ export async function followLogs(invocation: Invocation, typed: string): Promise
   if (connection.token === undefined) throw missingToken(connection, false);
   const id = await resolveRun(client, typed);
   const { output } = invocation;
-  const printer = createLogPrinter(output);
+  const printer = createLogPrinter(output, { live: true });
   // Asked for by itself: only this answer knows why a run waits.
   let run = await client.getRun(id);
   if (!output.json && run.status === "queued") printer.remark(runSentence(run) || "queued");
@@ -63,6 +64,7 @@ export async function followLogs(invocation: Invocation, typed: string): Promise
     },
   });
 
+  printer.end();
   const ended = run;
   output.note((style) => resultLine(style, ended));
   return exitCodeOfRuns([ended]);

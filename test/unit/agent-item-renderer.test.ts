@@ -144,20 +144,20 @@ describe("recorded turns", () => {
     expect(shown(recorded(name)).trimEnd().split("\n")).toEqual(lines);
   });
 
-  test("commands: what was streamed once, what deltas left out, the exit code, and the end of a long output", () => {
+  test("commands: the output in the order in which it was printed, the exit code, and the end of a long output", () => {
     const lines = shown(recorded("commands")).split("\n");
     expect(lines.slice(1, 10)).toEqual([
       "$ for i in 1 2 3 4; do echo line $i; sleep 0.3; done",
+      "  line 1",
       "  line 2",
       "  line 3",
       "  line 4",
-      "  (before that)",
-      "  line 1",
       "  exit code 0, 1.2 s",
       "$ echo nothing here >&2; exit 3",
       "  nothing here",
+      "  exit code 3",
     ]);
-    expect(lines.slice(10, 13)).toEqual(["  exit code 3", "$ seq 1 5000", "(15,701 characters left out)"]);
+    expect(lines.slice(10, 12)).toEqual(["$ seq 1 5000", "(15,701 characters left out)"]);
     expect(lines.slice(-5)).toEqual([
       "  5000",
       "  exit code 0",
@@ -200,8 +200,45 @@ test("of two commands at once each line is told apart (I2)", () => {
     ended("b", "eins\n", 4),
   ];
   expect(shown(items)).toBe(
-    "$ run a\n$ run b\n$ run a …\n  one\n  tw\n$ run b …\n  eins\n$ run a …\n  o\n  exit code 0\n  exit code 4\n",
+    "$ run a\n$ run b\n$ run a …\n  one\n  two\n  exit code 0\n$ run b …\n  eins\n  exit code 4\n",
   );
+});
+
+describe("the output of a command that still runs (I4)", () => {
+  const ERASE = `\r${ESC}[2K`;
+  const drawn = (columns: number | undefined, ...items: AgentItem[]): string[] => {
+    const renderer = new AgentItemRenderer(PLAIN, columns);
+    return [...items.map((item) => renderer.render(item)), renderer.unfinished()];
+  };
+
+  test("lines that Codex leaves out of the deltas are shown where they were printed", () => {
+    expect(
+      shown([command("c"), print("line 2\n"), print("line 3\n"), ended("c", "line 1\nline 2\nline 3\n")]),
+    ).toBe("$ run c\n  line 1\n  line 2\n  line 3\n  exit code 0\n");
+  });
+
+  test("a terminal previews the newest line, and erases it before the next text", () => {
+    expect(drawn(80, command("c"), print("one\nt"), print("wo\n"), ended("c", "one\ntwo\n"))).toEqual([
+      "$ run c\n",
+      "  t",
+      `${ERASE}  two`,
+      `${ERASE}  one\n  two\n  exit code 0\n`,
+      "",
+    ]);
+  });
+
+  test("a preview never wraps, and cannot steer the terminal", () => {
+    const [, preview = ""] = drawn(12, command("c"), print(`${ESC}[2J漢字漢字漢字漢字`), ended("c", ""));
+    expect(preview).toBe("  漢字漢字");
+  });
+
+  test("a preview does not replace a text that waits for the end of its line", () => {
+    expect(drawn(80, command("c"), say("Hel"), print("out\n"), said("Hello"))[2]).toBe("");
+  });
+
+  test("output of a command whose end is never reported is written at the end", () => {
+    expect(drawn(80, command("c"), print("one\ntwo")).at(-1)).toBe(`${ERASE}  one\n  two\n`);
+  });
 });
 
 test("of two texts at once each has lines of its own (I2)", () => {
@@ -285,6 +322,17 @@ describe("among what else a run prints", () => {
     const [system, stdout] = chunks(["system", "note\n"], ["stdout", "open"]);
     for (const chunk of [first, system, stdout, last]) if (chunk !== undefined) printer.chunk(chunk);
     expect(text()).toBe("Hel\n── note\nopen\nlo\n");
+  });
+
+  test("a word of the runner erases the preview of a command, and the command's output follows whole", () => {
+    let text = "";
+    const stream = { write: (more: string) => (text += more), isTTY: true, columns: 80 };
+    const output = createOutput({ out: stream, err: stream, json: false, color: false, environment: {} });
+    const printer = createLogPrinter(output, { live: true });
+    const [start, delta, end] = agentChunks(command("c"), print("two\n"), ended("c", "one\ntwo\n"));
+    const [system] = chunks(["system", "note\n"]);
+    for (const chunk of [start, delta, system, end]) if (chunk !== undefined) printer.chunk(chunk);
+    expect(text).toBe(`$ run c\n  two\r${ESC}[2K── note\n$ run c …\n  one\n  two\n  exit code 0\n`);
   });
 
   test("another attempt may give the same ids to other items", () => {

@@ -6,11 +6,15 @@
  *     (rule A2 of contract/agent-item.ts: they may be incomplete).
  * I2. One item at a time has the line. When another one begins to speak, it begins a line of its own.
  * I3. Nothing that an agent or its commands say can steer the terminal.
+ * I4. The output of a command is written when the command has ended, from its completed item. Codex leaves the first
+ *     lines out of the deltas, so that writing the deltas would put those lines last. Meanwhile a terminal whose width is
+ *     known shows the newest line of the output as a preview, which the next text erases.
  */
 import { stripVTControlCharacters } from "node:util";
 import type { Colors } from "picocolors/types";
 import type { AgentItem, AgentItemDelta, ItemFileChange, TokenCounts } from "../../../contract/agent-item.ts";
 import { lineCounts } from "../../../contract/item-text.ts";
+import { ITEM_OUTPUT_MAX_CHARS } from "../../../contract/limits.ts";
 import { durationText, visible, visibleLines } from "./text.ts";
 
 type Paint = (text: string) => string;
@@ -19,9 +23,16 @@ type Whole<Type extends AgentItem["type"]> = Exclude<Extract<AgentItem, { type: 
 /** Arguments of a tool, and a command that goes on after others have spoken, are shown so far. */
 const SHORT_CHARS = 120;
 const INDENT = "  ";
+/** Returns to the start of the line and clears it. */
+const ERASE_LINE = `\r${String.fromCharCode(27)}[2K`;
+const ASCII_END = 0x7f;
 
 export class AgentItemRenderer {
   readonly #colors: Colors;
+  readonly #previewColumns: number | undefined;
+  /** The end of what commands that still run have printed, by item. */
+  readonly #held = new Map<string, string>();
+  #isPreviewShown = false;
   /** What deltas have shown, by item. */
   readonly #streamed = new Map<string, string>();
   /** Heads of commands and calls that have begun, by id. */
@@ -34,8 +45,10 @@ export class AgentItemRenderer {
   #speaking: string | undefined;
   #lineOpen = false;
 
-  constructor(colors: Colors) {
+  /** `previewColumns`: width of a terminal that is watched live, for previews (I4); absent, there are none. */
+  constructor(colors: Colors, previewColumns?: number) {
     this.#colors = colors;
+    this.#previewColumns = previewColumns;
   }
 
   /** Whether what was returned last waits for the end of its line. */
@@ -44,20 +57,36 @@ export class AgentItemRenderer {
   }
 
   /** Somebody else has written lines in between: what comes next begins a new one. */
-  interrupted(): void {
+  #interrupted(): void {
     this.#lineOpen = false;
     this.#speaking = undefined;
   }
 
-  /** The end of the line that is open, if one is. */
+  /** What frees the line for others: erases a preview, and ends the line that is open. */
   endLine(): string {
-    const end = this.#lineOpen ? "\n" : "";
-    this.interrupted();
+    const end = `${this.#erasePreview()}${this.#lineOpen ? "\n" : ""}`;
+    this.#interrupted();
     return end;
+  }
+
+  /** Output of commands whose end was not reported, for when it can no longer be. */
+  unfinished(): string {
+    const erase = this.#erasePreview();
+    const texts = [...this.#held].map(([key, text]) => {
+      const head = `$ ${short(this.#begun.get(key) ?? "")} …`;
+      const again = this.#speaking === key ? "" : this.#lines(this.#colors.dim(head));
+      return again + this.#speak(key, text, this.#colors.dim, INDENT) + this.endLine();
+    });
+    this.#held.clear();
+    return erase + texts.join("");
   }
 
   /** The text to write for this item, now. */
   render(item: AgentItem): string {
+    return this.#erasePreview() + this.#textOf(item);
+  }
+
+  #textOf(item: AgentItem): string {
     if (item.state === "delta") return this.#delta(item);
     switch (item.type) {
       case "message":
@@ -88,11 +117,30 @@ export class AgentItemRenderer {
 
   #delta(item: AgentItemDelta): string {
     const key = keyOf(item);
+    if (item.type === "command") {
+      const held = ((this.#held.get(key) ?? "") + item.text).slice(-ITEM_OUTPUT_MAX_CHARS);
+      this.#held.set(key, held);
+      return this.#preview(held);
+    }
     this.#streamed.set(key, (this.#streamed.get(key) ?? "") + item.text);
-    if (item.type !== "command") return this.#speak(key, item.text, this.#paintOf(item.type));
-    const again = this.#speaking === key || this.#begun.get(key) === undefined;
-    const head = again ? "" : this.#lines(this.#colors.dim(`$ ${short(this.#begun.get(key) ?? "")} …`));
-    return head + this.#speak(key, item.text, this.#colors.dim, INDENT);
+    return this.#speak(key, item.text, this.#paintOf(item.type));
+  }
+
+  /** The newest line of a command's output. It has no end, so that it can be erased. */
+  #preview(output: string): string {
+    // Text that waits for the end of its line must not be erased.
+    if (this.#previewColumns === undefined || this.#lineOpen) return "";
+    const line = harmlessLines(output).trimEnd().split("\n").at(-1) ?? "";
+    const shown = fitting(`${INDENT}${line}`, this.#previewColumns - 1);
+    if (shown.trim() === "") return "";
+    this.#isPreviewShown = true;
+    return this.#colors.dim(shown);
+  }
+
+  #erasePreview(): string {
+    if (!this.#isPreviewShown) return "";
+    this.#isPreviewShown = false;
+    return ERASE_LINE;
   }
 
   #paintOf(type: AgentItem["type"]): Paint {
@@ -102,7 +150,7 @@ export class AgentItemRenderer {
   /** A message or a summary of reasoning at its end: what its deltas have not shown. */
   #text(item: Whole<"message"> | Whole<"reasoning">): string {
     if (item.state === "started") return "";
-    return this.#rest(item, item.text, this.#paintOf(item.type), "") + this.#omitted(item.omittedChars);
+    return this.#rest(item, item.text, this.#paintOf(item.type)) + this.#omitted(item.omittedChars);
   }
 
   /** What was said to the agent: its prompt, or a word in between. */
@@ -118,27 +166,36 @@ export class AgentItemRenderer {
     const colors = this.#colors;
     const key = keyOf(item);
     const command = typedCommand(item.command);
-    const head = this.#begun.has(key) ? "" : this.#lines(`${colors.bold("$")} ${visibleLines(command)}`);
+    const isNew = !this.#begun.has(key);
+    const isInterrupted = !isNew && this.#speaking !== key;
     this.#begun.set(key, command);
     if (item.state === "started") {
+      const head = isNew ? this.#lines(`${colors.bold("$")} ${visibleLines(command)}`) : "";
       this.#speaking = key;
       return head;
     }
-    // Of what is bounded, the end is there.
-    const omitted = this.#streamed.has(key) ? "" : this.#omitted(item.omittedChars);
-    const output = this.#rest(item, item.output, colors.dim, INDENT);
+    this.#held.delete(key);
     this.#begun.delete(key);
-    return `${head}${omitted}${output}${this.#commandEnd(item)}`;
+    const end = this.#commandEnd(item);
+    const isSilent = item.output === "" && end === "";
+    const head = isNew
+      ? `${colors.bold("$")} ${visibleLines(command)}`
+      : isInterrupted && !isSilent
+        ? colors.dim(`$ ${short(command)} …`)
+        : "";
+    // A bounded output is the end of the whole one.
+    const parts = [this.#lines(head), this.#omitted(item.omittedChars)];
+    if (item.output !== "") parts.push(this.#speak(key, item.output, colors.dim, INDENT));
+    return `${parts.join("")}${end === "" ? this.endLine() : this.#lines(end)}`;
   }
 
   #commandEnd({ outcome, exitCode, durationMs }: Whole<"command">): string {
     const colors = this.#colors;
-    if (outcome === "declined") return this.#lines(colors.yellow(`${INDENT}declined`));
+    if (outcome === "declined") return colors.yellow(`${INDENT}declined`);
     const took = durationMs === undefined || durationMs === 0 ? "" : `, ${durationText(durationMs)}`;
-    if (exitCode === undefined)
-      return outcome === "failed" ? this.#lines(colors.red(`${INDENT}failed${took}`)) : "";
+    if (exitCode === undefined) return outcome === "failed" ? colors.red(`${INDENT}failed${took}`) : "";
     const paint = exitCode === 0 ? colors.dim : colors.red;
-    return this.#lines(paint(`${INDENT}exit code ${exitCode}${took}`));
+    return paint(`${INDENT}exit code ${exitCode}${took}`);
   }
 
   #fileChange(item: Whole<"file_change">): string {
@@ -171,7 +228,7 @@ export class AgentItemRenderer {
     };
     const steps = item.steps.map((step) => marks[step.status](visible(step.text)));
     const streamed = this.#streamed.has(keyOf(item))
-      ? this.#rest(item, item.text, (part) => part, "")
+      ? this.#rest(item, item.text, (part) => part)
       : undefined;
     const text = streamed !== undefined || item.text === "" ? [] : [visibleLines(item.text)];
     return (streamed ?? "") + this.#once(item, [...text, ...steps].join("\n"));
@@ -209,27 +266,29 @@ export class AgentItemRenderer {
           ]),
     ];
     const code = item.error?.code === undefined ? "" : ` (${visible(item.error.code)})`;
+    // The commands of a turn that was broken off get no end of their own.
+    const unfinished = item.outcome === "completed" ? "" : this.unfinished();
     const failed =
       item.outcome === "failed"
         ? this.#lines(colors.red(`turn failed: ${visibleLines(item.error?.message ?? "")}${code}`))
         : "";
-    return failed + this.#lines(colors.dim([`turn ${item.outcome}`, ...facts].join(", ")));
+    return unfinished + failed + this.#lines(colors.dim([`turn ${item.outcome}`, ...facts].join(", ")));
   }
 
   /** What of a whole text was not streamed, and the end of its line (I1). */
-  #rest(item: AgentItem, whole: string, paint: Paint, indent: string): string {
+  #rest(item: AgentItem, whole: string, paint: Paint): string {
     const key = keyOf(item);
     const streamed = this.#streamed.get(key) ?? "";
     this.#streamed.delete(key);
     // Of a text that is bounded, the streamed one may be longer at either end.
     const complete = streamed.startsWith(whole) || streamed.endsWith(whole);
-    const more = complete ? "" : missing(streamed, whole);
-    const label = typeof more === "string" ? "" : this.#lines(this.#colors.dim(`${indent}(${more.label})`));
-    const text = typeof more === "string" ? more : more.text;
-    const shown = text === "" ? "" : this.#speak(key, text, paint, indent);
+    const isBeginning = whole.startsWith(streamed);
+    const label = complete || isBeginning ? "" : this.#lines(this.#colors.dim("(in full)"));
+    const text = complete ? "" : isBeginning ? whole.slice(streamed.length) : whole;
+    const shown = text === "" ? "" : this.#speak(key, text, paint);
     // Its line is its own to end, not that of another item which has spoken since.
     const end = this.#speaking === key && this.#lineOpen ? "\n" : "";
-    if (this.#speaking === key) this.interrupted();
+    if (this.#speaking === key) this.#interrupted();
     return `${label}${shown}${end}`;
   }
 
@@ -274,11 +333,19 @@ function keyOf({ type, id }: AgentItem): string {
   return `${type} ${id}`;
 }
 
-/** What is to be said of a whole text of which a part was shown: its end, or the part before, or all of it. */
-function missing(streamed: string, whole: string): string | { label: string; text: string } {
-  if (whole.startsWith(streamed)) return whole.slice(streamed.length);
-  if (whole.endsWith(streamed)) return { label: "before that", text: whole.slice(0, -streamed.length) };
-  return { label: "in full", text: whole };
+/**
+ * The text cut to so many columns. Every character outside ASCII counts as two columns: a line that is too short does no
+ * harm, and one that wraps could not be erased.
+ */
+function fitting(text: string, columns: number): string {
+  let used = 0;
+  let shown = "";
+  for (const character of text) {
+    used += (character.codePointAt(0) ?? 0) < ASCII_END ? 1 : 2;
+    if (used > columns) break;
+    shown += character;
+  }
+  return shown;
 }
 
 /** Without the shell that Codex wraps around what the model has typed. */
