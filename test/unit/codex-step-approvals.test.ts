@@ -8,6 +8,8 @@ import { command, patch, slow, structured, toolCall } from "../support/fake-mode
 import { codexBox, runCodexStep, startCodexStep } from "../support/codex-step-life.ts";
 
 const DONE = structured({ status: "completed", message: "done" });
+/** Long enough for a busy machine to say something in between. */
+const SILENCE_MS = 5_000;
 const PROMPT = "---\napproval_policy: never\n---\nDo it.";
 
 describe("approvals and messages", () => {
@@ -18,7 +20,7 @@ describe("approvals and messages", () => {
     const decided = Promise.withResolvers<{ decision: "accept"; by: string }>();
     const life = await startCodexStep(at, {
       template: ASKS,
-      step: { silenceMs: 1_500 },
+      step: { silenceMs: SILENCE_MS },
       watchers: (watchers) => {
         watchers.answer = () => decided.promise;
       },
@@ -28,7 +30,7 @@ describe("approvals and messages", () => {
       { id: "a1-1", kind: "command", title: expect.stringContaining("touch made-by-codex") as string },
     ]);
     // Longer than the step may be silent.
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await new Promise((resolve) => setTimeout(resolve, SILENCE_MS + 500));
     decided.resolve({ decision: "accept", by: "Ada" });
     expect((await life.step.ended).reason).toBe("exited");
     expect(readFileSync(join(at.cwd, "made-by-codex"), "utf8")).toBe("");
@@ -56,7 +58,7 @@ describe("approvals and messages", () => {
     expect(detail).not.toContain(value);
   });
 
-  test("a command that is allowed leaves the sandbox, whether or not it has said so, and is told as dangerous", async () => {
+  test("every command that asks for approval is marked dangerous, since an accepted one may leave the sandbox", async () => {
     const escape = { sandbox_permissions: "require_escalated" };
     const outside = join(folder("outside"), "made");
     const at = await codexBox([
@@ -68,7 +70,9 @@ describe("approvals and messages", () => {
         all.answer = () => ({ decision: "accept", by: "Ada" });
       },
     });
-    expect([existsSync(`${outside}-1`), existsSync(`${outside}-2`)]).toEqual([true, true]);
+    // Only the command that asked to leave the sandbox surely does. Codex may run the other one again without its sandbox after
+    // that has stopped it, but does not always: the product cannot rely on either, so it marks both.
+    expect(existsSync(`${outside}-2`)).toBe(true);
     expect(watchers.asked.map(({ dangerous }) => dangerous)).toEqual([true, true]);
   });
 
