@@ -6,7 +6,8 @@ import { onTestFinished } from "vitest";
 import { TOKEN } from "./fake-edge.ts";
 import { temporaryFolder } from "./flow-workspace.ts";
 
-export const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
+/** The built program: it starts in a quarter of the time that its source takes. `npm run build` makes it. */
+export const PROGRAM = new URL("../../dist/codex-flow.js", import.meta.url).pathname;
 
 export interface Ended {
   code: number | null;

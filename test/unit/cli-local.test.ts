@@ -10,6 +10,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { processStart } from "../../runner-agent/steps/process-tree.ts";
 import { projectPath } from "../../scripts/project.ts";
+import { PROGRAM } from "../support/command-line.ts";
 import { fakeModel, folder } from "../support/codex.ts";
 import { patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
@@ -17,8 +18,6 @@ import { packageFiles, workspaceWith, writeFiles } from "../support/flow-workspa
 import { ENDLESS, nodePackage, RAW } from "../support/local-flows.ts";
 import { processesWith } from "../support/run-processes.ts";
 import { until } from "../support/until.ts";
-
-const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
 
 const STEP = `${RAW} console.log("to the log"); console.error("to the log, too");
   result({ status: flow.event.payload.status, message: "said by " + runtime.runId, artifacts: { runtime, url: process.env.CODEX_FLOW_URL } });`;

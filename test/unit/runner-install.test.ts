@@ -6,10 +6,10 @@ import { describe, expect, test } from "vitest";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { planInstall } from "../../runner-agent/install/install.ts";
 import { environmentText, lineChanges, unitText } from "../../runner-agent/install/unit.ts";
+import { PROGRAM } from "../support/command-line.ts";
 import { fakeSystemd, type FakeSystemd } from "../support/fake-systemd.ts";
 import { temporaryFolder } from "../support/flow-workspace.ts";
 
-const PROGRAM = new URL("../../runner-agent/cli/main.ts", import.meta.url).pathname;
 const TOKEN = "runner-token-of-the-test";
 const UNIT = "codex-flow-runner-box.service";
 const VERIFIES = spawnSync("systemd-analyze", ["--version"]).status === 0;
