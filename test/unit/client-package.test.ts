@@ -114,7 +114,7 @@ describe.each([
         ...greet,
         "flows/bunny/flow.toml": `name = "bunny"\nversion = 1\n[[steps]]\nname = "run"\nrunner = "bun"\nscript = "exec/run.ts"\n[steps.trigger]\ntype = "greet.event"\n`,
         "flows/bunny/exec/run.ts":
-          "export default () => ({ status: 'changed', message: 'from ' + (Bun ? 'bun' : 'node') });",
+          "export default () => { console.log('hello'); return { status: 'changed', message: 'from ' + (Bun ? 'bun' : 'node') }; };",
       });
       const answer = await run(
         cwd,

@@ -139,10 +139,11 @@ describe("what an alarm finds owed", () => {
   });
 });
 
-test("the route of a run says what a pool needs to choose a runner, and carries no event", () => {
+test("the route of a run says what a pool needs to choose a runner, and carries the event's id alone", () => {
   const run = waitingRun({}, { labels: ["gpu"], priority: 3, concurrency: { key: "codex", limit: 2 } });
   expect(routeOf(run, 1)).toEqual({
     runId: run.id,
+    eventId: "upstream:1",
     attempt: 1,
     pool: "default",
     flow: run.flow,
