@@ -195,7 +195,7 @@ describe("a workspace with codex steps", () => {
       "---\nmodle: x\n---\nDo it.",
       "",
       "missing",
-      "prompt.md:1:1 front matter",
+      "prompt.md:2:1 front matter",
     ],
     [
       "a model that Codex does not know",

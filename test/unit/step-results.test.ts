@@ -34,14 +34,16 @@ describe.each(["bun", "node"] as const)("%s", (runner) => {
     });
   });
 
-  test("a module's result comes behind what it has printed, whatever its size", async () => {
+  test("a module's result of any size arrives whole, beside all that the module has printed", async () => {
     const source = `export default () => {
       for (let n = 0; n < 2000; n += 1) console.log("line " + n + " " + "x".repeat(100));
       return { status: "completed", message: "y".repeat(200_000) };
     };`;
-    const { told, text } = await run(source, { runner });
+    const { results, text } = await run(source, { runner });
+    expect(text("stdout").split("\n")).toHaveLength(2001);
     expect(text("stdout")).toMatch(/line 1999 x+\n$/);
-    expect(told.at(-1)?.kind).toBe("result");
+    // Result and output come over two pipes, so which of them is read first is the system's affair.
+    expect(results).toEqual([{ status: "completed", message: "y".repeat(200_000) }]);
   });
 
   test("a module that hangs after its result is reaped", async () => {
