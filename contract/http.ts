@@ -176,7 +176,8 @@ export const HTTP_ROUTES: HttpRoute[] = [
   {
     method: "get",
     path: "/runs/{id}/tail",
-    summary: "WebSocket: the run and its output, live, from `after` on",
+    summary:
+      "WebSocket: the run and its output, live, from `after` on. After 1 MiB of frames the edge closes with 4413: open it again with the last chunk's cursor as `after`. A run has at most 16 tails, an event 32; one more is answered 503",
     scopes: ["runs:read"],
     query: { after: Type.String({ description: "Cursor" }) },
     frames: { up: {}, down: TAIL_DOWN },

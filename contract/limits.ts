@@ -99,6 +99,14 @@ export const LISTED_TEXT_MAX_CHARS = 500;
 export const EVENT_RUNS_MAX_BYTES = 8 * MIB;
 /** Output chunks on one page of GET /runs/:id/output. */
 export const OUTPUT_PAGE_MAX_BYTES = MIB;
+/**
+ * What one tail is sent before the edge closes it with TAIL_RESUME_CLOSE, so that its reader resumes by its cursor. The
+ * runtime does not tell how much of what was sent is unread, so everything that was sent counts; one frame may go beyond.
+ */
+export const TAIL_MAX_BYTES = MIB;
+/** Tails of one run, and of all runs of one event, that are open at a time. */
+export const TAILS_PER_RUN_MAX = 16;
+export const TAILS_PER_EVENT_MAX = 32;
 
 /** `?wait=` on dispatch and replay. */
 export const WAIT_MAX_SECONDS = 25;

@@ -417,9 +417,13 @@ export type QueueMessage =
   /** One event of a result's `next` is due: fetch it from the run, match it, send it. */
   | { kind: "chained"; runId: string; index: number };
 
+/** Close code of a tail that was sent as much as one tail may get. The reader resumes at once behind its last cursor. */
+export const TAIL_RESUME_CLOSE = 4413;
+
 /**
  * Frames of `GET /runs/:id/tail`. When the run is over and all its output is sent, `end` follows and the edge closes with 1000;
- * a client need not wait for that close, which a local workerd may delay by seconds.
+ * a client need not wait for that close, which a local workerd may delay by seconds. A tail that has been sent
+ * TAIL_MAX_BYTES is closed with TAIL_RESUME_CLOSE: open another one behind the last cursor.
  */
 export const TAIL_DOWN = {
   run: Type.Object({ type: Type.Literal("run"), run: Type.Record(Type.String(), Type.Unknown()) }, closed),

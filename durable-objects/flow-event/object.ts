@@ -364,6 +364,7 @@ export class FlowEventObject extends DurableObject<Env> {
       n,
       parseCursor(url.searchParams.get("after") ?? undefined),
     );
+    if (opened === undefined) return new Response("too many tails", { status: 503 });
     this.#runSockets.follow(n, true);
     return opened;
   }

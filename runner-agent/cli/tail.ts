@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket, type RawData } from "ws";
-import { EdgeUnreachableError } from "../../client/edge-errors.ts";
+import { EdgeUnreachableError, type EdgeAnswerError } from "../../client/edge-errors.ts";
 import {
   connectionReason,
   errorFromAnswer,
@@ -13,7 +13,7 @@ import {
   queryText,
 } from "../../client/transport.ts";
 import { OUTPUT_MAX_BYTES, PING_INTERVAL_MS } from "../../contract/limits.ts";
-import type { TailDown } from "../../contract/runner-link.ts";
+import { TAIL_RESUME_CLOSE, type TailDown } from "../../contract/runner-link.ts";
 import { failuresAfter, MAX_FAILURES, retryDelayMs } from "./retry-delay.ts";
 import { proxyAgentFor } from "../proxy.ts";
 
@@ -49,7 +49,9 @@ export async function followRun(options: TailOptions): Promise<void> {
       options.onFrame(frame);
     });
     if (end.over) return;
+    if (end.resume) continue;
     state.failures = failuresAfter(state.failures, performance.now() - began);
+    if (!state.reached && end.refusal !== undefined) throw end.refusal;
     if (!state.reached || state.failures > MAX_FAILURES) throw end.error;
     const delayMs = retryDelayMs(state.failures, Math.random());
     options.onDrop(end.error.reason, delayMs);
@@ -60,8 +62,12 @@ export async function followRun(options: TailOptions): Promise<void> {
 interface ConnectionEnd {
   /** The run is over and everything was received. */
   over: boolean;
+  /** The edge has closed a tail that was sent enough, and output has come over it: the next one opens at once. */
+  resume: boolean;
   /** What to say when it should have gone on. */
   error: EdgeUnreachableError;
+  /** The edge's answer, when it opened no socket. */
+  refusal?: EdgeAnswerError;
 }
 
 /** One socket from its opening to its close. Rejects when trying again cannot help. */
@@ -83,6 +89,7 @@ async function oneConnection(
   const { promise, resolve, reject } = Promise.withResolvers<ConnectionEnd>();
   let reason = "the connection was closed";
   let over = false;
+  let hasOutput = false;
   let pinging: NodeJS.Timeout | undefined;
 
   socket.on("open", () => {
@@ -91,6 +98,7 @@ async function oneConnection(
   socket.on("message", (data) => {
     try {
       const frame = parseFrame(data);
+      hasOutput ||= frame.type === "output";
       if (frame.type !== "end") onFrame(frame);
       else {
         over = true;
@@ -111,7 +119,12 @@ async function oneConnection(
     response.on("close", () => {
       const refusal = errorFromAnswer(`GET ${path}`, response.statusCode ?? SERVER_ERROR, text);
       if (refusal.retryable)
-        resolve({ over: false, error: new EdgeUnreachableError(base, refusal.message, refusal) });
+        resolve({
+          over: false,
+          resume: false,
+          error: new EdgeUnreachableError(base, refusal.message, refusal),
+          refusal,
+        });
       else reject(refusal);
       request.destroy();
       socket.terminate();
@@ -122,7 +135,8 @@ async function oneConnection(
   });
   socket.on("close", (code) => {
     clearInterval(pinging);
-    resolve({ over, error: new EdgeUnreachableError(base, `${reason} (${code})`) });
+    const resume = code === TAIL_RESUME_CLOSE && hasOutput;
+    resolve({ over, resume, error: new EdgeUnreachableError(base, `${reason} (${code})`) });
   });
   return promise;
 }

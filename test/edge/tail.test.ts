@@ -6,13 +6,17 @@ import {
   OUTPUT_FRAME_MAX_BYTES,
   OUTPUT_MAX_BYTES,
   OUTPUT_PAGE_MAX_BYTES,
+  TAIL_MAX_BYTES,
+  TAILS_PER_EVENT_MAX,
+  TAILS_PER_RUN_MAX,
 } from "../../contract/limits.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
-import type { TailDown } from "../../contract/runner-link.ts";
+import { TAIL_RESUME_CLOSE, type TailDown } from "../../contract/runner-link.ts";
 import {
   call,
   expectError,
   freshId,
+  replay,
   outputOf,
   runOf,
   runStub,
@@ -62,6 +66,19 @@ async function toTheEnd(tail: Tail): Promise<string[][]> {
   await tail.next("end");
   expect((await tail.closed).code).toBe(1000);
   return tail.pending("output").map((frame) => frame.chunks.map((chunk) => chunk.text));
+}
+
+/** Output frames of each tail in turn: one that is closed to be resumed is resumed, until the run's end. */
+async function resumedToTheEnd(runId: string, first?: Tail): Promise<OutputChunkView[][][]> {
+  const tails: OutputChunkView[][][] = [];
+  for (let tail = first ?? (await watch(runId)); ;) {
+    const { code } = await tail.closed;
+    const frames = tail.pending("output").map(({ chunks }) => chunks);
+    tails.push(frames);
+    if (code === 1000) return tails;
+    expect(code).toBe(TAIL_RESUME_CLOSE);
+    tail = await watch(runId, frames.at(-1)?.at(-1)?.cursor);
+  }
 }
 
 function texts(chunks: { text: string }[]): string[] {
@@ -332,10 +349,9 @@ describe("output by pages", () => {
     expect(pages.flat()).toHaveLength(900);
     const sizes = pages.map((page) => new TextEncoder().encode(JSON.stringify(page)).length);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(OUTPUT_PAGE_MAX_BYTES + 2 * OUTPUT_FRAME_MAX_BYTES);
-    expect((await toTheEnd(await watch(runId))).map((chunks) => chunks.length)).toEqual([
-      ...Array.from({ length: 4 }, () => 200),
-      100,
-    ]);
+    const frames = (await resumedToTheEnd(runId)).flat();
+    expect(frames.flat()).toEqual(pages.flat());
+    expect(Math.max(...frames.map((chunks) => chunks.length))).toBe(200);
   });
 
   test("of an unknown run is not found", async () => {
@@ -382,6 +398,63 @@ describe("a run that prints too much", () => {
     const stored = texts((await pagesOf(runId)).flat());
     expect(stored.reduce((sum, text) => sum + text.length, 0)).toBe(kept);
     expect(stored.at(-1)).toBe("all but");
-    expect((await toTheEnd(tail)).flat()).toEqual(stored);
+    expect(texts((await resumedToTheEnd(runId, tail)).flat(2))).toEqual(stored);
+  });
+});
+
+describe("what tails cost the object (security)", () => {
+  const frame = "y".repeat(OUTPUT_FRAME_MAX_BYTES);
+  const refused = (runId: string) =>
+    expectError(call("GET", `/runs/${runId}/tail`, { headers: { upgrade: "websocket" } }), 503);
+  const bytesOf = (frames: OutputChunkView[][]): number =>
+    frames.reduce((sum, chunks) => sum + JSON.stringify(chunks).length, 0);
+
+  test("a tail of much stored output is closed to be resumed, and misses nothing", async () => {
+    const lines = Array.from({ length: 9 }, (_unused, n) => `${n}${frame}`.slice(0, OUTPUT_FRAME_MAX_BYTES));
+    const runId = await finished(...lines);
+    const tails = await resumedToTheEnd(runId);
+    expect(texts(tails.flat(2))).toEqual(lines);
+    expect(Math.max(...tails.map(bytesOf))).toBeLessThan(TAIL_MAX_BYTES + 2 * OUTPUT_FRAME_MAX_BYTES);
+    expect(tails.length).toBeGreaterThan(2);
+  });
+
+  test("a tail of a run that goes on printing is closed to be resumed, also across a hibernation", async () => {
+    const { runId, link } = await running();
+    const tail = await watch(runId);
+    await tail.next("run");
+    await link.print(frame);
+    await evictDurableObject(runStub(runId));
+    for (let n = 0; n < 4; n += 1) await link.print(frame);
+    expect((await tail.closed).code).toBe(TAIL_RESUME_CLOSE);
+    const resumed = await watch(runId, tail.pending("output").at(-1)?.chunks.at(-1)?.cursor);
+    await link.complete();
+    expect((await toTheEnd(resumed)).flat()).toHaveLength(1);
+  });
+
+  test("a run has a bounded number of tails: one more is refused until another one has closed", async () => {
+    const { runId, link } = await running();
+    const tails: Tail[] = [];
+    for (let n = 0; n < TAILS_PER_RUN_MAX; n += 1) tails.push(await watch(runId));
+    const error = await refused(runId);
+    expect(error).toMatchObject({
+      code: "overloaded",
+      message: expect.stringContaining(`/runs/${runId}/output`) as string,
+    });
+    await link.print("all of them get it");
+    for (const tail of tails)
+      expect(texts((await tail.next("output")).chunks)).toEqual(["all of them get it"]);
+    await tails[0]?.close();
+    expect((await (await watch(runId)).next("run")).run).toMatchObject({ id: runId });
+  });
+
+  test("all runs of one event have a bounded number of tails together", async () => {
+    const { eventId, runId } = await startRun(deployStep().type);
+    const runIds = [runId, ...(await replay(eventId)).runIds, ...(await replay(eventId)).runIds];
+    const [first = "", second = "", third = ""] = [...new Set(runIds)];
+    for (let n = 0; n < TAILS_PER_EVENT_MAX / 2; n += 1) {
+      await watch(first);
+      await watch(second);
+    }
+    expect((await refused(third)).code).toBe("overloaded");
   });
 });

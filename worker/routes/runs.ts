@@ -1,8 +1,8 @@
 /** Runs: list, look at, read, watch, stop; and the run socket of the runner that executes one. */
 import { Hono, type Context } from "hono";
-import { BadRequestError, ConflictError, ForbiddenError } from "../../contract/errors.ts";
+import { BadRequestError, ConflictError, ForbiddenError, OverloadedError } from "../../contract/errors.ts";
 import { eventKey } from "../../contract/ids.ts";
-import { REQUEST_MAX_BYTES } from "../../contract/limits.ts";
+import { REQUEST_MAX_BYTES, TAILS_PER_EVENT_MAX, TAILS_PER_RUN_MAX } from "../../contract/limits.ts";
 import { parseCursor } from "../../contract/output-cursor.ts";
 import type { RunSummary, RunView } from "../../contract/run-view.ts";
 import { OUTPUT_STREAMS } from "../../contract/runner-link.ts";
@@ -122,6 +122,10 @@ async function upgrade(
     new Request(`https://event${path}`, { headers: { upgrade: "websocket" } }),
   );
   if (response.status === 404) throw unknownRun(id);
+  if (response.status === 503)
+    throw new OverloadedError(
+      `run ${id} is followed by as many clients as it may be (${TAILS_PER_RUN_MAX} a run, ${TAILS_PER_EVENT_MAX} an event): close one, or read GET /runs/${id}/output`,
+    );
   if (response.status === 403)
     throw new ForbiddenError(
       "this token lacks the scope runner: without it only relayed sessions can be carried",
