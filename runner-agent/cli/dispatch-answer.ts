@@ -9,9 +9,9 @@ import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Output } from "./output.ts";
 import type { Wait } from "./option-values.ts";
 import { renderDispatch, renderDispatched, replayCommand } from "./render/event.ts";
-import { progressLine, resultLine } from "./render/run.ts";
+import { resultLine } from "./render/run.ts";
 import { optionValue } from "./render/text.ts";
-import { waitForRuns } from "./wait-for-runs.ts";
+import { watchRuns } from "./watching.ts";
 
 /** Of how many waiting runs the reason is asked for each time. */
 const EXPLAINED_MAX_RUNS = 5;
@@ -51,14 +51,7 @@ export async function followAnswer(
     return wait === undefined ? EXIT.ok : EXIT.bad;
   }
   output.note((style) => renderDispatched(style, answer));
-  const { runs, over } = await waitForRuns({
-    runs: answer.runs,
-    refresh,
-    seconds: wait.seconds,
-    onChange: (run) => {
-      output.note((style) => progressLine(style, run));
-    },
-  });
+  const { runs, over } = await watchRuns(output, { runs: answer.runs, refresh, seconds: wait.seconds });
   await output.show({ ...answer, runs }, (style) => runs.map((run) => resultLine(style, run)).join("\n"));
   // The runs are those of the first time; after a repair, people want new ones.
   if (answer.status === "duplicate")

@@ -7,8 +7,10 @@ import { createLogPrinter } from "./log-printer.ts";
 import { pendingText } from "./render/approvals.ts";
 import { resultLine, runSentence } from "./render/run.ts";
 import { durationText } from "./render/text.ts";
+import { isOver } from "./run-outcome.ts";
 import { resolveRun } from "./short-ids.ts";
-import { followRun } from "./tail.ts";
+import { followRun, type TailOptions } from "./tail.ts";
+import { untilInterrupted } from "./watching.ts";
 
 /** Prints what is stored now, page by page; with --json all pages as one document. */
 export async function printLogs(invocation: Invocation, typed: string): Promise<number> {
@@ -44,7 +46,7 @@ export async function followLogs(invocation: Invocation, typed: string): Promise
   if (!output.json && run.status === "queued") printer.remark(runSentence(run) || "queued");
 
   const asked = new Set<string>();
-  await followRun({
+  const tail: TailOptions = {
     url: client.url,
     token: connection.token.value,
     runId: id,
@@ -62,8 +64,15 @@ export async function followLogs(invocation: Invocation, typed: string): Promise
       if (!output.json)
         printer.remark(`connection lost: ${reason}; trying again in ${durationText(delayMs)}`);
     },
-  });
-
+  };
+  await untilInterrupted(
+    output,
+    () => (isOver(run) ? [] : [id]),
+    () => followRun(tail),
+    () => {
+      printer.end();
+    },
+  );
   printer.end();
   const ended = run;
   output.note((style) => resultLine(style, ended));

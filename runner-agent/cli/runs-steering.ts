@@ -1,7 +1,7 @@
 /** `codex-flow runs say` and `codex-flow runs budget`: what people do to a run while it runs, or once its budget has ended it. */
 import { text as readAll } from "node:stream/consumers";
 import type { Command } from "commander";
-import type { BudgetRequest, RunView } from "../../client/http.ts";
+import type { BudgetRequest } from "../../client/http.ts";
 import { BUDGET_SECONDS_MAX, BUDGET_TOKENS_MAX, BUDGET_USD_MAX } from "../../contract/limits.ts";
 import { EXIT, exitCodeOfRuns } from "./exit-codes.ts";
 import type { Act, Invocation } from "./invocation.ts";
@@ -84,17 +84,14 @@ async function raiseBudget(invocation: Invocation, options: BudgetOptions, id = 
   }
   const { output } = invocation;
   output.note((style) => renderRaised(style, id, run));
-  const [{ waitForRuns }, { progressLine, resultLine }] = await Promise.all([
-    import("./wait-for-runs.ts"),
+  const [{ watchRuns }, { resultLine }] = await Promise.all([
+    import("./watching.ts"),
     import("./render/run.ts"),
   ]);
-  const { runs, over } = await waitForRuns({
+  const { runs, over } = await watchRuns(output, {
     runs: [run],
     refresh: async () => [await client.getRun(run.id)],
     seconds: wait.seconds,
-    onChange: (changed: RunView) => {
-      output.note((style) => progressLine(style, changed));
-    },
   });
   const [ended = run] = runs;
   await output.show({ run: ended }, (style) => resultLine(style, ended));

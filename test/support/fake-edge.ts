@@ -32,6 +32,10 @@ export interface EdgeScript {
   opening: RunView;
   /** Chunks after which the first tail is cut off without a word. */
   dropTailAfter?: number;
+  /** The first tail is closed with this code instead of being cut off. */
+  dropTailCode?: number;
+  /** Tails stay open after what is stored. */
+  tailsStayOpen: boolean;
   duplicate: boolean;
   conflict: boolean;
   matches: Array<{ flow: string; step: string; pool: string }>;
@@ -65,6 +69,7 @@ export async function startFakeEdge(given: Partial<EdgeScript> = {}): Promise<Fa
     events: [eventFixture()],
     output: chunks(["stdout", "hello\n"]),
     opening: runningRun(),
+    tailsStayOpen: false,
     duplicate: false,
     conflict: false,
     matches: [],
@@ -300,6 +305,10 @@ function playTail(
   say({ type: "run", run: script.opening });
   const due = behind(script.output, call.query["after"]);
   for (const chunk of due.slice(0, dropAfter)) say({ type: "output", chunks: [chunk] });
+  if (dropAfter !== undefined && script.dropTailCode !== undefined) {
+    socket.close(script.dropTailCode);
+    return;
+  }
   if (dropAfter !== undefined) {
     // Behind everything that was sent, so that it is all received before the cut.
     socket.ping();
@@ -308,6 +317,7 @@ function playTail(
     });
     return;
   }
+  if (script.tailsStayOpen) return;
   const [run] = nextRuns();
   if (run !== undefined) say({ type: "run", run });
   socket.send(JSON.stringify({ type: "end" } satisfies TailDown));

@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { TAIL_RESUME_CLOSE } from "../../contract/runner-link.ts";
 import { EXIT } from "../../runner-agent/cli/exit-codes.ts";
 import { access, codexFlow, PROGRAM } from "../support/command-line.ts";
 import { fakeSystemd } from "../support/fake-systemd.ts";
@@ -255,6 +256,20 @@ describe("logs", () => {
     expect(tails[0]?.headers).toMatchObject({ authorization: `Bearer ${TOKEN}` });
   });
 
+  test("-f resumes a tail that the edge has closed for its size, without a word and without a pause", async () => {
+    const edge = await startFakeEdge({
+      output: OUTPUT,
+      dropTailAfter: 2,
+      dropTailCode: TAIL_RESUME_CLOSE,
+      runs: [[endedRun("completed", "fine")]],
+    });
+    const { code, out, err } = await codexFlow(["runs", "logs", "-f", RUN], access(edge));
+    expect([code, out]).toEqual([EXIT.ok, "one\ntwo\n"]);
+    expect(err).toMatch(/^warn\n── note\nresult {2}run_\S+ {2}completed/);
+    const tails = edge.calls.filter((call) => call.path.endsWith("/tail"));
+    expect(tails.map((call) => call.query)).toEqual([{}, { after: "1.2" }]);
+  });
+
   test("-f says why a run waits, and ends with 1 when it ends badly", async () => {
     const waiting = { ...queuedRun(), waiting: { code: "no_runner", message: "no runner in pool default" } };
     const edge = await startFakeEdge({ runs: [[waiting], [endedRun("needs_intervention", "look")]] });
@@ -274,6 +289,34 @@ describe("logs", () => {
       .map((line) => JSON.parse(line) as { type: string });
     expect(frames.map((frame) => frame.type)).toEqual(["run", "output", "output", "output", "output", "run"]);
   });
+
+  test.each([
+    ["runs logs -f", ["runs", "logs", "-f", RUN], "stdout", "one"],
+    ["dispatch --wait", ["dispatch", "--type", "upstream.release", "--wait"], "stderr", "running"],
+  ] as const)(
+    "Ctrl-C in %s says that the run goes on and how to stop it",
+    async (_name, words, stream, sign) => {
+      const edge = await startFakeEdge({ output: OUTPUT, runs: [[runningRun()]], tailsStayOpen: true });
+      const child = spawn(process.execPath, [PROGRAM, ...words], {
+        env: {
+          PATH: process.env["PATH"],
+          HOME: "/nowhere",
+          CODEX_FLOW_URL: edge.url,
+          CODEX_FLOW_TOKEN: TOKEN,
+        },
+      });
+      let seen = "";
+      child[stream].on("data", (part: Buffer) => {
+        seen += part.toString();
+        if (seen.includes(sign)) child.kill("SIGINT");
+      });
+      const [err, ended] = await Promise.all([readAll(child.stderr), once(child, "exit")]);
+      expect(ended).toEqual([null, "SIGINT"]);
+      expect(err).toContain(
+        `the run goes on; this command only watched. To stop it:\n  codex-flow runs cancel ${RUN}\n`,
+      );
+    },
+  );
 
   test("a reader that has seen enough is no failure", async () => {
     const edge = await startFakeEdge({

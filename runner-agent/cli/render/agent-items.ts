@@ -15,7 +15,7 @@ import type { Colors } from "picocolors/types";
 import type { AgentItem, AgentItemDelta, ItemFileChange, TokenCounts } from "../../../contract/agent-item.ts";
 import { lineCounts } from "../../../contract/item-text.ts";
 import { ITEM_OUTPUT_MAX_CHARS } from "../../../contract/limits.ts";
-import { durationText, visible, visibleLines } from "./text.ts";
+import { durationText, ERASE_LINE, visible, visibleLines } from "./text.ts";
 
 type Paint = (text: string) => string;
 type Whole<Type extends AgentItem["type"]> = Exclude<Extract<AgentItem, { type: Type }>, AgentItemDelta>;
@@ -23,8 +23,6 @@ type Whole<Type extends AgentItem["type"]> = Exclude<Extract<AgentItem, { type: 
 /** Arguments of a tool, and a command that goes on after others have spoken, are shown so far. */
 const SHORT_CHARS = 120;
 const INDENT = "  ";
-/** Returns to the start of the line and clears it. */
-const ERASE_LINE = `\r${String.fromCharCode(27)}[2K`;
 const ASCII_END = 0x7f;
 
 export class AgentItemRenderer {

@@ -179,6 +179,9 @@ export function cutText(text: string, columns: number): string {
   return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`;
 }
 
+/** Returns to the start of a terminal's line and clears it. */
+export const ERASE_LINE = `\r${String.fromCharCode(27)}[2K`;
+
 /** Every line moved to the right. */
 export function indent(text: string, by = 2): string {
   return text.replace(/^(?=.)/gm, " ".repeat(by));
