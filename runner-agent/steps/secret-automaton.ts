@@ -4,6 +4,7 @@
  */
 
 export const START = 0;
+const ASCII_CODES = 128;
 
 export class SecretAutomaton {
   /** Length of that longest end: what must be held back in this state, since the next piece may complete it. */
@@ -15,12 +16,16 @@ export class SecretAutomaton {
   readonly #onlyCode: number[] = [-1];
   readonly #onlyNext: number[] = [START];
   readonly #branches = new Map<number, Map<number, number>>();
+  /** Every next state for ASCII characters, of states that a text passes often: those behind one character, and branches. */
+  readonly #tables: Array<Int32Array | undefined> = [undefined];
   /** The ways out of the start, for every character: almost all text is read here. */
   readonly #first = new Int32Array(0x10000);
 
-  constructor(forms: Iterable<string>) {
+  /** @param aliases characters of a text that count as another character of the forms, by their codes */
+  constructor(forms: Iterable<string>, aliases: ReadonlyMap<number, number> = new Map()) {
     for (const form of forms) this.#insert(form);
     this.#linkFallbacks();
+    for (const [code, as] of aliases) this.#first[code] = this.#first[as] ?? START;
   }
 
   get empty(): boolean {
@@ -30,6 +35,8 @@ export class SecretAutomaton {
   /** The state after one more UTF-16 unit. */
   next(state: number, code: number): number {
     for (let at = state; at !== START; at = this.#fallback[at] ?? START) {
+      const table = code < ASCII_CODES ? this.#tables[at] : undefined;
+      if (table !== undefined) return table[code] ?? START;
       const to = this.#way(at, code);
       if (to !== START) return to;
     }
@@ -58,6 +65,7 @@ export class SecretAutomaton {
     this.depth.push((this.depth[from] ?? 0) + 1);
     this.complete.push(0);
     this.#fallback.push(START);
+    this.#tables.push(undefined);
     this.#onlyCode.push(-1);
     this.#onlyNext.push(START);
     if (from === START) this.#first[code] = state;
@@ -80,13 +88,19 @@ export class SecretAutomaton {
   /** Breadth first: the fallback of a state is shorter than the state, so it is already linked. */
   #linkFallbacks(): void {
     const queue = this.depth.flatMap((depth, state) => (depth === 1 ? [state] : []));
-    for (const state of queue)
+    for (const state of queue) {
+      if (this.depth[state] === 1 || this.#branches.has(state)) this.#tables[state] = this.#tableOf(state);
       for (const [code, to] of this.#ways(state)) {
         const back = this.next(this.#fallback[state] ?? START, code);
         this.#fallback[to] = back;
         this.complete[to] = Math.max(this.complete[to] ?? 0, this.complete[back] ?? 0);
         queue.push(to);
       }
+    }
+  }
+
+  #tableOf(state: number): Int32Array {
+    return Int32Array.from({ length: ASCII_CODES }, (_, code) => this.next(state, code));
   }
 
   *#ways(state: number): Iterable<[number, number]> {
