@@ -244,6 +244,11 @@ describe("the cost of a check is bounded", () => {
     ],
     ["a quadratic pattern on a long text", { pattern: "\\s+$" }, (): unknown => `${" ".repeat(500_000)}x`],
     [
+      "a text of the format url that its pattern reads again and again",
+      { format: "url" },
+      (): unknown => `http://${"::".repeat(10_000)}`,
+    ],
+    [
       "a pattern with lookahead on a long text",
       { pattern: "^(?=.*a)(?=.*b).*c$" },
       (): unknown => "x".repeat(100_000),
