@@ -12,6 +12,7 @@ import {
   UnsupportedEncodingError,
 } from "../contract/errors.ts";
 import type { AppContext } from "./app-context.ts";
+import { withoutTokens } from "./auth/path-token.ts";
 import { relayRoutes } from "./relay/routes.ts";
 import { chatRoutes } from "./routes/chat.ts";
 import { chatAuditRoutes } from "./routes/chat-audit.ts";
@@ -61,7 +62,7 @@ app.route("/", telegramRoutes);
 app.notFound((context) => {
   const error = new NotFoundError(
     "no_route",
-    `there is no ${context.req.method} ${context.req.path}: see /openapi.json`,
+    `there is no ${context.req.method} ${withoutTokens(context.req.path)}: see /openapi.json`,
   );
   return context.json(withRequestId(error, context.get("requestId")), 404);
 });

@@ -104,6 +104,28 @@ describe("a token in the path", () => {
     }
   });
 
+  test.each([
+    `/t//${PATH_TOKEN}/nowhere`,
+    `//t/${PATH_TOKEN}/nowhere`,
+    `/T/${PATH_TOKEN}/events`,
+    `/%74/${PATH_TOKEN}/events`,
+    `/x/t/${PATH_TOKEN}/events`,
+    `${AT}/t/${PATH_TOKEN}/events`,
+    `${AT}/%74/${PATH_TOKEN}`,
+  ])("the 404 of a mistyped path with a token does not repeat the token: %s", async (path) => {
+    const request = new Request<unknown, IncomingRequestCfProperties>(`https://edge${path}`);
+    const answer = await worker.fetch(request, env, createExecutionContext());
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).not.toContain(PATH_TOKEN);
+  });
+
+  test("doubled slashes around a token in the path change nothing", async () => {
+    for (const path of [`//t/${PATH_TOKEN}/flows`, `/t//${PATH_TOKEN}/flows`]) {
+      const request = new Request<unknown, IncomingRequestCfProperties>(`https://edge${path}`);
+      expect((await worker.fetch(request, env, createExecutionContext())).status, path).toBe(200);
+    }
+  });
+
   test("an edge without PATH_TOKENS opens no path", async () => {
     const request = new Request<unknown, IncomingRequestCfProperties>(`https://edge${AT}/flows`);
     const settings = { ...env, PATH_TOKENS: undefined };

@@ -3,7 +3,10 @@
  * taken out of the address before anything else looks at the request, so that no route, error or log can repeat it.
  */
 
-const PATH = /^\/t\/([^/]*)(\/.*)?$/;
+/** Clients that join a base address with a path may double the slashes. */
+const PATH = /^\/+t\/+([^/]*)(\/.*)?$/;
+/** A segment that a client may have meant as a token, wherever it put it and whatever the case of the `t` before it. */
+const LIKE_TOKEN = /(^|\/)t\/+[^/]+/gi;
 
 /** Carries the token from the front door to authorize(). One that a client sends itself is removed. */
 const HEADER = "x-codex-flow-path-token";
@@ -21,6 +24,11 @@ export function withoutPathToken(
   stripped.headers.delete("referer");
   if (match !== null) stripped.headers.set(HEADER, match[1] ?? "");
   return stripped;
+}
+
+/** A path as an error may repeat it: a token in a mistyped path, such as `/T/<token>/events`, is left out. */
+export function withoutTokens(path: string): string {
+  return path.replace(LIKE_TOKEN, "$1t/…");
 }
 
 /** The token of the path, decoded. An escape that is none makes it a token that nobody has. */
