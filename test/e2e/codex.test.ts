@@ -321,7 +321,7 @@ test("a command of a saved script waits for leave, which is given over HTTP; wha
   expect(run).toMatchObject({
     effectiveStatus: "changed",
     result: { message: "exit code 0" },
-    approvals: [{ state: "decided", decision: "accept", decidedBy: "ada" }],
+    approvals: [{ state: "decided", decision: "accept", decidedBy: "api: ada" }],
   });
   expect(run.messages ?? []).toEqual([]);
   expect(existsSync(join(workspace, "flows/script/asked.txt"))).toBe(true);
@@ -336,7 +336,7 @@ test("invariant 10: a script that is canceled in its middle leaves nothing, and 
   await edge.client().cancel(id, { by: "ada" });
   expect(await over(id)).toMatchObject({
     status: "canceled",
-    cancel: { by: "ada", state: "canceled", survivors: [] },
+    cancel: { by: "api: ada", state: "canceled", survivors: [] },
     attempts: [{ tree: { empty: true, survivors: [] } }],
   });
   expect(processesOfRun(id)).toEqual([]);
