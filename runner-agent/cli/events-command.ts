@@ -24,7 +24,7 @@ export function registerEvents(program: Command, act: Act): void {
   const events = program.command("events").description("Events that were sent: list, show, replay");
 
   const list = events
-    .command("list")
+    .command("list", { isDefault: true })
     .description("Events, newest first")
     .option("--type <type>", "only this type")
     .option("--source <source>", "only from this source")

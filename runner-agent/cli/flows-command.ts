@@ -17,7 +17,7 @@ export function registerFlows(program: Command, act: Act): void {
   const workspaceFlag = ["--workspace <dir>", "folder that holds .codex/flows and flows", "."] as const;
 
   const list = flows
-    .command("list")
+    .command("list", { isDefault: true })
     .description("The packages of a workspace, or what the edge has deployed")
     .option(...workspaceFlag)
     .option("--deployed", "ask the edge instead");

@@ -27,7 +27,7 @@ export function registerRuns(program: Command, act: Act): void {
     .description("Runs of steps: list, show, logs, cancel, ack, say, budget");
 
   const list = runs
-    .command("list")
+    .command("list", { isDefault: true })
     .description("Runs, newest first")
     .option("--event <id>", "only of this event")
     .option("--status <status>", "only with this status: queued, running, completed, blocked, failed …")

@@ -229,6 +229,30 @@ describe("looking at what is there", () => {
   });
 });
 
+describe("groups without a subcommand", () => {
+  test.each(["runs", "events", "flows"])(
+    "codex-flow %s lists, as its list subcommand does",
+    async (group) => {
+      const edge = await startFakeEdge();
+      const cwd = await temporaryFolder();
+      const [alone, list] = [
+        await codexFlow([group, "--json"], { ...access(edge), cwd }),
+        await codexFlow([group, "list", "--json"], { ...access(edge), cwd }),
+      ];
+      expect(alone).toEqual(list);
+      expect(alone.code).toBe(EXIT.ok);
+    },
+  );
+
+  test.each(["runs", "events", "flows"])("codex-flow %s refuses an unknown subcommand", async (group) => {
+    const edge = await startFakeEdge();
+    const { code, out, err } = await codexFlow([group, "lisst"], access(edge));
+    expect([code, out]).toEqual([EXIT.usage, ""]);
+    expect(err).toContain(`codex-flow ${group} --help`);
+    expect(edge.calls).toEqual([]);
+  });
+});
+
 describe("logs", () => {
   const OUTPUT = chunks(["stdout", "one\n"], ["stderr", "warn\n"], ["system", "note"], ["stdout", "two\n"]);
 
