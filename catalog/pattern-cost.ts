@@ -14,7 +14,7 @@ const CHECK_TIMEOUT_MS = 1000;
 const QUANTIFIER = /[*+]|\{\d+,\d*\}/g;
 /** Anchored and without groups: one repetition in it is tried from one place only. */
 const FLAT = /^\^[^()|]*$/;
-/** A repetition with a bound multiplies when it is nested, so it is examined as one without a bound. */
+/** A bounded repetition multiplies when it is nested, so it is examined as an unbounded one. */
 const COUNTED = /\{(\d+),\d+\}/g;
 
 const known = new Map<string, PatternCost>();
@@ -29,7 +29,8 @@ export function patternCost(source: string): PatternCost {
 function examine(source: string): PatternCost {
   const quantifiers = source.match(QUANTIFIER)?.length ?? 0;
   if (quantifiers === 0 || (quantifiers === 1 && FLAT.test(source))) return 1;
-  return worse(diagnose(source), COUNTED.test(source) ? diagnose(source.replace(COUNTED, "{$1,}")) : 1);
+  const unbounded = source.replace(COUNTED, "{$1,}");
+  return worse(diagnose(source), unbounded === source ? 1 : diagnose(unbounded));
 }
 
 function worse(a: PatternCost, b: PatternCost): PatternCost {

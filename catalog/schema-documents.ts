@@ -103,7 +103,7 @@ function isKnown(document: string, loaded: LoadedFile[]): boolean {
   );
 }
 
-/** By its path from the file that refers to it, by the path that its URI says, or by its `$id`. */
+/** Finds a file by its path from the file that refers to it, by the path in its URI, or by its `$id`. */
 async function findFile(
   reference: string,
   target: string | undefined,

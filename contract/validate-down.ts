@@ -7,7 +7,7 @@ import * as frames from "./generated/down-frame-validators.js";
 import type { CONTROL_DOWN, ControlDown, RUN_DOWN, RunDown } from "./runner-link.ts";
 import { faultsOf, notJson, type CompiledCheck } from "./validate.ts";
 
-/** What a text frame from the edge is. */
+/** How the runner reads a text frame from the edge. */
 export type ReadFrame<Down> =
   | { kind: "frame"; frame: Down }
   /** Of a type that a newer edge has. */

@@ -54,7 +54,7 @@ async function* partsOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint
       yield value;
     }
   } finally {
-    // The rest of a body that is too large is not read.
+    // Stop the upload: nobody reads the rest of a body that is too large.
     reader.cancel().catch(() => undefined);
   }
 }

@@ -17,7 +17,7 @@ export function waitMs(value: string | boolean | number | undefined): number {
   return Math.min(seconds, WAIT_MAX_SECONDS) * 1000;
 }
 
-/** How long a cancel waits for its proof, ms: as long as it may when nothing is said. */
+/** How long a cancel waits for its proof, ms; without a value, CANCEL_WAIT_MAX_SECONDS. */
 export function cancelWaitMs(value: string | undefined): number {
   return Math.min(waitMs(value ?? true), CANCEL_WAIT_MAX_SECONDS * 1000);
 }

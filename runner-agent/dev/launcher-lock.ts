@@ -12,7 +12,7 @@ interface Launcher {
   owner: Owner;
   /** Folder whose flows it serves. */
   workspace: string;
-  /** Of its edge, as it was asked for; 0 is any free one. */
+  /** Port of the edge as requested; 0 means any free port. */
   port: number;
 }
 

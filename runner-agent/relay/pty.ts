@@ -20,7 +20,7 @@ const COLUMNS = 160;
 const TERMINAL_NAME = "xterm-256color";
 /** What a terminal sends for the end of the input (Control-D). It ends a line that has begun, or else the input. */
 const END_OF_INPUT = "\u0004";
-/** Of a text and of bytes. */
+/** Line ends, as characters of a text and as bytes. */
 const LINE_ENDS: readonly (string | number)[] = ["\n", "\r", 10, 13];
 const READ_BYTES = 64 * 1024;
 /** The kernel holds less than this of a terminal; more after the program's end comes from a process outside its tree. */

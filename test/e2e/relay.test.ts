@@ -243,7 +243,7 @@ test("every line of a program that prints and ends at once is at the edge, in th
     expect(textOf((await outputOf(runId)).filter(({ kind }) => kind === "stdout")) === `${whole}\n`).toBe(
       true,
     );
-    // Here standard error stands between its lines.
+    // `relay.output` merges both streams, so lines of standard error may interrupt the program's.
     expect(relay.output).toContain("THE-END");
     expect((await logs()).some((log) => log.includes(runId) && log.includes("THE-END"))).toBe(true);
   }

@@ -1,4 +1,4 @@
-/** What is typed at a relay's own terminal. */
+/** How a relay passes on what its user types at the relay's own terminal. */
 import { PassThrough } from "node:stream";
 import type { ReadStream } from "node:tty";
 import { expect, test } from "vitest";

@@ -169,7 +169,7 @@ export function isNarrow(style: Style): boolean {
   return style.terminal && style.width < WIDE_COLUMNS;
 }
 
-/** The room that is left for what stands indented. */
+/** The style for indented lines: its width is what the indentation leaves. */
 export function indented(style: Style, by = 2): Style {
   return { ...style, width: style.width - by };
 }

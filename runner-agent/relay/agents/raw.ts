@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import type { Agent } from "./agent.ts";
 
 const ENTER = "\r";
-/** Programs that run a script, which is what people know. */
+/** Interpreters. A session is named after the script, because people know it and not its interpreter. */
 const INTERPRETER = /^(?:sh|bash|dash|zsh|python[\d.]*|node|bun|deno|ruby|perl)$/;
 
 export const raw: Agent = {
