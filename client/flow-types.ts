@@ -14,7 +14,7 @@ export type FlowProcessStatus = string;
 export type FlowEffectiveStatus = string;
 
 /** An event as a product sends it. The id is its idempotency key: the same id is the same event. */
-export interface FlowEvent {
+export interface FlowEvent<Payload = unknown> {
   id: string;
   type: string;
   source?: string | undefined;
@@ -23,7 +23,7 @@ export interface FlowEvent {
   /** RFC 3339; set at the edge when absent. */
   receivedAt?: string | undefined;
   /** Any JSON value; {} when absent. */
-  payload?: unknown;
+  payload?: Payload | undefined;
 }
 
 export interface FlowListRunsOptions {
@@ -183,7 +183,12 @@ export interface FlowLocalClientOptions {
   /** Where packages stand, relative to `cwd` or absolute; `.codex/flows` before `flows` when absent. */
   roots?: readonly string[] | undefined;
   /** Where events and runs are kept: in memory (the default), or in files (`.codex/flow-client` of `cwd`). */
-  state?: { kind: "memory" } | { kind: "file"; path?: string | undefined } | undefined;
+  state?:
+    | "memory"
+    | { kind: "memory" }
+    /** `dataDir` is the name of codex-flows for `path`. */
+    | { kind: "file"; path?: string | undefined; dataDir?: string | undefined }
+    | undefined;
   /** Variables that steps may get, as `.codex/runner.toml` decides; those of this process when absent. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
   /** What steps are told as `CODEX_FLOW_URL`; that variable of `env` when absent. */

@@ -35,6 +35,16 @@ export class FlowModeError extends Error {
   }
 }
 
+/** An option of local mode that this client does not have. It refuses it, so that nobody relies on it. */
+export class FlowOptionError extends Error {
+  override readonly name = "FlowOptionError";
+  readonly code = "unknown_option";
+
+  constructor(option: string, known: readonly string[]) {
+    super(`createFlowClient({ mode: "local" }) has no option ${option}: use ${known.join(", ")}`);
+  }
+}
+
 /**
  * A client for a product's flows. Throws EdgeUrlError at once for a url that cannot be used, FlowModeError for local
  * mode where there is none. This is the one of browsers and Workers; under Node and Bun the package gives the one of

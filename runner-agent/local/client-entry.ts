@@ -5,6 +5,7 @@
 import {
   createFlowClient as createHttpModeClient,
   FlowModeError,
+  FlowOptionError,
   type FlowClientOptions,
 } from "../../client/index.ts";
 import type { FlowClient, FlowLocalClientOptions } from "../../client/flow-types.ts";
@@ -15,7 +16,34 @@ export * from "../../client/index.ts";
 export function createFlowClient(options: FlowClientOptions): FlowClient {
   if (options.mode !== "local") return createHttpModeClient(options);
   if (!isAble()) throw new FlowModeError(`this is Node ${process.versions.node}`);
+  checkOptions(options);
   return lazily(options);
+}
+
+const LOCAL_OPTIONS = ["mode", "cwd", "roots", "state", "env", "edgeUrl", "onProgress"];
+const STATE_OPTIONS = new Map<string, readonly string[]>([
+  ["memory", ["kind"]],
+  ["file", ["kind", "path", "dataDir"]],
+]);
+
+/** Callers in JavaScript can pass anything. @throws FlowOptionError */
+function checkOptions(options: FlowLocalClientOptions): void {
+  refuseUnknown("", options, LOCAL_OPTIONS);
+  const state: unknown = options.state;
+  if (state === undefined || state === "memory") return;
+  const kind = typeof state === "object" && state !== null && "kind" in state ? String(state.kind) : "";
+  const known = STATE_OPTIONS.get(kind);
+  if (known === undefined || typeof state !== "object" || state === null)
+    throw new FlowOptionError(`state: ${JSON.stringify(state)}`, [
+      'state: "memory"',
+      'state: { kind: "file", path }',
+    ]);
+  refuseUnknown("state.", state, known);
+}
+
+function refuseUnknown(prefix: string, options: object, known: readonly string[]): void {
+  for (const [name, value] of Object.entries(options))
+    if (value !== undefined && !known.includes(name)) throw new FlowOptionError(`${prefix}${name}`, known);
 }
 
 const NODE_NEEDED = [22, 18] as const;

@@ -106,7 +106,9 @@ export function createLocalClient(options: FlowLocalClientOptions): FlowClient {
 }
 
 export function openStore(state: FlowLocalClientOptions["state"], cwd: string): LocalStore {
-  return state?.kind === "file" ? new FileStore(resolve(cwd, state.path ?? STATE_FOLDER)) : new MemoryStore();
+  return typeof state === "object" && state.kind === "file"
+    ? new FileStore(resolve(cwd, state.path ?? state.dataDir ?? STATE_FOLDER))
+    : new MemoryStore();
 }
 
 function watcherOf(heard: ((progress: FlowProgress) => void) | undefined): RunWatcher {

@@ -151,6 +151,9 @@ test("a release: the patches are rebased, checked and pushed as a candidate, onc
           { exitCode: 0 },
         ],
         pushed: { remote: "origin", ref: "refs/heads/candidate/rust-v1.0.0" },
+        candidateRefs: [
+          { kind: "git", remote: "origin", ref: "refs/heads/candidate/rust-v1.0.0", pushed: true },
+        ],
         threadId: expect.any(String) as string,
       },
     },

@@ -61,6 +61,7 @@ describe("an event that is dispatched", () => {
       runId: id,
       attemptId: `${id}_a1`,
       replay: false,
+      workspaceBackendUrl: "wss://flows.example",
       launchedBy: "codex-flow-edge",
     };
     expect(runs[0]?.resultPayload).toMatchObject({
@@ -143,6 +144,31 @@ describe("an event that is dispatched", () => {
     await expect(client.getEvent("x")).rejects.toMatchObject({ code: "event_not_found", status: 404 });
     await expect(client.replayEvent("x")).rejects.toMatchObject({ code: "event_not_found" });
     await expect(client.getRun("nonsense")).rejects.toMatchObject({ code: "run_not_found" });
+  });
+});
+
+describe("the options of codex-flows", () => {
+  test("dataDir is the folder of file state", async () => {
+    const cwd = await workspaceWith(nodePackage("kept", COMPLETES));
+    await local(cwd, { state: { kind: "file", dataDir: "here" } }).dispatchEvent({
+      id: "k:1",
+      type: "kept.event",
+    });
+    const again = local(cwd, { state: { kind: "file", path: "here" } });
+    expect((await again.getEvent("k:1")).runs).toHaveLength(1);
+  });
+
+  test.each<[string, object]>([
+    ["codex", { codex: {} }],
+    ["state.folder", { state: { kind: "file", folder: "x" } }],
+    ["state: false", { state: false }],
+  ])("the option %s is refused with its name instead of being ignored", (name, options) => {
+    expect(() => local("/", options as FlowLocalClientOptions)).toThrow(
+      expect.objectContaining({
+        code: "unknown_option",
+        message: expect.stringContaining(`no option ${name}:`) as string,
+      }) as Error,
+    );
   });
 });
 

@@ -77,6 +77,17 @@ test("a rebase that is to be kept waits in the checkout, and blocks the next run
   expect(await run("rust-v1.0.0")).toMatchObject({ status: "blocked", artifacts: { conflict } });
 });
 
+test("a pushed candidate is reported in candidateRefs with its remote, ref and commit", async () => {
+  const { clone, run } = await fork();
+  const result = await run("rust-v1.0.0", { push: true });
+  const head = await git(clone, "rev-parse", "patches");
+  const ref = "refs/heads/candidate/rust-v1.0.0";
+  expect(result).toMatchObject({
+    status: "changed",
+    artifacts: { candidateRefs: [{ kind: "git", remote: "origin", ref, sha: head, pushed: true }] },
+  });
+});
+
 /** From now on each commit of a rebase takes for ever, and says that it has begun. Returns what ends that. */
 async function slowDown(clone: string): Promise<{ begun: Promise<true>; end: () => Promise<void> }> {
   const hook = join(clone, ".git", "hooks", "post-commit");

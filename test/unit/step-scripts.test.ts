@@ -184,6 +184,7 @@ describe.each(RUNNERS)("%s", (runner) => {
         runId: request.runId,
         attemptId,
         replay: false,
+        workspaceBackendUrl: "wss://edge.example",
         launchedBy: "codex-flow-edge",
       },
     });

@@ -109,7 +109,16 @@ if (push) await pushCandidate();
 end(
   "changed",
   `${branch} is rebased onto ${tag}${checks.length > 0 ? ", and all checks passed" : ""}${push ? `; candidate ${candidate.ref}` : ""}`,
-  { base, before, head, commits: await patches(), checks, ...(push ? { pushed: candidate } : {}) },
+  {
+    base,
+    before,
+    head,
+    commits: await patches(),
+    checks,
+    ...(push
+      ? { pushed: candidate, candidateRefs: [{ kind: "git", ...candidate, sha: head, pushed: true }] }
+      : {}),
+  },
 );
 
 /** The top of the configured checkout. */
