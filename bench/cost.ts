@@ -233,6 +233,7 @@ function idleRunner(edge: EdgeServer, n: number): ControlLink {
     drainAsked: () => undefined,
     trouble: () => undefined,
     offered: nothing,
+    onDeployedFiles: nothing,
     welcomed: nothing,
     lost: nothing,
     rejected: (message) => {

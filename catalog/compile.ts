@@ -10,7 +10,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stepKey } from "../contract/matching.ts";
 import { BrokenPackagesError, hasErrorCode, type PackageFault } from "./fault.ts";
-import { loadCatalog, type LoadedPackage } from "./load.ts";
+import { type Catalog, loadCatalog, type LoadedPackage } from "./load.ts";
 import { type CompilableSchema, triggerCode } from "./trigger-schema.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -19,7 +19,8 @@ const NOTICE = "// Generated from the flow packages; changed by changing them.";
 /**
  * Writes the catalog module of a workspace to `outFile` (.js or .mjs), and its types beside it.
  *
- * The module exports `flows`, an array of `Flow` in order of discovery without their config, and `validators`, ajv's
+ * The module exports `flows`, an array of `Flow` in order of discovery without their config, `packageFiles`, the files of
+ * each by its name, and `validators`, ajv's
  * functions by "flow/step" (they return whether a payload is valid and leave the first of its `errors` on themselves,
  * their `thorough` ones all). It imports nothing. `changed` says whether a file was written. Throws BrokenPackagesError with
  * every fault of every package; with `leaveOutBroken` it compiles the packages that have no fault and returns the faults.
@@ -27,9 +28,18 @@ const NOTICE = "// Generated from the flow packages; changed by changing them.";
 export async function compileCatalog(
   workspace: string,
   outFile: string,
-  { leaveOutBroken = false } = {},
+  options: { leaveOutBroken?: boolean } = {},
 ): Promise<{ flows: number; changed: boolean; faults: PackageFault[] }> {
-  const { packages, faults } = await loadCatalog(workspace);
+  return await writeCatalog(await loadCatalog(workspace), workspace, outFile, options);
+}
+
+/** `compileCatalog` of packages that are loaded already. */
+export async function writeCatalog(
+  { packages, faults }: Catalog,
+  workspace: string,
+  outFile: string,
+  { leaveOutBroken = false }: { leaveOutBroken?: boolean } = {},
+): Promise<{ flows: number; changed: boolean; faults: PackageFault[] }> {
   if (faults.length > 0 && !leaveOutBroken) throw new BrokenPackagesError(faults, workspace);
   const moduleChanged = await writeIfChanged(outFile, await bundle(catalogSource(packages)));
   const typesChanged = await writeIfChanged(outFile.replace(/\.(m?)js$/, ".d.$1ts"), catalogTypes(outFile));
@@ -58,6 +68,7 @@ function catalogSource(packages: LoadedPackage[]): string {
     'import { withBudget } from "./payload-checks.ts";',
     ...definitions,
     `export const flows = ${JSON.stringify(packages.map(({ flow }) => flow))};`,
+    `export const packageFiles = ${JSON.stringify(Object.fromEntries(packages.map(({ flow, files }) => [flow.name, files])))};`,
     `export const validators = { ${validators.join(", ")} };`,
   ].join("\n");
 }
@@ -99,7 +110,7 @@ async function bundle(source: string): Promise<string> {
 function catalogTypes(outFile: string): string {
   const manifest = relative(dirname(resolve(outFile)), join(HERE, "..", "contract", "flow-manifest.ts"));
   return `${NOTICE}
-import type { Flow } from ${JSON.stringify(manifest.split(sep).join("/"))};
+import type { Flow, PackageFile } from ${JSON.stringify(manifest.split(sep).join("/"))};
 
 export interface CompiledValidator {
   (payload: unknown): boolean;
@@ -112,6 +123,8 @@ export interface CompiledValidator {
 }
 
 export const flows: Flow[];
+/** The files of each package, by the name of its flow. */
+export const packageFiles: Record<string, PackageFile[]>;
 /** By "flow/step"; a step without a schema has none. */
 export const validators: Record<string, CompiledValidator>;
 `;

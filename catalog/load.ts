@@ -7,11 +7,18 @@
  */
 import { lstat, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
-import { type Flow, type FlowManifest, resolveManifest } from "../contract/flow-manifest.ts";
-import { digestPackage, isOutsideDigest, listEntries } from "./digest.ts";
+import {
+  type Flow,
+  type FlowManifest,
+  type PackageFile,
+  resolveManifest,
+} from "../contract/flow-manifest.ts";
+import { PACKAGE_FILES_MAX, PACKAGE_FILES_MAX_BYTES } from "../contract/limits.ts";
+import { type DigestedFiles, digestFiles } from "./digest.ts";
 import { discoverPackages, type PackageFolder } from "./discover.ts";
 import { hasErrorCode, type PackageFault } from "./fault.ts";
 import { type ManifestReading, type NamedFile, readManifest } from "./manifest.ts";
+import { isOutsideDigest, listAllFiles, listPackageFiles } from "./package-files.ts";
 import { readTextFile } from "./text-file.ts";
 import type { SchemaFiles } from "./schema-documents.ts";
 import {
@@ -26,6 +33,8 @@ export interface StepSchema {
   file: string;
   schema: TriggerSchema;
   compilable: CompilableSchema;
+  /** Its own file and those that it refers to, relative to the package. */
+  paths: string[];
 }
 
 /** A package that can be run. */
@@ -35,6 +44,8 @@ export interface LoadedPackage extends PackageFolder {
   config: Record<string, unknown> | undefined;
   /** By the name of the step; steps without a trigger schema are not in it. */
   schemas: Partial<Record<string, StepSchema>>;
+  /** The files that belong to the package, sorted by path; `flow.digest` covers them. */
+  files: PackageFile[];
 }
 
 /** A package that is not used, because an earlier one has its name. */
@@ -135,7 +146,7 @@ async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | {
       }
     }
     if (reading.manifest !== undefined && faults.length === 0)
-      return loaded(folder, reading.manifest, await digestPackage(folder.root), schemas);
+      return await loaded(folder, reading, reading.manifest, schemas);
   } catch (error) {
     faults.push(reading.faultAt("", `the package cannot be read: ${reasonOf(error)}`));
   }
@@ -145,8 +156,7 @@ async function finish({ folder, reading }: Candidate): Promise<LoadedPackage | {
 /** The other schemas of a package, as its digest covers them. */
 function schemaFiles(root: string): SchemaFiles {
   return {
-    list: async () =>
-      (await listEntries(root)).map(({ path }) => path).filter((path) => path.endsWith(".json")),
+    list: async () => (await listAllFiles(root)).filter((path) => path.endsWith(".json")),
     read: async (path) => {
       const found = await findInPackage(root, { path });
       if ("problem" in found) return undefined;
@@ -157,18 +167,48 @@ function schemaFiles(root: string): SchemaFiles {
   };
 }
 
-function loaded(
+async function loaded(
   folder: PackageFolder,
+  reading: ManifestReading,
   manifest: FlowManifest,
-  digest: string,
   schemas: Map<string, StepSchema>,
-): LoadedPackage {
+): Promise<LoadedPackage | { faults: PackageFault[] }> {
+  const { digest, files } = await filesOf(folder.root, reading, manifest, schemas);
+  if (files.length > PACKAGE_FILES_MAX || Buffer.byteLength(JSON.stringify(files)) > PACKAGE_FILES_MAX_BYTES)
+    return {
+      faults: [
+        reading.faultAt(
+          "",
+          `the package has ${files.length} files, and their list may have ${PACKAGE_FILES_MAX} entries and ${PACKAGE_FILES_MAX_BYTES} bytes: name those that belong to it in files, such as files = ["exec", "schemas"]`,
+        ),
+      ],
+    };
   const byStep: LoadedPackage["schemas"] = {};
   for (const { name, trigger } of manifest.steps) {
     const schema = trigger?.schema === undefined ? undefined : schemas.get(trigger.schema);
     if (schema !== undefined) byStep[name] = schema;
   }
-  return { ...folder, flow: resolveManifest(manifest, digest), config: manifest.config, schemas: byStep };
+  return {
+    ...folder,
+    flow: resolveManifest(manifest, digest),
+    config: manifest.config,
+    schemas: byStep,
+    files,
+  };
+}
+
+/** The files that the manifest names, and the documents of their schemas, belong to the package in any case. */
+async function filesOf(
+  root: string,
+  reading: ManifestReading,
+  manifest: FlowManifest,
+  schemas: Map<string, StepSchema>,
+): Promise<DigestedFiles> {
+  const named = [
+    ...reading.files.map(({ path }) => posix.normalize(path)),
+    ...[...schemas.values()].flatMap(({ paths }) => paths),
+  ];
+  return await digestFiles(root, await listPackageFiles(root, { globs: manifest.files, named }));
 }
 
 /** A file that a manifest names, or what is wrong with it. It must be one whose changes the digest sees. */

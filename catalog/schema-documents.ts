@@ -22,7 +22,7 @@ export interface SchemaFile {
 
 /** How a schema finds the other files of its package. */
 export interface SchemaFiles {
-  /** undefined when the package has no such file, or none that its digest covers. */
+  /** undefined when the package has no such file, or none that may belong to it. */
   read: (path: string) => Promise<SchemaFile | undefined>;
   /** Paths of all JSON files of the package. */
   list: () => Promise<string[]>;

@@ -71,7 +71,9 @@ let metaDraft2020: AjvCore | undefined;
 export async function readTriggerSchema(
   { text, path, file }: Omit<SchemaFile, "schema">,
   files: SchemaFiles,
-): Promise<{ schema: TriggerSchema; compilable: CompilableSchema } | { faults: PackageFault[] }> {
+): Promise<
+  { schema: TriggerSchema; compilable: CompilableSchema; paths: string[] } | { faults: PackageFault[] }
+> {
   const parsed = parseSchema(text, file);
   if ("faults" in parsed) return parsed;
   const { schema } = parsed;
@@ -88,7 +90,7 @@ export async function readTriggerSchema(
   };
   try {
     compilerFor(compilable, true);
-    return { schema, compilable };
+    return { schema, compilable, paths: documents.map(({ source }) => source.path) };
   } catch (error) {
     return { faults: [compileFault(error, documents)] };
   }

@@ -3,6 +3,8 @@ import Type, { type Static } from "typebox";
 import { Budget } from "./budget.ts";
 import {
   CLOCK_MAX_MS,
+  PACKAGE_GLOB_MAX_CHARS,
+  PACKAGE_GLOBS_MAX,
   QUEUE_DEFAULT_MS,
   RETRY_BACKOFF_DEFAULT_MS,
   RETRY_BACKOFF_MAX_MS,
@@ -109,6 +111,12 @@ export const FlowManifest = Type.Object(
     description: Type.Optional(Type.String()),
     config: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     guidance: Type.Optional(Type.Object({ skills: Type.Optional(Type.Array(Type.String())) }, closed)),
+    files: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: PACKAGE_GLOB_MAX_CHARS }), {
+        minItems: 1,
+        maxItems: PACKAGE_GLOBS_MAX,
+      }),
+    ),
     steps: Type.Array(StepManifest, { minItems: 1, maxItems: 64 }),
   },
   { ...closed, $id: "FlowManifest" },
@@ -164,6 +172,14 @@ export interface StartableStep extends Omit<FlowStep, "runner"> {
   runner: StepKind;
   /** Whether what people say reaches it; absent: its kind says so. */
   listens?: boolean;
+}
+
+/** A file that belongs to a package. */
+export interface PackageFile {
+  /** Relative to the package, with "/". */
+  path: string;
+  /** Tells whether another file of this path has the same content. */
+  hash: string;
 }
 
 /** A flow as the edge and the runner agent know it. `digest` names the exact files of the package. */

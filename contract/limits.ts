@@ -120,6 +120,12 @@ export const RUNS_PER_EVENT_MAX = 200;
 export const RUNNER_CAPACITY_MAX = 256;
 export const RUNNERS_PER_POOL_MAX = 500;
 export const FLOWS_PER_RUNNER_MAX = 1000;
+/** Files that belong to one flow package, and their list as JSON, which one frame brings to each runner. */
+export const PACKAGE_FILES_MAX = 5_000;
+export const PACKAGE_FILES_MAX_BYTES = MIB;
+/** `files` of flow.toml: how many globs, and how long one may be. */
+export const PACKAGE_GLOBS_MAX = 64;
+export const PACKAGE_GLOB_MAX_CHARS = 256;
 
 /** The three clocks of an attempt (invariant 11). */
 export const TIMEOUT_DEFAULT_MS = 5 * MINUTE_MS;

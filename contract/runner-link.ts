@@ -4,7 +4,7 @@
  * **control** (runner ↔ pool)            **run** (runner ↔ event object), one an attempt
  *
  *   hello ▶                                claim ▶            first claim of a queued attempt
- *   ◀ welcome                              ◀ claimed          lease and context, or refused
+ *   ◀ welcome, then files                  ◀ claimed          lease and context, or refused
  *   ◀ offer                                resume ▶           after a reconnect, with the lease
  *   accept | decline ▶                     ◀ resumed          from which sequence number to go on
  *   capacity, flows, drain, goodbye ▶      output, result, canceling, end ▶ ◀ ack
@@ -31,7 +31,13 @@ import { FlowResult } from "./flow-result.ts";
 import { MESSAGE_FATES } from "./messages.ts";
 import { END_REASONS, type Reason } from "./run-record.ts";
 import { OutputChunkView } from "./run-view.ts";
-import { FLOWS_PER_RUNNER_MAX, RUNNER_CAPACITY_MAX, RUNNER_KEY_MIN_CHARS, TIME_MAX_MS } from "./limits.ts";
+import {
+  FLOWS_PER_RUNNER_MAX,
+  PACKAGE_FILES_MAX,
+  RUNNER_CAPACITY_MAX,
+  RUNNER_KEY_MIN_CHARS,
+  TIME_MAX_MS,
+} from "./limits.ts";
 
 export const PING = "ping";
 export const PONG = "pong";
@@ -164,10 +170,25 @@ export const CONTROL_DOWN = {
     },
     closed,
   ),
+  /**
+   * The files of a deployed flow, behind `welcome`: one frame for each flow. A package that has all of them is the
+   * deployed one, whatever else lies in its folder. An edge before this frame sends none.
+   */
+  files: Type.Object(
+    {
+      type: Type.Literal("files"),
+      flow: FlowDigest,
+      files: Type.Array(Type.Object({ path: Type.String({ minLength: 1 }), hash: Type.String() }, closed), {
+        maxItems: PACKAGE_FILES_MAX,
+      }),
+    },
+    closed,
+  ),
   /** Take nothing new, finish what runs, leave. Answered by `drain` up; said again at a hello until then. */
   drain: Type.Object({ type: Type.Literal("drain") }, closed),
   error: ErrorFrame,
 };
+export type DeployedFiles = Static<(typeof CONTROL_DOWN)["files"]>;
 export type ControlDown = Static<(typeof CONTROL_DOWN)[keyof typeof CONTROL_DOWN]>;
 
 /**

@@ -17,6 +17,7 @@ export type ReadFrame<Down> =
 const controlChecks: Record<keyof typeof CONTROL_DOWN, CompiledCheck> = {
   welcome: frames.control_welcome,
   offer: frames.control_offer,
+  files: frames.control_files,
   drain: frames.control_drain,
   error: frames.control_error,
 };

@@ -52,6 +52,8 @@ export class Runner {
   readonly #considered = new Set<string>();
   #control: ControlLink | undefined;
   #checkoutTimer: NodeJS.Timeout | undefined;
+  #lastLook: Promise<void> = Promise.resolve();
+  #nextLook: Promise<void> | undefined;
   #draining = false;
   /** The edge has taken this runner at least once, so url and token are right. */
   #hasConnected = false;
@@ -95,7 +97,12 @@ export class Runner {
         if (!this.#draining) log("info", `draining, as the edge asks: ${this.active} run(s) to finish`);
         this.drain();
       },
+      onDeployedFiles: (deployed) => {
+        checkout.setDeployed(deployed);
+        void this.#lookAtCheckout();
+      },
       welcomed: () => {
+        checkout.forgetDeployed();
         this.#hasConnected = true;
         log("info", `connected to pool ${pool}`, {
           capacity: identity.capacity,
@@ -226,7 +233,17 @@ export class Runner {
     });
   }
 
-  async #lookAtCheckout(): Promise<void> {
+  /** One look at a time. Calls that come while one waits for its turn share it: the edge sends many lists at once. */
+  #lookAtCheckout(): Promise<void> {
+    this.#nextLook ??= this.#lastLook.then(() => {
+      this.#nextLook = undefined;
+      return this.#reloadCheckout();
+    });
+    this.#lastLook = this.#nextLook.catch(() => undefined);
+    return this.#nextLook;
+  }
+
+  async #reloadCheckout(): Promise<void> {
     const { checkout } = this.#options;
     if (!(await checkout.reload())) return;
     const flows: FlowDigest[] = checkout.digests();

@@ -15,7 +15,7 @@ import { BACKLOG_MAX_RUNS, CONTROL_STALE_MS, OFFER_TIMEOUT_MS } from "../../cont
 import type { Reason } from "../../contract/run-record.ts";
 import type { ControlUp, HelloFrame, RunRoute } from "../../contract/runner-link.ts";
 import { describeFaults, readControlFrame } from "../../contract/validate.ts";
-import { deployedFlow } from "../../worker/deployed-flows.ts";
+import { deployedFiles, deployedFlow } from "../../worker/deployed-flows.ts";
 import type { Env } from "../../worker/env.ts";
 import { AlarmSchedule } from "../kit/alarm.ts";
 import { KeyedTimers } from "../kit/keyed-timers.ts";
@@ -259,6 +259,8 @@ export class RunnerPool extends DurableObject<Env> {
     this.#storage.putRunner(runner);
     this.#cooling.stop(runnerId);
     this.#sockets.welcome(socket, this.#name, now);
+    // A deploy closes the sockets, so that every runner says hello to the new one and gets its lists.
+    for (const files of deployedFiles()) this.#sockets.send(socket, files);
     if (runner.drainAsked === true) this.#sockets.send(socket, { type: "drain" });
     // What this pool believes the runner to hold and the runner does not know of: ask who is right.
     const active = new Set(frame.active.map((run) => run.runId));

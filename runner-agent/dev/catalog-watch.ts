@@ -9,10 +9,9 @@
  * wrangler's own `[build]` does the same for `wrangler dev`, but it stops serving when a build fails.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { compileCatalog } from "../../catalog/compile.ts";
-import { PackageWatch } from "../../catalog/digest.ts";
-import { discoverPackages } from "../../catalog/discover.ts";
+import { writeCatalog } from "../../catalog/compile.ts";
 import { BrokenPackagesError, describeFault, type PackageFault } from "../../catalog/fault.ts";
+import { WorkspaceWatch } from "../../catalog/workspace-watch.ts";
 
 /** How long an edit can take to reach the edge. */
 const LOOK_INTERVAL_MS = 300;
@@ -20,7 +19,7 @@ const LOOK_INTERVAL_MS = 300;
 export interface CatalogWatchOptions {
   /** Folder whose flow packages are compiled. */
   workspace: string;
-  /** The module to write (compileCatalog); wrangler bundles it and reloads the edge when it changes. */
+  /** The module to write (writeCatalog); wrangler bundles it and reloads the edge when it changes. */
   outFile: string;
   /** Gets one line for each fault, and one when all faults are gone. */
   say(text: string): void;
@@ -28,23 +27,24 @@ export interface CatalogWatchOptions {
 
 export class CatalogWatch {
   readonly #options: CatalogWatchOptions;
-  readonly #watch = new PackageWatch();
+  readonly #watch: WorkspaceWatch;
   readonly #stopping = new AbortController();
-  /** Folders and digests of all packages, broken ones too, as they were compiled last. */
-  #compiled = "";
   #faults = "";
   #watching: Promise<void> = Promise.resolve();
 
   private constructor(options: CatalogWatchOptions) {
     this.#options = options;
+    this.#watch = new WorkspaceWatch(options.workspace);
   }
 
   /** Compiles the catalog once, then again whenever a package changes, until `stop`. */
   static async start(options: CatalogWatchOptions): Promise<CatalogWatch> {
     const watch = new CatalogWatch(options);
-    watch.#compiled = await watch.#stateOfFiles();
-    const { faults } = await compileCatalog(options.workspace, options.outFile, { leaveOutBroken: true });
-    watch.#report(faults, "the edge starts without this flow package");
+    const catalog = await watch.#watch.loadIfChanged();
+    if (catalog !== undefined) {
+      await writeCatalog(catalog, options.workspace, options.outFile, { leaveOutBroken: true });
+      watch.#report(catalog.faults, "the edge starts without this flow package");
+    }
     watch.#watching = watch.#keepWatching();
     return watch;
   }
@@ -67,11 +67,10 @@ export class CatalogWatch {
 
   async #look(): Promise<void> {
     const { workspace, outFile } = this.#options;
-    const state = await this.#stateOfFiles();
-    if (state === this.#compiled) return;
-    this.#compiled = state;
+    const catalog = await this.#watch.loadIfChanged();
+    if (catalog === undefined) return;
     try {
-      await compileCatalog(workspace, outFile);
+      await writeCatalog(catalog, workspace, outFile);
       this.#report([], "");
     } catch (error) {
       if (!(error instanceof BrokenPackagesError)) throw error;
@@ -87,13 +86,5 @@ export class CatalogWatch {
     for (const line of lines) say(`${line}; ${consequence}`);
     if (lines.length === 0) say("all flow packages are valid again");
     this.#faults = now;
-  }
-
-  async #stateOfFiles(): Promise<string> {
-    const folders = await discoverPackages(this.#options.workspace);
-    const digests = await Promise.all(
-      folders.map(({ root }) => this.#watch.digest(root).catch(() => "unreadable")),
-    );
-    return JSON.stringify(folders.map(({ root }, index) => [root, digests[index]]));
   }
 }

@@ -7,6 +7,7 @@ import {
   JOURNAL_COPIED,
   type ControlDown,
   type ControlUp,
+  type DeployedFiles,
   type FlowDigest,
 } from "../../contract/runner-link.ts";
 import { readControlDown } from "../../contract/validate-down.ts";
@@ -42,6 +43,8 @@ export interface ControlLinkOptions {
   offered(offer: Offer): void;
   /** An operator wants this runner to finish and leave; may be said several times. */
   drainAsked(): void;
+  /** The files of a flow that this edge has deployed; comes behind `welcomed`, once for each flow. */
+  onDeployedFiles(deployed: DeployedFiles): void;
   /** The edge takes this runner. */
   welcomed(): void;
   lost(why: string): void;
@@ -118,6 +121,9 @@ export class ControlLink {
     switch (frame.type) {
       case "offer":
         this.#options.offered(frame);
+        break;
+      case "files":
+        this.#options.onDeployedFiles(frame);
         break;
       case "drain":
         this.#options.drainAsked();

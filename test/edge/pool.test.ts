@@ -19,7 +19,7 @@ import {
 } from "./support/api.ts";
 import type { RunnerPool } from "../../durable-objects/runner-pool/object.ts";
 import { FakeRunner } from "./support/fake-runner.ts";
-import { deployStep } from "./support/flow-catalog.ts";
+import { deployStep, packageFiles } from "./support/flow-catalog.ts";
 import { closeSockets, Socket } from "./support/socket.ts";
 import { endObjects } from "./support/tidy.ts";
 
@@ -43,6 +43,19 @@ async function untilActive(pool: string, runnerId: string, runIds: string[]): Pr
     expect(runner?.active.toSorted()).toEqual(runIds.toSorted());
   });
 }
+
+test("a runner gets the files of every deployed flow behind its welcome", async () => {
+  const { pool } = deployStep();
+  const runner = await FakeRunner.connect(pool);
+  const { files } = await runner.control.next("files", ({ flow }) => flow.name === "lab");
+  expect(files).toEqual(packageFiles["lab"]);
+  const release = await runner.control.next("files", ({ flow }) => flow.name === "release");
+  expect(release).toEqual({
+    type: "files",
+    flow: { name: "release", version: 1, digest: "sha256:release" },
+    files: [],
+  });
+});
 
 test("what a pool could not write down it does not take for known", async () => {
   const { type, pool } = deployStep();

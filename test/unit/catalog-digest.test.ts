@@ -4,6 +4,7 @@ import { mkdir, rename, rm, symlink, unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { digestPackage, PackageWatch } from "../../catalog/digest.ts";
+import { listPackageFiles } from "../../catalog/package-files.ts";
 import { temporaryFolder, workspaceWith, writeFiles } from "../support/flow-workspace.ts";
 
 const RUNS = { numRuns: 30 };
@@ -113,32 +114,34 @@ test("a symbolic link counts by where it points and is not followed", async () =
   expect(await digestPackage(root)).toBe(linked);
 });
 
-test("a watch gives the digest of the files as they are, whatever changed since it last looked", async () => {
+test("a watch gives the digest of the listed files as they are, whatever changed since it last looked", async () => {
   const root = await workspaceWith({ "flow.toml": "x", "exec/run.ts": "one" });
+  const files = await listPackageFiles(root);
   const watch = new PackageWatch();
-  const first = await watch.digest(root);
+  const { digest: first } = await watch.digest(root, files);
   expect(first).toBe(await digestPackage(root));
-  expect(await watch.digest(root)).toBe(first);
+  expect((await watch.digest(root, files)).digest).toBe(first);
 
   await writeFile(join(root, "exec/run.ts"), "two");
-  const second = await watch.digest(root);
+  const { digest: second } = await watch.digest(root, files);
   expect(second).not.toBe(first);
   expect(second).toBe(await digestPackage(root));
 
   await writeFile(join(root, "exec/run.ts"), "one");
   await writeFile(join(root, "exec/more.ts"), "");
-  expect(await watch.digest(root)).toBe(await digestPackage(root));
-  await unlink(join(root, "exec/more.ts"));
-  expect(await watch.digest(root)).toBe(first);
+  expect((await watch.digest(root, files)).digest).toBe(first);
+  expect((await watch.digest(root, [...files, "exec/more.ts"])).digest).toBe(await digestPackage(root));
+  await unlink(join(root, "exec/run.ts"));
+  expect((await watch.digest(root, files)).digest).not.toBe(first);
 });
 
 test("a package that is gone is told, not taken for unchanged", async () => {
   const root = join(await temporaryFolder(), "package");
   await writeFiles(root, { "flow.toml": "x" });
   const watch = new PackageWatch();
-  await watch.digest(root);
+  await watch.digest(root, ["flow.toml"]);
   await rm(root, { recursive: true });
-  await expect(watch.digest(root)).rejects.toThrow("ENOENT");
+  await expect(watch.digest(root, ["flow.toml"])).rejects.toThrow("ENOENT");
 });
 
 test("what tools write into a package while a step runs does not change its digest", async () => {

@@ -107,7 +107,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     "an unknown key",
     `${HEAD}verison = 1\n${STEP}`,
     [
-      "flow.toml:3:1 verison is not a known key; allowed here: name, version, description, config, guidance, steps",
+      "flow.toml:3:1 verison is not a known key; allowed here: name, version, description, config, guidance, files, steps",
     ],
   ],
   [
@@ -219,7 +219,7 @@ const MANIFEST_FAULTS: [what: string, manifest: string, faults: string[]][] = [
     [
       "flow.toml:1:1 version is required",
       "flow.toml:1:1 name must be of the form: a-z 0-9 - _",
-      "flow.toml:2:1 bogus is not a known key; allowed here: name, version, description, config, guidance, steps",
+      "flow.toml:2:1 bogus is not a known key; allowed here: name, version, description, config, guidance, files, steps",
       "flow.toml:3:3 steps[0].runner is required",
       "flow.toml:5:1 steps[0].script no such file in the package: nowhere.ts; make it, or correct the path, which begins at the folder of flow.toml",
     ],

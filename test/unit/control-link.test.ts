@@ -64,6 +64,9 @@ async function startLink(prepare: (pool: FakePool) => void = () => undefined): P
     drainAsked: () => {
       tell("drain asked");
     },
+    onDeployedFiles: ({ flow, files }) => {
+      tell(`files of ${flow.name}: ${files.map(({ path }) => path).join(", ")}`);
+    },
     welcomed: () => {
       tell("welcomed");
     },
@@ -213,6 +216,13 @@ test("a field that a newer edge adds to a frame is ignored", async () => {
   await life.tells(`offered ${RUN.runId}`);
 });
 
+test("the list of a deployed flow's files reaches the runner", async () => {
+  const life = await welcomedLink();
+  const flow = { name: "f", version: 1, digest: "d" };
+  life.pool.say({ type: "files", flow, files: [{ path: "flow.toml", hash: "0" }] });
+  await life.tells("files of f: flow.toml");
+});
+
 describe("an edge that does not take the runner", () => {
   test.each([
     [401, "token"],
@@ -305,6 +315,7 @@ describe("an agent that cannot connect says why:", () => {
       trouble: () => undefined,
       offered: nothing,
       drainAsked: nothing,
+      onDeployedFiles: nothing,
       welcomed: nothing,
       lost: told.resolve,
       rejected: nothing,

@@ -2,7 +2,7 @@
  * The flows of the Worker under test. Schemas are checked by hand here, in the form of ajv's compiled functions; that
  * the real compiled ones work in workerd is shown by the stories in test/e2e.
  */
-import type { Flow, FlowStep } from "../../../contract/flow-manifest.ts";
+import type { Flow, FlowStep, PackageFile } from "../../../contract/flow-manifest.ts";
 import type { CompiledCheck } from "../../../contract/validate.ts";
 
 function step(name: string, type: string, more: Partial<FlowStep> = {}): FlowStep {
@@ -43,6 +43,11 @@ export const flows: Flow[] = [
     ],
   },
 ];
+
+/** The lab alone has a list of files. */
+export const packageFiles: Record<string, PackageFile[]> = {
+  lab: [{ path: "flow.toml", hash: "0123456789abcdef" }],
+};
 
 const requiresTag: CompiledCheck = (payload) => {
   const valid =
