@@ -7,6 +7,7 @@ import type { AttemptEnd } from "../../contract/run-record.ts";
 import type { OutputStream, StepContext } from "../../contract/runner-link.ts";
 import type { StepEnvironment } from "../config/step-environment.ts";
 import type { StepConversation } from "../conversation.ts";
+import type { AsMade } from "../workspace/phantom-changes.ts";
 import type { StepClocks } from "./clocks.ts";
 import type { Executor } from "./systemd-scope.ts";
 
@@ -19,6 +20,8 @@ export interface StepRoot {
   ref: string;
   /** Common git directory of its repository, without links. */
   repository: string;
+  /** Files that git called changed before any step ran. */
+  asMade?: AsMade;
 }
 
 export interface StepRequest {

@@ -5,6 +5,7 @@
 import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gitMust, type GitOptions } from "./git.ts";
+import { phantomChanges, statusEntries, type AsMade } from "./phantom-changes.ts";
 
 export interface FileChange {
   path: string;
@@ -27,15 +28,23 @@ const DIFF = [
 ];
 const KINDS: Partial<Record<string, FileChange["kind"]>> = { A: "add", D: "delete" };
 
-/** Paths relative to the worktree's root, in their order. @throws WorkspaceError */
-export async function changesSince(base: string, root: string): Promise<FileChange[]> {
+/**
+ * Paths relative to the worktree's root, in their order. A file that is as the checkout made it is no change, even if git
+ * calls it one (`asMade`). @throws WorkspaceError
+ */
+export async function changesSince(base: string, root: string, asMade: AsMade = {}): Promise<FileChange[]> {
   // Here alone: above a worktree without its .git stands the workspace's own repository.
   const where: GitOptions = { directory: root, here: true, timeoutMs: CHANGES_TIMEOUT_MS };
-  const [kinds, counts, untracked] = await Promise.all([
+  const [kinds, counts, untracked, staged, entries] = await Promise.all([
     gitMust([...DIFF, "--name-status", base, "--"], where),
     gitMust([...DIFF, "--numstat", base, "--"], where),
     gitMust(["ls-files", "--others", "--exclude-standard", "-z"], where),
+    gitMust([...DIFF, "--cached", "--name-only", base, "--"], where),
+    statusEntries(where),
   ]);
+  const phantoms = await phantomChanges(entries, root, asMade, where);
+  // A file that a commit of the step has changed is a change against the base, whatever filters do to it.
+  const committed = new Set(fields(staged));
   const kindOf = new Map<string, FileChange["kind"] | undefined>();
   const letters = fields(kinds);
   for (let at = 0; at + 1 < letters.length; at += 2)
@@ -58,7 +67,8 @@ export async function changesSince(base: string, root: string): Promise<FileChan
       return { path, kind: "add", addedLines, removedLines: 0 };
     }),
   );
-  return [...tracked, ...made].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const changed = tracked.filter(({ path }) => committed.has(path) || !phantoms.has(path));
+  return [...changed, ...made].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 function fields(text: string): string[] {

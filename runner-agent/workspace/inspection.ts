@@ -8,6 +8,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { git, gitMust, type GitOptions } from "./git.ts";
 import type { KeptWorktree, Ownership } from "./ownership.ts";
+import { phantomChanges, statusEntries } from "./phantom-changes.ts";
+import { submoduleContent } from "./submodules.ts";
 
 /** What git leaves in its folder while an operation waits for somebody, and what it is called. */
 const OPERATIONS: Record<string, string> = {
@@ -29,16 +31,20 @@ export interface WorktreeContent {
   newStashes: number;
   /** A merge, rebase, … that is not finished. */
   operation: string | undefined;
+  /** Why its submodules must stay. */
+  submodules: string[];
+  /** Git refuses to remove it without --force, although nothing in it would be lost. */
+  needsForce: boolean;
 }
 
 /** Reads the content of a worktree. Throws WorkspaceError when git cannot. */
-export async function inspect({ path, base, stashes }: Ownership): Promise<WorktreeContent> {
+export async function inspect({ path, base, stashes, asMade = {} }: Ownership): Promise<WorktreeContent> {
   // Here alone: above a worktree without its .git stands the workspace's own repository.
   const where: GitOptions = { directory: path, here: true };
-  const status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"];
-  // Not into submodules: git would run what the settings of theirs say, and commands may have written those. A worktree
-  // with one in it git does not remove, whatever its state.
-  const changed = await gitMust([...status, "--ignore-submodules=dirty"], where);
+  const entries = await statusEntries(where);
+  const phantoms = await phantomChanges(entries, path, asMade, where);
+  const gitDirectory = (await gitMust(["rev-parse", "--absolute-git-dir"], where)).trimEnd();
+  const submodules = await submoduleContent(path, gitDirectory);
   const head = await git(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], where);
   const tips = [...new Set([...(head.ok ? [head.stdout.trim()] : []), ...(await leftBehind(where))])];
   const count = async (...revisions: string[]): Promise<number> =>
@@ -46,21 +52,24 @@ export async function inspect({ path, base, stashes }: Ownership): Promise<Workt
   return {
     head: head.ok ? head.stdout.trim() : undefined,
     ahead: head.ok ? await count("HEAD", `^${base}`) : 0,
-    changedFiles: changed.split("\0").filter((entry) => entry !== "").length,
+    changedFiles: entries.filter((entry) => !phantoms.has(entry.path)).length,
     unpushedCommits: tips.length === 0 ? 0 : await count(...tips, "--not", base, "--remotes"),
     newStashes: (await stashesOf(where)).filter((stash) => !stashes.includes(stash)).length,
-    operation: await operationIn(where),
+    operation: operationIn(gitDirectory),
+    submodules: submodules.reasons,
+    needsForce: phantoms.size > 0 || submodules.exist,
   };
 }
 
 /** Why it must stay; undefined when it may go. Pure. */
 export function reasonToKeep(content: WorktreeContent): string | undefined {
-  const { head, changedFiles, unpushedCommits, newStashes, operation } = content;
+  const { head, changedFiles, unpushedCommits, newStashes, operation, submodules } = content;
   const reasons = [
     operation === undefined ? "" : `a ${operation} is not finished`,
     changedFiles === 0 ? "" : `${changedFiles} changed or new file(s)`,
     unpushedCommits === 0 ? "" : `${unpushedCommits} commit(s) not pushed`,
     newStashes === 0 ? "" : `${newStashes} stash(es) made meanwhile in its repository`,
+    ...submodules,
     head === undefined ? "its HEAD names no commit" : "",
   ].filter((reason) => reason !== "");
   return reasons.length === 0 ? undefined : reasons.join(", ");
@@ -93,8 +102,7 @@ async function leftBehind(where: GitOptions): Promise<string[]> {
   });
 }
 
-async function operationIn(where: GitOptions): Promise<string | undefined> {
-  const folder = (await gitMust(["rev-parse", "--absolute-git-dir"], where)).trimEnd();
+function operationIn(folder: string): string | undefined {
   const found = Object.entries(OPERATIONS).find(([name]) => existsSync(join(folder, name)));
   return found?.[1];
 }

@@ -11,6 +11,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAttemptId } from "../../contract/ids.ts";
+import type { AsMade } from "./phantom-changes.ts";
 import { WorkspaceError } from "./workspace-error.ts";
 
 const OWNER_ONLY = 0o700;
@@ -44,6 +45,8 @@ export interface Ownership {
   base: string;
   /** Stashes that the repository had before: those are shared by all of its worktrees. */
   stashes: string[];
+  /** Files that git called changed right after the checkout; absent where an older agent made the worktree. */
+  asMade?: AsMade;
   /** Epoch milliseconds. */
   createdAt: number;
   /** `making` until git has made it: no step has seen it yet. */

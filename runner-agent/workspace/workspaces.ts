@@ -20,6 +20,7 @@ import type { StepRoot } from "../steps/step.ts";
 import { git, GIT_CHECKOUT_TIMEOUT_MS, gitMust, pastLocks } from "./git.ts";
 import { inspect, keptWorktree, reasonToKeep, stashesOf, type WorktreeContent } from "./inspection.ts";
 import { Owners, type KeptWorktree, type Ownership } from "./ownership.ts";
+import { recordAsMade, type AsMade } from "./phantom-changes.ts";
 import { projectDirectory } from "./project-directory.ts";
 import { contains, findSource } from "./source.ts";
 import { WorkspaceError } from "./workspace-error.ts";
@@ -128,19 +129,21 @@ export class Workspaces {
       claimed.then(() => this.#discard(ownership)).catch(() => undefined);
       throw new WorkspaceError("workspace_canceled", `the wait for a place for ${path} was canceled`);
     }
+    let asMade: AsMade;
     try {
       const add = ["worktree", "add", "--quiet", "--detach", "--", path, base];
       await gitMust(add, { directory: repository, timeoutMs: GIT_CHECKOUT_TIMEOUT_MS, signal });
       // The commit may have a link there. One that leads nowhere is no directory, which the step says.
       if (!contains(path, await realpath(cwd).catch(() => path))) throw outside;
+      asMade = await recordAsMade(path, { directory: path, here: true, signal });
     } catch (error) {
       await this.#discard(ownership);
       throw error;
     }
-    const live: Ownership = { ...ownership, state: "live" };
+    const live: Ownership = { ...ownership, asMade, state: "live" };
     await this.#owners.write(live);
     return {
-      worktree: { root: path, base, ref, repository },
+      worktree: { root: path, base, ref, repository, asMade },
       describe: `worktree ${path} of ${repository} at ${base} (${ref})\n`,
       release: ({ processesGone }) => this.#release(live, processesGone),
     };
@@ -245,9 +248,10 @@ export class Workspaces {
       reason = `it could not be looked at: ${reasonOf(error).message}`;
     }
     if (reason === undefined) {
-      // Git looks for itself once more, and refuses what is not clean.
+      // Without --force git looks once more for itself. It refuses every worktree with a submodule or a phantom change.
+      const force = content?.needsForce === true ? ["--force"] : [];
       const removed = await pastLocks(() =>
-        git(["worktree", "remove", "--", path], {
+        git(["worktree", "remove", ...force, "--", path], {
           directory: repository,
           timeoutMs: GIT_CHECKOUT_TIMEOUT_MS,
         }),

@@ -83,15 +83,6 @@ describe("no work goes with a worktree", () => {
       (root) => rm(join(root, ".git")),
       { reason: expect.stringContaining("could not be looked at") as string },
     ],
-    [
-      "a submodule, which git does not remove",
-      async (root, at) => {
-        await git(root, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", at.remote, "sub");
-        await git(root, "commit", "--quiet", "--message", "sub");
-        await git(root, "push", "--quiet", "origin", "HEAD:refs/heads/pushed");
-      },
-      { reason: expect.stringContaining("git does not remove it") as string },
-    ],
   ])("%s: it is kept, and said so", async (_what, work, expected) => {
     const at = await box();
     const worktree = made(await prepare(at));

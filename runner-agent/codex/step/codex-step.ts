@@ -245,9 +245,9 @@ class CodexWork implements StepWork {
   async #changes(): Promise<FileChange[]> {
     const { request, record, redactor, cwd } = this.#life;
     if (request.worktree === undefined) return record.files;
-    const { root, base } = request.worktree;
+    const { root, base, asMade } = request.worktree;
     try {
-      const changes = await changesSince(base, root);
+      const changes = await changesSince(base, root, asMade);
       const named = changes.map((change) => ({ ...change, path: relative(cwd, join(root, change.path)) }));
       return redactor.value(named) as FileChange[];
     } catch (error) {
