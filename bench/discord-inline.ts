@@ -8,7 +8,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ApprovalRequest } from "../contract/approvals.ts";
 import type { ChatActionName } from "../contract/chat/action.ts";
 import { SEND_TO_CODEX } from "../contract/chat/discord-commands.ts";
-import { shortRunId } from "../contract/chat/short-id.ts";
 import type { AttemptEnd } from "../contract/run-record.ts";
 import { within } from "../durable-objects/kit/deadline.ts";
 import type { StartStep } from "../runner-agent/steps/start-step.ts";
@@ -148,8 +147,9 @@ async function prepareEach(at: DiscordEdge, people: User[]): Promise<Prepared[]>
     const [message, customId] = await pressable(at, act, runId);
     return fake.button(message, customId, person);
   };
-  const { modal } = await fake.interact(url, await press("approve", confirmed));
-  const typed = { run: shortRunId(confirmed ?? "") };
+  const { message: second } = await fake.ask(url, await press("approve", confirmed, by(3)));
+  const yes = second === undefined ? undefined : buttonsOf(second).find((id) => id.startsWith("v1:confirm:"));
+  if (second === undefined || yes === undefined) throw new Error("Approve asked for no second press");
   const thread = fake.channel((await pressable(at, "deny", commanded ?? ""))[0].channelId);
   const roles = fake.command("roles set", { who: { type: 9, value: role.id } }, by(5));
   roles.data["resolved"] = { roles: { [role.id]: role } };
@@ -162,10 +162,11 @@ async function prepareEach(at: DiscordEdge, people: User[]): Promise<Prepared[]>
       kind: "Approve, dangerous",
       payload: await press("approve", unconfirmed, by(2)),
       says: "v1:confirm:",
+      mayFollow: true,
     },
     {
-      kind: "the form that confirms",
-      payload: fake.modalSubmit(modal, typed, by(3)),
+      kind: "the second press",
+      payload: fake.button(second, yes, by(3)),
       says: "Approved by",
       mayFollow: true,
     },

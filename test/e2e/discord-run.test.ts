@@ -11,6 +11,7 @@ import {
   type Message,
   type User,
 } from "../support/fake-discord/index.ts";
+import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { walk } from "../support/fake-discord/message-rules.ts";
 import type { Component } from "../support/fake-discord/world.ts";
 import { held, patch, structured } from "../support/fake-model/answers.ts";
@@ -168,7 +169,7 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   ]);
   const [approval, ...others] = await edge.client().listApprovals(run);
   expect([approval?.state, others]).toEqual(["decided", []]);
-  const winner = approval?.decidedBy ?? "nobody";
+  const winner = nameIn(approval?.decidedBy ?? "nobody");
   const told = presses.map(({ text }) => text.replaceAll("\\\\", ""));
   const first = told.filter((text) => /### (Approved|Denied) by /.test(text));
   expect(first).toEqual([expect.stringContaining(`by ${winner}`)]);

@@ -2,9 +2,10 @@
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
 import { DISCORD_COMMANDS } from "../../contract/chat/discord-commands.ts";
-import { shortRunId } from "../../contract/chat/short-id.ts";
 import type { RelaySessionAnswer, RelaySessionRequest } from "../../contract/relay.ts";
 import type { RunView } from "../../contract/run-view.ts";
+import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
+import { CONFIRM_WITHIN_MS, confirmation, type Confirmation } from "../../worker/chat/confirmation.ts";
 import { COMMANDS } from "../../worker/discord/commands/index.ts";
 import {
   call,
@@ -48,6 +49,11 @@ const APPROVAL: ApprovalRequest = {
   decisions: ["accept", "accept_for_session", "decline", "cancel"],
 };
 const PRIVATE = (1 << 15) | 64;
+
+/** Custom id of the button "Yes, run it". */
+function secondPress({ data }: Answered): string {
+  return /v1:confirm:[^"]+/.exec(JSON.stringify(data))?.[0] ?? "no second press";
+}
 
 async function asking(more: Partial<ApprovalRequest> = {}): Promise<{ runId: string; link: RunLink }> {
   const { runId } = await startRun(deployStep({ runner: "codex" }).type);
@@ -174,7 +180,7 @@ describe("deciding", () => {
     const winner = people.findIndex(({ id }) => approval?.decidedBy?.includes(id));
     // Theirs takes the place of the message with the buttons; the others' are for their own eyes.
     expect(answers.map(({ type }) => type)).toEqual(people.map((_one, index) => (index === winner ? 7 : 4)));
-    const told = `by ${approval?.decidedBy ?? ""}`;
+    const told = `by ${nameIn(approval?.decidedBy ?? "")}`;
     for (const answer of answers) expect(answer.text).toContain(told);
     expect(await link.next("decided")).toMatchObject({ id: "a1-1", by: approval?.decidedBy });
     const rows = await auditOf(server);
@@ -197,26 +203,49 @@ describe("deciding", () => {
     expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
   });
 
-  test("something dangerous takes the run's short id, typed", async () => {
+  test("approving something dangerous takes a second press, shown to its asker alone", async () => {
     const { where } = await owned();
     const { runId } = await asking({ dangerous: true });
     const asked = await answered(button(`v1:approve:${runId}:a1-1`, where));
-    expect(asked).toMatchObject({ type: 9, data: { custom_id: `v1:confirm:${runId}:a1-1` } });
-    expect(asked.text).toContain(shortRunId(runId));
-    const confirm = (run: string): Promise<Answered> =>
-      answered(form(`v1:confirm:${runId}:a1-1`, { run }, where));
-    for (const wrong of ["", "yes", shortRunId("run_0000000000000000_1")])
-      expect((await confirm(wrong)).text).toContain("not this run's short id");
+    expect(asked).toMatchObject({ type: 4, data: { flags: PRIVATE } });
     expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
-    await confirm(shortRunId(runId).toUpperCase());
+    await answered(button(secondPress(asked), where));
     expect((await runOf(runId)).approvals).toMatchObject([{ state: "decided", decision: "accept" }]);
   });
 
-  test("a form that is forged past the first step still has to be confirmed", async () => {
+  test("the second press of another person approves nothing, although the person may approve", async () => {
+    const { server, where } = await owned();
+    const { runId } = await asking({ dangerous: true });
+    const yes = secondPress(await answered(button(`v1:approve:${runId}:a1-1`, where)));
+    const eve = person("eve", [await roleWith(server, ["run:approve"])]);
+    expect((await answered(button(yes, { server, by: eve }))).text).toContain("Somebody else");
+    expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
+  });
+
+  test.each<[string, Partial<Confirmation>, string]>([
+    ["that has expired", { expiresAt: Date.now() - 60_001 }, "has expired"],
+    ["for an approval that was never asked", { approval: "a1-9" }, "a1-9"],
+  ])("a second press %s approves nothing", async (_what, forged, says) => {
     const { where } = await owned();
     const { runId } = await asking({ dangerous: true });
-    await answered(form(`v1:confirm:${runId}:a1-1`, {}, where));
+    const given = {
+      decision: "accept",
+      approval: "a1-1",
+      user: where.by.id,
+      expiresAt: Date.now() + CONFIRM_WITHIN_MS,
+    } as const;
+    const more = confirmation({ ...given, ...forged });
+    expect((await answered(button(`v1:confirm:${runId}:${more}`, where))).text).toContain(says);
     expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
+  });
+
+  test("a second press that is sent again changes nothing", async () => {
+    const { where } = await owned();
+    const { runId } = await asking({ dangerous: true });
+    const yes = secondPress(await answered(button(`v1:approve:${runId}:a1-1`, where)));
+    await answered(button(`v1:deny:${runId}:a1-1`, where));
+    expect((await answered(button(yes, where))).text).toContain("Already denied");
+    expect((await runOf(runId)).approvals).toMatchObject([{ decision: "decline" }]);
   });
 
   test("denying something dangerous is one step", async () => {
@@ -237,7 +266,7 @@ describe("deciding", () => {
     expect((await approve({})).text).toContain("a1-2: rm -r x");
     expect((await approve({ approval: "a1-2", decision: "decline" })).text).toContain("Denied by");
     expect((await approve({})).text).toContain("Approved by");
-    expect((await approve({})).text).toContain("waits for no leave");
+    expect((await approve({})).text).toContain("no pending approvals");
   });
 });
 

@@ -1,13 +1,13 @@
 /** An approval that is answered on a run's card: the card is the outbox's, however late the answer to the press comes. */
 import { afterAll, afterEach, expect, test } from "vitest";
 import type { ApprovalRequest } from "../../contract/approvals.ts";
-import { shortRunId } from "../../contract/chat/short-id.ts";
+import { confirmationMessage } from "../../worker/chat/confirmation.ts";
 import type { ChatMessage } from "../../contract/chat/message.ts";
 import { runCard } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { approvalMessage } from "../../durable-objects/chat-outbox/board/posts.ts";
 import { drawDiscord } from "../../durable-objects/chat-outbox/discord/message.ts";
 import { rewriteRun, runOf, runStub, startRun, fireAlarm } from "./support/api.ts";
-import { answered, button, form, newServer, type Interaction } from "./support/discord.ts";
+import { answered, button, newServer, type Interaction } from "./support/discord.ts";
 import { RunLink } from "./support/fake-runner.ts";
 import { deployStep } from "./support/flow-catalog.ts";
 import { closeSockets } from "./support/socket.ts";
@@ -85,10 +85,15 @@ test.each(["card", "approval"] as const)("one that has expired, on the %s", asyn
   expect(answer.text).toMatch(/Nobody answered|no longer waits/);
 });
 
-test("a dangerous one, confirmed from the card's form", async () => {
-  const { runId, where, card } = await asking({ dangerous: true });
-  const sent = form(`v1:confirm:${runId}:a1`, { run: shortRunId(runId) }, where);
-  const answer = await answered(on(card, sent));
-  expect(answer).toMatchObject({ type: MESSAGE, data: { flags: PRIVATE } });
+test("the second press replaces the message that asked for it", async () => {
+  const { runId, where } = await asking({ dangerous: true });
+  const user = where.by.id;
+  const given = { runId, approval: "a1", decision: "accept", title: "git push" } as const;
+  const place = { platform: "discord", channel: "1" } as const;
+  const asker = { place, tenant: "1", user: { id: user, name: "ada" }, roles: [], administrator: false };
+  const asked = confirmationMessage({ ...asker, requestId: "1" }, given, Date.now());
+  const yes = asked.buttons?.[0]?.[0]?.action ?? "";
+  const answer = await answered(on(asked, button(yes, where)));
+  expect(answer.type).toBe(UPDATE);
   expect(answer.text).toContain("Approved by");
 });

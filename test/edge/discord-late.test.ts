@@ -12,6 +12,7 @@ import { approvalButtons } from "../../durable-objects/chat-outbox/board/buttons
 import { DeliveryRows } from "../../durable-objects/chat-outbox/delivery/rows.ts";
 import type { MessageRow } from "../../durable-objects/chat-outbox/delivery/records.ts";
 import { drawDiscord } from "../../durable-objects/chat-outbox/discord/message.ts";
+import { CONFIRM_WITHIN_MS, confirmation } from "../../worker/chat/confirmation.ts";
 import { AT_ONCE_MAX } from "../../worker/discord/crowd.ts";
 import { approvalFixture } from "../support/run-fixtures.ts";
 import {
@@ -30,7 +31,6 @@ import {
   auditOf,
   button,
   command,
-  form,
   messageCommand,
   newServer,
   person,
@@ -111,7 +111,7 @@ function approvalPress(
   return { ...button(`v1:${act}:${runId}:a1-1`, where), message: approvalShown(shown, runId) };
 }
 
-async function askingRun(): Promise<{ runId: string; link: RunLink }> {
+async function askingRun(more: Partial<ApprovalRequest> = {}): Promise<{ runId: string; link: RunLink }> {
   const { runId } = await startRun(deployStep({ runner: "codex" }).type);
   const link = await RunLink.claim(runId, 1, "runner-a");
   link.seq += 1;
@@ -120,6 +120,7 @@ async function askingRun(): Promise<{ runId: string; link: RunLink }> {
     kind: "command",
     title: "git push",
     decisions: ["accept", "decline"],
+    ...more,
   };
   link.tell({ type: "approval", seq: link.seq, request });
   await link.acked(link.seq);
@@ -224,12 +225,15 @@ describe("a decision on the message of its approval", () => {
     ["leave for the session", (where) => approvalPress("approve_session", where)],
     ["a denial", (where) => approvalPress("deny", where)],
     ["a denial of what is dangerous", (where) => approvalPress("deny", where, { dangerous: true })],
+    ["approving something dangerous", (where) => approvalPress("approve", where, { dangerous: true })],
+    ["the same for the session", (where) => approvalPress("approve_session", where, { dangerous: true })],
     [
-      "the form that confirms",
-      (where) => ({
-        ...form(`v1:confirm:${RUN}:a1-1`, { run: "0000-1" }, where),
-        message: approvalShown({ dangerous: true }),
-      }),
+      "the second press",
+      (where) =>
+        button(
+          `v1:confirm:${RUN}:${confirmation({ decision: "accept", approval: "a1-1", user: where.by.id, expiresAt: Date.now() + CONFIRM_WITHIN_MS })}`,
+          where,
+        ),
     ],
   ])("%s is deferred while a form is waited for", async (_what, make) => {
     const server = await newServer();
@@ -247,6 +251,19 @@ describe("a decision on the message of its approval", () => {
     await Promise.all([over(), (await inline).over()]);
     expect((await handedOver(given))?.wanted?.title).toContain("there is no run");
   });
+
+  test("a late answer that asks for a second press carries its buttons", async () => {
+    const server = await newServer();
+    const { runId } = await askingRun({ dangerous: true });
+    const given = approvalPress("approve", { server, by: server.owner }, { dangerous: true }, runId);
+    const letGo = await hold(runStub(runId));
+    const { answer, over } = await sendToBot(given);
+    expect(await expectJson(answer, 200)).toEqual(DEFERRAL);
+    await letGo();
+    await over();
+    expect((await handedOver(given))?.wanted?.buttons?.[0]?.[0]?.label).toBe("Yes, run it");
+    expect(await runOf(runId)).toMatchObject({ pendingApprovals: 1 });
+  });
 });
 
 describe("what can stand in the response alone", () => {
@@ -259,12 +276,7 @@ describe("what can stand in the response alone", () => {
     ["the form for a budget", (where) => button(`v1:budget:${RUN}`, where), 9],
     ["the choice of scopes", (where) => command("roles set", { who: "4711" }, where), 4],
     ["what all may see", (where) => command("codeflow status", {}, where), 4],
-    ["leave for what is dangerous", (where) => approvalPress("approve", where, { dangerous: true }), 4],
-    ["the same for the session", (where) => approvalPress("approve_session", where, { dangerous: true }), 4],
-    ["leave on a message that shows no Approve", (where) => button(`v1:approve:${RUN}:a1-1`, where), 4],
-    ["leave for another approval", (where) => approvalPress("approve", where, { id: "a1-2" }), 4],
     ["leave by a command", (where) => command("codex approve", { run: RUN, approval: "a1-1" }, where), 4],
-    ["a confirmation without a message", (where) => form(`v1:confirm:${RUN}:a1-1`, { run: "x" }, where), 4],
   ])("%s is waited for while others are deferred", async (_what, make, type) => {
     const server = await newServer();
     const where = { server, by: server.owner };

@@ -40,12 +40,12 @@ test.each(["say", "steer"])("/%s reaches the run, by whom, and is marked as hear
   expect(await lastWords(group)).toBe("Say something");
   await link.complete();
   await say(`/${name} ${runId} too late`);
-  expect(await lastWords(group)).toContain("It is over already");
+  expect(await lastWords(group)).toContain("has ended");
 });
 
 test("/stop asks the runner to end the run, and says so until it has", async () => {
   await say(`/stop ${runId}`);
-  expect(await lastWords(group)).toContain("Asked to stop");
+  expect(await lastWords(group)).toContain("Stopping");
   expect(await link.next("cancel")).toBeDefined();
   expect((await runOf(runId)).cancel).toMatchObject({ by: `telegram:${ada.id} (ada)` });
   await say(`/stop ${runId} now`);

@@ -39,14 +39,12 @@ const ANSWERS: [string, DiscordAnswer][] = [
   ["a form for words", sayForm(RUN)],
   ["a form for a budget", budgetForm(RUN)],
   [
-    "a form to confirm, of the longest approval",
+    "a message that asks for a second press",
     {
       kind: "confirm",
-      runId: "run_0123456789abcdef_200",
-      approval: "a".repeat(64),
-      decision: "accept_for_session",
-      title: LONG,
-      shortId: "cdef-200",
+      runId: RUN,
+      approval: "a1-1",
+      message: { tone: "waiting", title: LONG, lines: [LONG, LONG] },
       outcome: "",
     },
   ],

@@ -7,7 +7,7 @@ import { glanceAt } from "../../durable-objects/flow-event/glance.ts";
 import { drawDiscord } from "../../durable-objects/chat-outbox/discord/message.ts";
 import { drawTelegram } from "../../durable-objects/chat-outbox/telegram/message.ts";
 import { readUpdate } from "../../worker/telegram/update.ts";
-import { confirmForm } from "../../worker/discord/forms.ts";
+import { askForm } from "../../worker/discord/forms.ts";
 import { byOf } from "../../worker/chat/asker.ts";
 import { itemChunks } from "../support/chat-runs.ts";
 import { runningRun } from "../support/run-fixtures.ts";
@@ -46,10 +46,7 @@ test("lines of output, names, and what a form says are cut between characters", 
   const user = { id: "1", name: EMOJI };
   const place = { platform: "discord", channel: "1" } as const;
   const by = byOf({ place, tenant: "1", user, roles: [], administrator: false, requestId: "1" });
-  const form = confirmForm({
-    ...{ kind: "confirm", runId: "run_0123456789abcdef_1", approval: "a", decision: "accept" },
-    ...{ title: EMOJI, shortId: "x", outcome: "" },
-  });
+  const form = askForm({ prompt: EMOJI, project: EMOJI });
   expect(lines).toHaveLength(1);
   for (const text of [...lines, JSON.stringify([update, by, form])]) {
     expect(text.isWellFormed()).toBe(true);

@@ -1,7 +1,6 @@
 /**
  * What an act in a chat comes to, before any platform draws it. `outcome` is what the audit says of it, in a few words.
  */
-import type { ApprovalDecision } from "../../contract/approvals.ts";
 import type { ChatMessage } from "../../contract/chat/message.ts";
 
 export type ChatAnswer =
@@ -14,16 +13,8 @@ export type ChatAnswer =
       /** It takes the place of the message whose button was pressed. */
       replaces?: boolean;
     }
-  /** Something dangerous: it is done when the same person types the run's short id. */
-  | {
-      kind: "confirm";
-      runId: string;
-      approval: string;
-      decision: ApprovalDecision;
-      title: string;
-      shortId: string;
-      outcome: string;
-    }
+  /** Nothing was decided yet: the message asks the same person for a second press (confirmation.ts). */
+  | { kind: "confirm"; runId: string; approval: string; message: ChatMessage; outcome: string }
   /** Not allowed; nothing was done. */
   | { kind: "denied"; message: ChatMessage }
   /** This very request was admitted before; nothing was done. */

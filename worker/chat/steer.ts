@@ -4,15 +4,16 @@
  */
 import type { ApprovalDecision, ApprovalView } from "../../contract/approvals.ts";
 import type { BudgetUse } from "../../contract/budget.ts";
-import { isShortRunId, shortRunId } from "../../contract/chat/short-id.ts";
 import { MESSAGES_PENDING_MAX, MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
 import type { RunView } from "../../contract/run-view.ts";
+import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { continueRun } from "../continue-run.ts";
 import type { Env } from "../env.ts";
 import { replayEvent } from "../replay.ts";
 import { cancelWaitMs } from "../wait.ts";
 import { refused, said, type ChatAnswer } from "./answer.ts";
 import { askedBy, byOf, requestKey, type Asker } from "./asker.ts";
+import { confirmationMessage, readConfirmation } from "./confirmation.ts";
 import { locateRun, unknownRun } from "./located.ts";
 import { askOutbox } from "./outbox.ts";
 import { started } from "./start.ts";
@@ -27,10 +28,10 @@ export async function cancel(env: Env, asker: Asker, runId: string): Promise<Cha
   if (answer.kind === "over") return over(answer.run);
   const { cancel: canceled, status } = answer.run;
   const done = status === "canceled";
-  return said(done ? "canceled" : "asked to stop", done ? "Canceled" : "Asked to stop", {
+  return said(done ? "canceled" : "asked to stop", done ? "Canceled" : "Stopping…", {
     tone: "stopped",
-    lines: [`${nameOf(answer.run)} ${runId}`, ...(done ? [] : ["It is over when its runner says so."])],
-    ...(canceled === undefined ? {} : { fields: [{ name: "by", value: canceled.by }] }),
+    lines: [`${nameOf(answer.run)} ${runId}`],
+    ...(canceled === undefined ? {} : { fields: [{ name: "by", value: nameIn(canceled.by) }] }),
   });
 }
 
@@ -43,13 +44,14 @@ export async function say(env: Env, asker: Asker, runId: string, given: string):
   const answer = await object.say(n, { text, by: byOf(asker), request: requestKey(asker) });
   switch (answer?.kind) {
     case "said":
-      return said(`said ${answer.message.id}`, "Passed on to Codex", { lines: [text] });
+      return said(`said ${answer.message.id}`, "Message sent", { lines: [text] });
     case "deaf":
-      return refused("not_listening", `A step of kind ${answer.run.runner} takes no messages`, [
-        "Steps of kind codex do.",
-      ]);
+      return refused(...takesNoMessages(answer.run));
     case "full":
-      return refused("too_many_messages", `${MESSAGES_PENDING_MAX} messages wait for its runner already`);
+      return refused(
+        "too_many_messages",
+        `${MESSAGES_PENDING_MAX} messages already wait for this run. Try again later.`,
+      );
     case "over":
       return over(answer.run);
     case undefined:
@@ -57,23 +59,28 @@ export async function say(env: Env, asker: Asker, runId: string, given: string):
   }
 }
 
+function takesNoMessages(run: RunView): [code: string, title: string, lines: string[]] {
+  return run.runner === "relay"
+    ? [
+        "not_listening",
+        "This session takes no messages now",
+        ["Its program reads its input from a pipe or has closed it. Start a new session with your message."],
+      ]
+    : ["not_listening", "This step takes no messages", ["Only Codex steps and some relayed sessions do."]];
+}
+
 export interface Decision {
   runId: string;
   approval: string;
   decision: ApprovalDecision;
-  /** What was typed to confirm something dangerous: the run's short id. */
-  confirmation?: string;
+  /** This is the second press that something dangerous needs. */
+  confirmed?: boolean;
 }
 
-/** Decides an approval. The first answer wins. Leave for something dangerous takes a second step. */
+/** Decides an approval. The first answer wins. Approving something dangerous takes a second press. */
 export async function decide(env: Env, asker: Asker, given: Decision): Promise<ChatAnswer> {
-  const { runId, approval: id, decision, confirmation } = given;
+  const { runId, approval: id, decision, confirmed: confirm = false } = given;
   const { object, n } = locateRun(env, runId);
-  if (confirmation !== undefined && !isShortRunId(runId, confirmation))
-    return refused("not_confirmed", "That is not this run's short id", [
-      `Type ${shortRunId(runId)} to allow it. Nothing was decided.`,
-    ]);
-  const confirm = confirmation !== undefined;
   const answer = await object.decide(n, { approval: id, decision, by: byOf(asker), confirm });
   switch (answer?.kind) {
     case "decided":
@@ -85,10 +92,10 @@ export async function decide(env: Env, asker: Asker, given: Decision): Promise<C
       return { ...alreadyOver(answer.approval), replaces: answer.approval.state !== "decided" };
     case "unconfirmed":
       return {
-        ...given,
         kind: "confirm",
-        title: answer.approval.title,
-        shortId: shortRunId(runId),
+        runId,
+        approval: id,
+        message: confirmationMessage(asker, { ...given, title: answer.approval.title }, Date.now()),
         outcome: "asked to confirm",
       };
     case "not_offered":
@@ -100,7 +107,26 @@ export async function decide(env: Env, asker: Asker, given: Decision): Promise<C
   }
 }
 
-/** Telegram has no forms: what asks for the second step is a message, whose buttons have to go. */
+/** The second press of something dangerous: `text` is what its button carries (confirmation.ts). */
+export async function confirmDecision(
+  env: Env,
+  asker: Asker,
+  runId: string,
+  text: string,
+): Promise<ChatAnswer> {
+  const confirmed = readConfirmation(text);
+  if (confirmed === undefined) return refused("out_of_date", "This button is out of date");
+  const { decision, approval, user, expiresAt } = confirmed;
+  if (user !== asker.user.id)
+    return refused("not_yours", "Somebody else was asked to confirm this", ["Press Approve yourself."]);
+  if (Date.now() > expiresAt)
+    return refused("out_of_date", "This confirmation has expired, and nothing was approved", [
+      "Press Approve again.",
+    ]);
+  return decide(env, asker, { runId, approval, decision, confirmed: true });
+}
+
+/** In a Telegram group, the message that asks for the second press stays in the chat: its buttons are removed. */
 async function nobodyConfirms(env: Env, approval: ApprovalView): Promise<void> {
   if (approval.dangerous === true)
     await askOutbox(env, "telegram", (outbox) => outbox.approvalOver(approval));
@@ -120,7 +146,7 @@ function decidedAnswer(approval: ApprovalView, decision: ApprovalDecision): Said
     kind: "message",
     open: true,
     outcome: `decided ${approval.id}: ${decision}`,
-    message: approvalMessage(approval, `${WORDS[decision]} by ${approval.decidedBy ?? "somebody"}`),
+    message: approvalMessage(approval, `${WORDS[decision]} by ${deciderOf(approval)}`),
   };
 }
 
@@ -130,13 +156,18 @@ function alreadyOver(approval: ApprovalView): Said {
     state === "withdrawn"
       ? "The step no longer waits for it"
       : state === "expired"
-        ? "Nobody answered in time, which counts as no"
-        : `Already ${WORDS[decision ?? "decline"].toLowerCase()} by ${decidedBy ?? "somebody"}`;
+        ? "Denied: nobody answered in time"
+        : `Already ${WORDS[decision ?? "decline"].toLowerCase()} by ${deciderOf(approval)}`;
   return {
     kind: "message",
     outcome: `too late for ${approval.id}: ${state} ${decidedBy ?? ""}`.trimEnd(),
     message: approvalMessage(approval, how),
   };
+}
+
+/** A name for people to read; the audit keeps the id. */
+function deciderOf({ decidedBy }: ApprovalView): string {
+  return decidedBy === undefined ? "somebody" : nameIn(decidedBy);
 }
 
 function approvalMessage(approval: ApprovalView, title: string): Said["message"] {
@@ -183,13 +214,12 @@ export async function replay(
       ? await stepOfRun(env, given.runId)
       : { id: given.eventId, only: { flow: given.flow, step: given.step } };
   if (repeated === "relayed")
-    return refused("relayed", "A relayed session is begun where its agent is, not from here", [
-      "On that box: codex-flow relay … -- <agent command>. --reuse-session goes on in the same session.",
+    return refused("relayed", "Only the machine of a relayed session can start it again", [
+      "On that machine: codex-flow relay … -- <agent command>. --reuse-session continues the same session.",
     ]);
   const { id, only } = repeated;
   const { runs } = await replayEvent(env, id, only, askedBy(asker));
-  if (runs.length === 0)
-    return refused("nothing_matched", "Nothing that is deployed now matches this event any more");
+  if (runs.length === 0) return refused("nothing_matched", "No deployed flow matches this event any more");
   return started(runs);
 }
 
@@ -218,7 +248,10 @@ export async function follow(env: Env, asker: Asker, runId: string): Promise<Cha
 }
 
 function over(run: RunView): ChatAnswer {
-  return refused("run_over", `It is over already: ${run.effectiveStatus}`, [`${nameOf(run)} ${run.id}`]);
+  const what = run.runner === "relay" ? "session" : "run";
+  return refused("run_over", `This ${what} has ended: ${run.effectiveStatus.replaceAll("_", " ")}`, [
+    `${nameOf(run)} ${run.id}`,
+  ]);
 }
 
 function nameOf(run: RunView): string {

@@ -5,7 +5,7 @@
 import { ConflictError } from "../../contract/errors.ts";
 import { drawDiscord } from "../../durable-objects/chat-outbox/discord/message.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
-import { confirmForm, type Form } from "./forms.ts";
+import type { Form } from "./forms.ts";
 
 /** A choice of several words, under an answer that only the asker sees. */
 export interface Choosing {
@@ -35,10 +35,9 @@ export function drawAnswer(answer: DiscordAnswer, onMessage: boolean): object {
       throw new ConflictError("replayed", "this interaction was admitted before; nothing was done");
     case "form":
       return { type: RESPONSE.modal, data: answer.modal };
-    case "confirm":
-      return { type: RESPONSE.modal, data: confirmForm(answer).modal };
     case "choose":
       return { type: RESPONSE.message, data: drawChoosing(answer) };
+    case "confirm":
     case "denied":
       return privately(answer.message);
     case "message": {

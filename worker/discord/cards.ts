@@ -6,13 +6,11 @@
  * could come after the card of the new state, and nothing would ever bring that one back.
  */
 import type { APIMessage } from "discord-api-types/v10";
-import { parseAction, type ChatAction, type ChatActionName } from "../../contract/chat/action.ts";
+import { parseAction, type ChatActionName } from "../../contract/chat/action.ts";
 import type { DiscordAnswer } from "./answers.ts";
 
-/** Discord's number. */
-const GREEN = 3;
-/** All that the message of an approval has; a card has others beside them. */
-const OF_APPROVALS: readonly ChatActionName[] = ["approve", "approve_session", "deny", "details"];
+/** All buttons of an approval's message, and of the message that asks to confirm one; a card has others beside them. */
+const OF_APPROVALS: readonly ChatActionName[] = ["approve", "approve_session", "deny", "details", "confirm"];
 
 /** The answer to a press on this message; on a card, only who has pressed sees it. */
 export function besideCard(
@@ -24,27 +22,15 @@ export function besideCard(
 }
 
 function isCard(components: unknown): boolean {
-  return buttonsIn(components).some(({ id }) => {
+  return buttonsIn(components).some((id) => {
     const action = parseAction(id);
     return action !== undefined && !OF_APPROVALS.includes(action.act);
   });
 }
 
-/** Whether its Approve is green: then nobody is asked to confirm what he allows (chat-outbox/board/buttons.ts). */
-export function isHarmless(
-  message: Pick<APIMessage, "components"> | undefined,
-  { runId, more }: ChatAction,
-): boolean {
-  return buttonsIn(message?.components).some(({ id, style }) => {
-    const shown = style === GREEN ? parseAction(id) : undefined;
-    return shown?.act === "approve" && shown.runId === runId && shown.more === more;
-  });
-}
-
-function buttonsIn(components: unknown): { id: string; style: unknown }[] {
+function buttonsIn(components: unknown): string[] {
   if (!Array.isArray(components)) return [];
-  return (components as { custom_id?: unknown; style?: unknown; components?: unknown }[]).flatMap(
-    ({ custom_id: id, style, components: inner }) =>
-      typeof id === "string" ? [{ id, style }] : buttonsIn(inner),
+  return (components as { custom_id?: unknown; components?: unknown }[]).flatMap(
+    ({ custom_id: id, components: inner }) => (typeof id === "string" ? [id] : buttonsIn(inner)),
   );
 }

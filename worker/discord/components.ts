@@ -4,10 +4,10 @@ import { parseAction, type ChatAction, type ChatActionName } from "../../contrac
 import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { refused } from "../chat/answer.ts";
 import type { Asked } from "../chat/access.ts";
-import { cancel, decide, follow, replay } from "../chat/steer.ts";
+import { cancel, confirmDecision, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
 import type { DiscordAnswer } from "./answers.ts";
-import { besideCard, isHarmless } from "./cards.ts";
+import { besideCard } from "./cards.ts";
 import type { Invocation } from "./commands/command.ts";
 import { GRANT_CHOICE, grantChosen } from "./commands/deployment.ts";
 import { budgetForm, sayForm } from "./forms.ts";
@@ -23,7 +23,7 @@ export interface Press {
   act(invocation: Invocation): Promise<DiscordAnswer> | DiscordAnswer;
 }
 
-/** Forms; leave for what is dangerous takes one, too (`isHarmless`). */
+/** What answers with a form. */
 const INLINE: Record<ChatActionName, boolean> = {
   cancel: false,
   reply: true,
@@ -32,8 +32,8 @@ const INLINE: Record<ChatActionName, boolean> = {
   replay: false,
   diff: false,
   budget: true,
-  approve: true,
-  approve_session: true,
+  approve: false,
+  approve_session: false,
   deny: false,
   details: false,
   confirm: false,
@@ -54,7 +54,7 @@ export function pressOf(interaction: APIMessageComponentInteraction): Press {
   if (action === undefined) return outOfDate("button");
   return {
     asked: { scope: ACTION_SCOPES[action.act], act: action.act, subject: action.runId },
-    inline: INLINE[action.act] && !isHarmless(interaction.message, action),
+    inline: INLINE[action.act],
     act: async (invocation) => besideCard(interaction.message, await perform(action, invocation)),
   };
 }
@@ -97,6 +97,6 @@ function perform(
     case "details":
       return approvalDetails(env, asker, runId, approval);
     case "confirm":
-      return refused("out_of_date", "Press Approve again: this is its second step");
+      return confirmDecision(env, asker, runId, approval);
   }
 }

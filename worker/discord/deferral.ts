@@ -37,6 +37,7 @@ export async function lateMessage(answering: Promise<DiscordAnswer>): Promise<Ch
   const answer = await within(answering, ACT_MAX_MS, () => undefined);
   switch (answer?.kind) {
     case "message":
+    case "confirm":
     case "denied":
       return answer.message;
     case "replayed":
@@ -48,7 +49,6 @@ export async function lateMessage(answering: Promise<DiscordAnswer>): Promise<Ch
         lines: ["It may still be done: look at /flow runs before you try it again."],
       };
     case "form":
-    case "confirm":
     case "choose":
       console.warn(
         JSON.stringify({ message: "too late for an answer that cannot follow", kind: answer.kind }),

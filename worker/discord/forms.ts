@@ -4,7 +4,6 @@ import { encodeAction, type ChatActionName } from "../../contract/chat/action.ts
 import { beginningOf, shortened } from "../../contract/chat/short-text.ts";
 import { visibleText } from "../../contract/visible-text.ts";
 import { MESSAGE_MAX_CHARS } from "../../contract/limits.ts";
-import type { ChatAnswer } from "../chat/answer.ts";
 import type { SessionPolicy } from "../../contract/codex-prompt.ts";
 
 export interface Form {
@@ -21,7 +20,6 @@ const TEXT_INPUT = 4;
 const SELECT = 3;
 const STYLE = { short: 1, paragraph: 2 } as const;
 const TITLE_MAX_CHARS = 45;
-const DESCRIPTION_MAX_CHARS = 100;
 /** Of a text field, by Discord. */
 const FIELD_MAX_CHARS = 4_000;
 
@@ -137,29 +135,6 @@ export function budgetForm(runId: string): Form {
   ]);
 }
 
-/** For the session too: `<approval>:s`. */
-export const FOR_SESSION = ":s";
-
-export function confirmForm({
-  runId,
-  approval,
-  decision,
-  title,
-  shortId,
-}: Extract<ChatAnswer, { kind: "confirm" }>): Form {
-  const more = decision === "accept_for_session" ? approval + FOR_SESSION : approval;
-  return form(actionId("confirm", runId, more), "This leaves the sandbox", [
-    {
-      id: "run",
-      label: `Type ${shortId} to allow it`,
-      description: shortened(visibleText(title), DESCRIPTION_MAX_CHARS),
-      most: 20,
-    },
-  ]);
-}
-
-/** A custom id may have 100 characters, more than an action that has to fit Telegram as well. */
-function actionId(act: ChatActionName, runId: string, more?: string): string {
-  const encoded = encodeAction({ act, runId, ...(more === undefined ? {} : { more }) });
-  return encoded ?? `v1:${act}:${runId}${more === undefined ? "" : `:${more}`}`.slice(0, 100);
+function actionId(act: ChatActionName, runId: string): string {
+  return encodeAction({ act, runId }) ?? "";
 }

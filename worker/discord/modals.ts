@@ -3,12 +3,11 @@ import type { APIModalSubmitInteraction } from "discord-api-types/v10";
 import { parseAction } from "../../contract/chat/action.ts";
 import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { ask, dispatch } from "../chat/start.ts";
-import { decide, raiseBudget, say } from "../chat/steer.ts";
+import { raiseBudget, say } from "../chat/steer.ts";
 import { dryRun } from "../chat/watch.ts";
-import { besideCard } from "./cards.ts";
 import { additionIn, askOf } from "./commands/codex.ts";
 import { outOfDate, type Press } from "./components.ts";
-import { FOR_SESSION, FORM } from "./forms.ts";
+import { FORM } from "./forms.ts";
 import { readForm } from "./interaction.ts";
 
 export function submissionOf(interaction: APIModalSubmitInteraction): Press {
@@ -39,10 +38,10 @@ export function submissionOf(interaction: APIModalSubmitInteraction): Press {
   }
 }
 
-function ofRun({ data, message }: APIModalSubmitInteraction, fields: ReturnType<typeof readForm>): Press {
+function ofRun({ data }: APIModalSubmitInteraction, fields: ReturnType<typeof readForm>): Press {
   const action = parseAction(data.custom_id);
   if (action === undefined) return outOfDate("form");
-  const { act, runId, more = "" } = action;
+  const { act, runId } = action;
   const asked = { scope: ACTION_SCOPES[act], act, subject: runId };
   if (act === "reply")
     return {
@@ -56,21 +55,5 @@ function ofRun({ data, message }: APIModalSubmitInteraction, fields: ReturnType<
       inline: false,
       act: ({ env, asker }) => raiseBudget(env, asker, runId, additionIn(fields)),
     };
-  if (act !== "confirm") return outOfDate("form");
-  const forSession = more.endsWith(FOR_SESSION);
-  return {
-    asked,
-    // Opened by a command, it says for all to see who has decided.
-    inline: message === undefined,
-    act: async ({ env, asker }) =>
-      besideCard(
-        message,
-        await decide(env, asker, {
-          runId,
-          approval: forSession ? more.slice(0, -FOR_SESSION.length) : more,
-          decision: forSession ? "accept_for_session" : "accept",
-          confirmation: fields.text("run") ?? "",
-        }),
-      ),
-  };
+  return outOfDate("form");
 }

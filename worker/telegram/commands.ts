@@ -165,11 +165,11 @@ function decideApproval(
     if (approval !== undefined) return decide(env, asker, { runId: id, approval, decision });
     const open = await openApprovals(env, id);
     const [only] = open;
-    if (only === undefined) return refused("nothing_open", "This run waits for no leave", [id]);
+    if (only === undefined) return refused("nothing_open", "This run has no pending approvals", [id]);
     if (open.length > 1)
       return refused(
         "several_open",
-        "It asks leave for several things: say which",
+        "This run has several pending approvals. Name one:",
         open.map((one) => `${one.id}: ${one.title}`),
       );
     return decide(env, asker, { runId: id, approval: only.id, decision });

@@ -3,16 +3,14 @@
  * pressed, or only says that it was heard, is a method that Telegram takes from the response to its own request: it costs no
  * message of the chat's limit, and nothing is lost when it is lost.
  */
-import { encodeAction, type ChatAction } from "../../contract/chat/action.ts";
 import { visibleText } from "../../contract/visible-text.ts";
 import { shortened } from "../../contract/chat/short-text.ts";
-import type { ChatButton, ChatMessage } from "../../contract/chat/message.ts";
+import type { ChatMessage } from "../../contract/chat/message.ts";
 import { confirmationsOf } from "../../durable-objects/chat-outbox/board/effects.ts";
 import type { Env } from "../env.ts";
 import type { ChatAnswer } from "../chat/answer.ts";
 import { requestKey, type Asker } from "../chat/asker.ts";
 import { outboxOf } from "../chat/outbox.ts";
-import { confirmation } from "./confirmation.ts";
 
 /** A call of the Bot API as the body of a response: the method, and its parameters beside it. */
 export interface WebhookReply {
@@ -57,7 +55,7 @@ export function toastOf(callbackId: string, answer: ChatAnswer): WebhookReply {
     case "denied":
       return toast(callbackId, wordsOf(answer.message), true);
     case "confirm":
-      return toast(callbackId, "It leaves the sandbox: confirm it below");
+      return toast(callbackId, "This leaves the sandbox. Confirm it below.");
     case "replayed":
       return toast(callbackId, "");
   }
@@ -69,7 +67,7 @@ function wordsOf({ title, lines = [] }: ChatMessage): string {
 
 /** Posts what there is to read, once, where it was asked for. Rejects when that is not stored: then the update has to come again. */
 export async function postAnswer(env: Env, asker: Asker, answer: ChatAnswer): Promise<void> {
-  const message = messageOf(asker, answer);
+  const message = messageOf(answer);
   if (message === undefined) return;
   await outboxOf(env, "telegram")?.post({
     key: keyOf(asker, answer),
@@ -87,32 +85,6 @@ function keyOf(asker: Asker, answer: ChatAnswer): string {
     : `answer:${request}`;
 }
 
-function messageOf(asker: Asker, answer: ChatAnswer): ChatMessage | undefined {
-  switch (answer.kind) {
-    case "message":
-    case "denied":
-      return answer.message;
-    case "replayed":
-      return undefined;
-    case "confirm": {
-      const { runId, approval, decision, title } = answer;
-      const yes = confirmation({ decision, approval, user: asker.user.id });
-      return {
-        tone: "waiting",
-        title: "This leaves the sandbox. Allow it?",
-        lines: [title, runId, `Asked of ${asker.user.name}, who alone can confirm it.`],
-        buttons: [
-          [
-            ...button("Yes, allow it", "danger", { act: "confirm", runId, more: yes }),
-            ...button("No", "secondary", { act: "deny", runId, more: approval }),
-          ],
-        ],
-      };
-    }
-  }
-}
-
-function button(label: string, style: ChatButton["style"], given: ChatAction): ChatButton[] {
-  const action = encodeAction(given);
-  return action === undefined ? [] : [{ label, style, action }];
+function messageOf(answer: ChatAnswer): ChatMessage | undefined {
+  return answer.kind === "replayed" ? undefined : answer.message;
 }

@@ -8,15 +8,13 @@ import {
   type ChatAction,
   type ChatActionName,
 } from "../../contract/chat/action.ts";
-import { shortRunId } from "../../contract/chat/short-id.ts";
 import type { Env } from "../env.ts";
 import { withAdmission } from "../chat/access.ts";
 import { ACTION_SCOPES } from "../chat/action-scopes.ts";
 import { refused, said, type ChatAnswer } from "../chat/answer.ts";
 import type { Asker } from "../chat/asker.ts";
-import { cancel, decide, follow, replay } from "../chat/steer.ts";
+import { cancel, confirmDecision, decide, follow, replay } from "../chat/steer.ts";
 import { approvalDetails, diff, logs } from "../chat/watch.ts";
-import { readConfirmation } from "./confirmation.ts";
 import { isGood, postAnswer, toast, toastOf, type WebhookReply } from "./deliver.ts";
 import type { PressRequest } from "./update.ts";
 
@@ -50,7 +48,7 @@ const ACTS: Record<ChatActionName, Act> = {
   approve: { run: (env, asker, action) => decided(env, asker, action, "accept") },
   approve_session: { run: (env, asker, action) => decided(env, asker, action, "accept_for_session") },
   deny: { run: (env, asker, action) => decided(env, asker, action, "decline") },
-  confirm: { run: confirm },
+  confirm: { run: (env, asker, { runId, more = "" }) => confirmDecision(env, asker, runId, more) },
 };
 
 export async function press(
@@ -87,13 +85,4 @@ function decided(
   decision: "accept" | "accept_for_session" | "decline",
 ): Promise<ChatAnswer> {
   return decide(env, asker, { runId, approval: more, decision });
-}
-
-function confirm(env: Env, asker: Asker, { runId, more = "" }: ChatAction): Promise<ChatAnswer> | ChatAnswer {
-  const confirmed = readConfirmation(more);
-  if (confirmed === undefined) return refused("out_of_date", "This button is out of date");
-  const { decision, approval, user } = confirmed;
-  if (user !== asker.user.id)
-    return refused("not_yours", "Somebody else was asked to confirm this", ["Press Approve yourself."]);
-  return decide(env, asker, { runId, approval, decision, confirmation: shortRunId(runId) });
 }

@@ -52,11 +52,11 @@ async function approve(runId: string, { env, asker, options }: Invocation): Prom
   if (named !== undefined) return decide(env, asker, { runId, approval: named, decision });
   const open = await openApprovals(env, runId);
   const [only] = open;
-  if (only === undefined) return refused("nothing_open", "This run waits for no leave", [runId]);
+  if (only === undefined) return refused("nothing_open", "This run has no pending approvals", [runId]);
   if (open.length > 1)
     return refused(
       "several_open",
-      "It asks leave for several things: say which",
+      "This run has several pending approvals. Name one:",
       open.map(({ id, title }) => `${id}: ${title}`),
     );
   return decide(env, asker, { runId, approval: only.id, decision });
