@@ -308,3 +308,19 @@ test("a connection that lasted, and over which nothing came, is no failure of a 
   expect(ends.reduce<number>((failures) => failuresAfter(failures, 10 * 60_000), 0)).toBe(1);
   expect(ends.reduce<number>((failures) => failuresAfter(failures, 100), 0)).toBeGreaterThan(MAX_FAILURES);
 });
+
+test.each([
+  ["8", true],
+  ["08", true],
+  ["31;8", true],
+  ["48;5;8;8", true],
+  ["38;5;8", false],
+  ["38;2;8;8;8", false],
+  ["38:5:8", false],
+  ["28", false],
+])(
+  "the sequence ESC[%sm in output is replaced on a terminal if it conceals text: %s",
+  (codes, isReplaced) => {
+    expect(outputText(`${ESC}[${codes}mhidden`)).toBe(`${isReplaced ? "\ufffd" : ESC}[${codes}mhidden`);
+  },
+);

@@ -122,8 +122,29 @@ const COLOUR_SEQUENCE = new RegExp(`(${String.fromCharCode(27)}\\[[0-9;:]*m)`);
 export function outputText(text: string): string {
   return text
     .split(COLOUR_SEQUENCE)
-    .map((part, index) => (index % 2 === 1 ? part : part.split("\r").map(visibleText).join("\r")))
+    .map((part, index) =>
+      index % 2 === 1 && !conceals(part) ? part : part.split("\r").map(visibleText).join("\r"),
+    )
     .join("");
+}
+
+/** SGR 8 prints text that nobody sees. */
+const CONCEAL = 8;
+/** SGR codes of an extended colour, whose own numbers follow; and how many follow for each kind of colour. */
+const EXTENDED_COLOURS: readonly number[] = [38, 48, 58];
+const COLOUR_NUMBERS: Readonly<Record<number, number>> = { 2: 3, 5: 1 };
+
+/** Whether a colour sequence also hides text; `38;5;8` is a colour and hides nothing. */
+function conceals(sequence: string): boolean {
+  const codes = sequence.slice(2, -1).split(";");
+  for (let at = 0; at < codes.length; at += 1) {
+    // A code may have parameters of its own behind colons.
+    const [code, ...own] = (codes[at] ?? "").split(":").map(Number);
+    if (code === CONCEAL) return true;
+    if (code !== undefined && EXTENDED_COLOURS.includes(code) && own.length === 0)
+      at += 1 + (COLOUR_NUMBERS[Number(codes[at + 1])] ?? 0);
+  }
+  return false;
 }
 
 /** A word as a POSIX shell reads it back, for commands that are printed to be copied. */
