@@ -82,7 +82,7 @@ test.each(["card", "approval"] as const)("one that has expired, on the %s", asyn
   await fireAlarm(runStub(runId));
   const answer = await answered(on(scene[which], button(`v1:approve:${runId}:a1`, where)));
   expect(answer.type).toBe(which === "card" ? MESSAGE : UPDATE);
-  expect(answer.text).toMatch(/Nobody answered|no longer waits/);
+  expect(answer.text).toMatch(/nobody answered|no longer waits/);
 });
 
 test("the second press replaces the message that asked for it", async () => {
