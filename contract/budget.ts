@@ -133,6 +133,21 @@ export function continuationOf(run: RunRecord): Continuation | undefined {
   };
 }
 
+/** The unit of its budget that has stopped a run, which may go on in its thread with more of it. */
+export function stoppedByBudget({ resultStatus, result }: StoppedRun): BudgetUnit | undefined {
+  const told = result?.artifacts?.["budget"];
+  if (resultStatus !== "needs_intervention" || typeof result?.artifacts?.["threadId"] !== "string")
+    return undefined;
+  if (told === null || typeof told !== "object" || !("exceeded" in told)) return undefined;
+  return BUDGET_UNITS.find((unit) => unit === told.exceeded);
+}
+
+type BudgetUnit = (typeof BUDGET_UNITS)[number];
+interface StoppedRun {
+  resultStatus?: string | undefined;
+  result?: { artifacts?: Record<string, unknown> } | undefined;
+}
+
 /** The thread that a run goes on with. It lives on one box, so only that runner can take the run. */
 export interface Continuation {
   runId: string;

@@ -70,7 +70,7 @@ export const DISCORD_COMMANDS: DiscordCommand[] = [
       workdir,
       session,
     ]),
-    sub("say", "Say something to Codex while it works", [words, run]),
+    sub("say", "Say something to the agent of a run while it works", [words, run]),
     sub("steer", "The same as say", [words, run]),
     sub("stop", "Stop a run", [run]),
     sub("approve", "Answer what a run asks leave for", [

@@ -40,6 +40,7 @@ export interface Settings {
   toldRev: number;
 }
 
+/** Defaults of every channel. The chat outbox uses them too, so that `/settings` shows what really happens. */
 export const NO_SETTINGS: Settings = {
   bound: false,
   flows: [],
@@ -147,7 +148,7 @@ export function changeSettings(settings: Settings, change: SettingsChange): Sett
     ...(projectNow == null ? {} : { project: projectNow }),
     ...(workdirNow == null ? {} : { workdir: workdirNow }),
   };
-  // What nobody has said anything about is shown by the outbox's own defaults, until the channel is bound.
+  // The outbox shows a channel by these same defaults until a setting differs from them, or the channel is bound.
   const shown = ({
     bound: b,
     flows: f,

@@ -18,6 +18,7 @@ import { held, patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { writeFiles } from "../support/flow-workspace.ts";
+import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { codexFlow, Edge, startRunner } from "../support/program.ts";
 import { until } from "../support/until.ts";
 
@@ -193,20 +194,22 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
   );
   const everything = [discord.text, watched, ...threads].flatMap(({ id }) => discord.messages(id));
   expect(decisionsIn(everything)).toEqual([]);
-  for (const question of questions) expect(textOf(question)).toContain(`by ${winner}`);
+  for (const question of questions) expect(textOf(question)).toContain(`by ${nameIn(winner)}`);
   expect(titlesOf(card).slice(0, 3)).toEqual([
     "codex-ask · waiting for a runner",
     "codex-ask · running",
     "codex-ask · waiting for approval",
   ]);
-  // In each thread a card, the approval, what the agent said, and the end: none of them twice.
-  for (const { id } of threads)
-    expect(discord.messages(id).map((one) => titlesOf(one).at(-1))).toEqual([
+  // Each thread has a card, the approval and the end, none of them twice; the answer is in the end message alone.
+  for (const { id } of threads) {
+    const messages = discord.messages(id);
+    expect(messages.map((one) => titlesOf(one).at(-1))).toEqual([
       "codex-ask · done",
       "codex-ask asked to change files",
-      "",
       "codex-ask · done",
     ]);
+    expect(messages.filter((one) => textOf(one).includes("that is all"))).toEqual([messages.at(-1)]);
+  }
 
   // Only ada is rung, in the thread of what she asked for: when leave is needed, and at the end.
   expect(everything.filter(({ rings }) => rings.length > 0)).toEqual([questions[0], finals[0]]);

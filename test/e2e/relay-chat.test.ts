@@ -41,7 +41,7 @@ test("/codeflow on is answered in the channel; the session has a thread, a card 
   );
   expect(on.code).toBe(0);
   await discord.waitFor(() =>
-    discord.messages(channel).some((message) => JSON.stringify(message).includes("Codeflow is on here")),
+    discord.messages(channel).some((message) => JSON.stringify(message).includes("Codeflow is on for this channel")),
   );
 
   const relay = new Daemon(

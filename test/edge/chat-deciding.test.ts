@@ -3,6 +3,7 @@
  * every message of both says who decided.
  */
 import { expect, test } from "vitest";
+import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { NO_LIMITS } from "../support/fake-telegram/options.ts";
 import { runOf } from "./support/api.ts";
 import { TestBoard } from "./support/board.ts";
@@ -70,7 +71,7 @@ test.each([
   const after = await asked();
   expect(after.map(({ id }) => id)).toEqual(before.map(({ id }) => id));
   expect(after.some(decidable)).toBe(false);
-  const decided = after.filter(({ text }) => text.replaceAll("\\", "").includes(`${word} by ${by}`));
+  const decided = after.filter(({ text }) => text.replaceAll("\\", "").includes(`${word} by ${nameIn(by)}`));
   expect(decided.map(({ edits }) => edits)).toEqual([1, 1]);
   expect((await look(telegramFake)).faults).toEqual([]);
 });

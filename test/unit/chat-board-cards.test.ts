@@ -94,6 +94,7 @@ describe("a card", () => {
 
   test("of a run whose budget stopped it offers more of it, and a diff of what it changed", () => {
     const artifacts = {
+      threadId: "t1",
       budget: { exceeded: "tokens", used: { tokens: 1234 } },
       changedFiles: [{ path: "a" }],
     };

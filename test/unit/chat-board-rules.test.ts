@@ -4,16 +4,19 @@ import { describe, expect, test } from "vitest";
 import { NOBODY_ID, type ChatPlace } from "../../contract/chat/place.ts";
 import type { RunNotice } from "../../durable-objects/chat-outbox/calls.ts";
 import type { Showing, ShownRun } from "../../durable-objects/chat-outbox/board/rows.ts";
+import { NO_SETTINGS } from "../../durable-objects/channel-settings/settings.ts";
 import {
   CLOSE_AFTER_MS,
   defaultView,
   isAtRest,
+  isReadAlong,
   KEPT_AFTER_MS,
   LOOK_GAP_MS,
   nextLook,
   NOT_FRESH,
   paceOf,
   placesOf,
+  READ_ALONG_MS,
   tidyAt,
 } from "../../durable-objects/chat-outbox/board/rules.ts";
 import { followsOf, RUN_ID, showingOf, shownRun } from "../support/chat-runs.ts";
@@ -156,6 +159,28 @@ describe("a run is looked at", () => {
     expect(nextLook(run, [{ showing: showingOf(), pace: Infinity }], fresh)).toBeUndefined();
   });
 
+  test.each([
+    ["somebody follows", "release", { follow: { from: BEGIN_MS, until: BEGIN_MS + MINUTE_MS } }],
+    ["is a relayed session, in the chat it was pointed at", "relay", { via: "origin" }],
+  ] as const)("that %s is looked at again within two seconds, however slow its card is", (_n, flow, row) => {
+    const showing = showingOf(row);
+    const readAlong = isReadAlong(showing, flow, BEGIN_MS);
+    const run = shownRun({ flow, phase: "running", changed: false });
+    const drawnAt = new Map([[showing.place, BEGIN_MS]]);
+    const fresh = { lookedAt: BEGIN_MS, failures: 0, changedAt: 0, drawnAt };
+    const due = nextLook(run, [{ showing, pace: 30_000, readAlong }], fresh) ?? Infinity;
+    // A look asks the runner for the words it holds back, and the next look posts them: two looks are the bound.
+    expect(due).toBe(BEGIN_MS + READ_ALONG_MS);
+    expect(2 * READ_ALONG_MS).toBeLessThan(5_000);
+  });
+
+  test("that nobody reads along is looked at when its card is due, not sooner", () => {
+    expect(isReadAlong(showingOf(), "release", BEGIN_MS)).toBe(false);
+    expect(isReadAlong(showingOf({ via: "follows" }), "relay", BEGIN_MS)).toBe(false);
+    const ended = showingOf({ follow: { from: BEGIN_MS - MINUTE_MS, until: BEGIN_MS } });
+    expect(isReadAlong(ended, "release", BEGIN_MS)).toBe(false);
+  });
+
   test("not while its box is away, however fast its places are: its object says when that is back", () => {
     const away = shownRun({ phase: "running", changed: false, away: true });
     expect(nextLook(away, paced, NOT_FRESH)).toBeUndefined();
@@ -195,6 +220,19 @@ describe("a run is looked at", () => {
     );
   });
 });
+
+test.each([
+  { platform: "discord", channel: "100" } as const,
+  { platform: "telegram", channel: "-5" } as const,
+])(
+  "a channel of $platform with no settings is shown as /settings says: one thread or topic a run",
+  (place) => {
+    const { flows, types, threads, output, safe } = NO_SETTINGS;
+    expect(defaultView(place)).toEqual({ place, flows, types, threads, output, safe });
+    const origin = { place, user: { id: NOBODY_ID, name: "relay" } };
+    expect(placesOf({ ...NOTICE, origin }, place.platform, new Map())).toMatchObject([{ thread: threads }]);
+  },
+);
 
 describe("a run that is over", () => {
   const over = shownRun({ phase: "over", changed: false, endedAt: BEGIN_MS });

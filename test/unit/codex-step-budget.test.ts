@@ -28,6 +28,25 @@ describe("a budget", () => {
     expect(life.end.reason).toBe("exited");
   });
 
+  test("that the last call overran keeps the answer which Codex had completed, and notes the overrun", async () => {
+    const at = await codexBox([{ answers: [withUsage(command("true"), usage), withUsage(DONE, usage)] }]);
+    const life = await runCodexStep(at, { template: PROMPT, request: { budget: { tokens: 900 } } });
+    expect(life.results).toMatchObject([
+      {
+        status: "completed",
+        message: "done",
+        artifacts: { budget: { limits: { tokens: 900 }, used: { tokens: 1000 } } },
+      },
+    ]);
+    expect(life.items).toContainEqual(
+      expect.objectContaining({
+        type: "warning",
+        text: "The answer was complete when the budget was met: 1,000 of 900 tokens are used.",
+      }),
+    );
+    expect(life.end.reason).toBe("exited");
+  });
+
   test("of a run that goes on counts what the one before has used, in the same thread", async () => {
     const at = await codexBox([
       // Both runs are given the same: in the first one the interrupt comes before the answer is complete.

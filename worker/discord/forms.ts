@@ -122,7 +122,7 @@ export function askForm(given: {
 }
 
 export function sayForm(runId: string): Form {
-  return form(actionId("reply", runId), "Say something to Codex", [
+  return form(actionId("reply", runId), "Send a message to the agent", [
     { id: "text", label: "What to say", long: true, most: MESSAGE_MAX_CHARS },
   ]);
 }

@@ -1,5 +1,6 @@
 /** Which buttons a run has in which state. A text that does not fit into a button leaves it out: the command line says it. */
 import type { ApprovalView } from "../../../contract/approvals.ts";
+import { stoppedByBudget } from "../../../contract/budget.ts";
 import { encodeAction, type ChatAction } from "../../../contract/chat/action.ts";
 import type { ChatButton } from "../../../contract/chat/message.ts";
 import { isTerminal } from "../../../contract/run-record.ts";
@@ -27,7 +28,9 @@ function activeButtons({ id, cancel, listens }: RunView): ChatButton[] {
 export function overButtons(run: RunView): ChatButton[] {
   const { id } = run;
   return [
-    ...(stoppedByBudget(run) ? button("+ budget", "primary", { act: "budget", runId: id }) : []),
+    ...(stoppedByBudget(run) === undefined
+      ? []
+      : button("+ budget", "primary", { act: "budget", runId: id })),
     ...(isRepeatable(run) ? button("Replay", "secondary", { act: "replay", runId: id }) : []),
     ...button("Logs", "secondary", { act: "logs", runId: id }),
     ...(changesOf(run) === undefined ? [] : button("Diff", "secondary", { act: "diff", runId: id })),
@@ -52,17 +55,6 @@ export function approvalButtons({ id, runId, decisions, dangerous }: ApprovalVie
 /** Only the relay that began a session has its agent: here, nothing could start it again. */
 function isRepeatable({ runner }: RunView): boolean {
   return runner !== "relay";
-}
-
-/** It ended because its budget was used up, and may go on with a larger one. */
-function stoppedByBudget({ resultStatus, result }: RunView): boolean {
-  const budget = result?.artifacts?.["budget"];
-  return (
-    resultStatus === "needs_intervention" &&
-    typeof budget === "object" &&
-    budget !== null &&
-    "exceeded" in budget
-  );
 }
 
 function button(label: string, style: ChatButton["style"], action: ChatAction): ChatButton[] {

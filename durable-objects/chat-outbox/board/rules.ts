@@ -21,6 +21,7 @@ import {
   type ChatPlace,
 } from "../../../contract/chat/place.ts";
 import { RELAY_FLOW } from "../../../contract/relay.ts";
+import { NO_SETTINGS } from "../../channel-settings/settings.ts";
 import type { ChannelFollows, RunNotice } from "../calls.ts";
 import type { Showing, ShownRun } from "./rows.ts";
 
@@ -60,16 +61,10 @@ export const KEPT_AFTER_MS = 14 * DAY_MS;
 /** Runs that a channel's follows show at once; of a storm of events more are not shown, which is said. */
 export const FOLLOWED_PER_CHANNEL_MAX = 200;
 
-/** What a place that nobody has set anything for wants to see. */
+/** How a place is shown whose settings the outbox has never received: as the settings themselves begin. */
 export function defaultView(place: ChatPlace): ChannelFollows {
-  return {
-    place: channelOf(place),
-    flows: [],
-    types: [],
-    threads: place.platform === "discord",
-    output: "balanced",
-    safe: false,
-  };
+  const { flows, types, threads, output, safe } = NO_SETTINGS;
+  return { place: channelOf(place), flows, types, threads, output, safe };
 }
 
 export type NewShowing = Pick<Showing, "place" | "via" | "thread" | "user">;

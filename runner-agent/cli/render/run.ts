@@ -1,5 +1,6 @@
 /** Runs as text: the list, one run with everything known about it, and the lines that follow a run's progress. */
 import type { DispatchedRun, RunPage, RunSummary, RunView } from "../../../client/http.ts";
+import { stoppedByBudget } from "../../../contract/budget.ts";
 import type { AttemptView } from "../../../contract/run-view.ts";
 import { isOver } from "../run-outcome.ts";
 import { shortRun } from "../short-ids.ts";
@@ -267,6 +268,14 @@ export function renderCancel(style: Style, run: RunView): string {
   ]);
 }
 
+/** How a run that its budget has stopped goes on; nothing for one that already does. */
+function budgetStep(run: RunView, continuedBy: string | undefined): Array<[string, string]> {
+  const unit = continuedBy === undefined ? stoppedByBudget(run) : undefined;
+  return unit === undefined
+    ? []
+    : [[`codex-flow runs budget ${run.id} --add-${unit} <n>`, "raise its budget, and let it go on"]];
+}
+
 function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[string, string]> {
   const over = isOver(run);
   const asked = (run.approvals ?? []).find((approval) => approval.state === "pending");
@@ -281,6 +290,7 @@ function runNextSteps(run: RunView, continuedBy: string | undefined): Array<[str
       : ([[`codex-flow runs show ${continuedBy}`, "the run that goes on"]] satisfies Array<
           [string, string]
         >)),
+    ...budgetStep(run, continuedBy),
     [`codex-flow runs logs ${over ? "" : "-f "}${run.id}`, "what it printed"],
     ...(over ? [] : ([[`codex-flow runs cancel ${run.id}`, "stop it"]] satisfies Array<[string, string]>)),
     // Before its end, a second one beside it is hardly what anybody wants.

@@ -136,7 +136,7 @@ class CodexWork implements StepWork {
       // Looked at last: somebody may have raised it meanwhile.
       const { exceeded } = this.#meter.state;
       if (outcome.kind === "interrupted") {
-        if (exceeded !== undefined) return await this.#overBudget(exceeded);
+        if (exceeded !== undefined) return await this.#answeredOverBudget(exceeded, outcome.answer);
         if (!this.#spent) return turnInterrupted(this.#life.canceledBy);
         next = goOn(said);
         continue;
@@ -147,6 +147,7 @@ class CodexWork implements StepWork {
       }
       const read = form.read(outcome.answer);
       if ("result" in read) {
+        if (exceeded !== undefined) this.#noteOverrun(exceeded);
         await this.#result(read.result);
         return { reason: "exited" };
       }
@@ -205,6 +206,35 @@ class CodexWork implements StepWork {
   }
 
   /**
+   * The budget interrupted the turn. If Codex had given its final answer before that, keep it as the result: the work is
+   * done, and running it again would only cost more.
+   */
+  async #answeredOverBudget(exceeded: BudgetUnit, answer: string | undefined): Promise<Stop> {
+    const read = answer === undefined ? undefined : this.#plan.form.read(answer);
+    if (read === undefined || !("result" in read)) return await this.#overBudget(exceeded);
+    this.#noteOverrun(exceeded);
+    await this.#result(read.result);
+    return { reason: "exited" };
+  }
+
+  /** A result that came although the last call of the model went over the budget. */
+  #noteOverrun(exceeded: BudgetUnit): void {
+    this.#life.items.add({
+      type: "warning",
+      id: "budget overrun",
+      state: "completed",
+      text: `The answer was complete when the budget was met: ${this.#spentText(exceeded)}.`,
+      code: "budget",
+    });
+  }
+
+  /** `720 of 700 tokens are used` */
+  #spentText(unit: BudgetUnit): string {
+    const { state, limits } = this.#meter;
+    return `${budgetAmount(state.used[unit] ?? 0)} of ${budgetAmount(limits[unit] ?? 0)} ${unit} are used`;
+  }
+
+  /**
    * Used up, and said so as a result: what was done stands, and a person may let it go on.
    * @param begun false: by attempts elsewhere, and the thread here is an empty one, which Codex does not keep
    */
@@ -212,8 +242,8 @@ class CodexWork implements StepWork {
     const { used } = this.#meter.state;
     const limit = this.#meter.limits[exceeded] ?? 0;
     const remedy = begun
-      ? `let it go on with codex-flow runs budget ${this.#life.request.runId} --add-${exceeded} <n>`
-      : `earlier attempts used it elsewhere; raise ${exceeded} in its flow.toml, and replay it`;
+      ? "raise it to let the run go on"
+      : `earlier attempts used it elsewhere; raise ${exceeded} in its flow.toml, and replay the run`;
     const result: FlowResult = {
       status: "needs_intervention",
       message: `the budget of ${budgetAmount(limit)} ${exceeded} is used up (${budgetAmount(used[exceeded] ?? 0)}): ${remedy}`,

@@ -15,7 +15,8 @@ import { Offshoots } from "./offshoots.ts";
 export type TurnOutcome =
   /** `messages`: all of the turn, the last of which is its answer. */
   | { kind: "completed"; answer: string; messages: string[] }
-  | { kind: "interrupted" }
+  /** `answer`: what the agent had said last, when no work followed it. */
+  | { kind: "interrupted"; answer?: string }
   | { kind: "failed"; code: string; message: string };
 
 export interface TurnOptions {
@@ -71,6 +72,8 @@ export class ThreadSession {
   /** Resolves when Codex has said which turn the active one is. */
   #begun = Promise.withResolvers<undefined>();
   #messages: string[] = [];
+  /** The last item that the agent finished in the active turn, when it is a message. */
+  #lastWords: string | undefined;
   #complete = false;
   /** The server did not answer in time: it is asked nothing more. */
   #hung = false;
@@ -140,6 +143,7 @@ export class ThreadSession {
     this.#turn = turn;
     this.#begun = Promise.withResolvers();
     this.#messages = [];
+    this.#lastWords = undefined;
     this.#complete = false;
     const gone = this.#lease.server.ended.then(({ error }) => {
       throw error ?? new AppServerExitedError("Codex's app-server is gone");
@@ -184,7 +188,7 @@ export class ThreadSession {
     // Codex has to say which turn it is, first; and that it is over, in the end.
     const timer = setTimeout(() => {
       if (this.#turnId === undefined) this.#hangs();
-      turn.resolve({ kind: "interrupted" });
+      turn.resolve(this.#interrupted());
     }, 2 * INTERRUPT_MS);
     void turn.promise.then(() => {
       clearTimeout(timer);
@@ -193,7 +197,7 @@ export class ThreadSession {
     const turnId = this.#turnId;
     if (turn !== this.#turn || turnId === undefined) return;
     await this.#closing("turn/interrupt", { threadId: this.threadId, turnId });
-    if (this.#hung) turn.resolve({ kind: "interrupted" });
+    if (this.#hung) turn.resolve(this.#interrupted());
   }
 
   /** The last turn came to its own end, and was all that the agent did: it has no command in its hands. */
@@ -247,8 +251,10 @@ export class ThreadSession {
     if (raw.method === "thread/tokenUsage/updated" && !this.#own.has(raw.params.turnId)) return;
     const notification = this.#redacted(raw);
     if (notification === undefined) return;
-    if (notification.method === "item/completed" && notification.params.item.type === "agentMessage")
-      this.#messages.push(notification.params.item.text);
+    if (notification.method === "item/completed" && notification.params.item.type === "agentMessage") {
+      this.#lastWords = notification.params.item.text;
+      this.#messages.push(this.#lastWords);
+    } else if (notification.method === "item/started") this.#lastWords = undefined;
     this.#told(codexItems(notification, this.#cwd), notification);
     if (raw.method === "item/completed" && raw.params.item.type === "userMessage")
       this.#shown(raw.params.item.clientId ?? "");
@@ -262,13 +268,17 @@ export class ThreadSession {
       const messages = this.#messages;
       this.#complete = true;
       this.#turn?.resolve({ kind: "completed", answer: messages.at(-1) ?? "", messages });
-    } else if (status === "interrupted") this.#turn?.resolve({ kind: "interrupted" });
+    } else if (status === "interrupted") this.#turn?.resolve(this.#interrupted());
     else
       this.#turn?.resolve({
         kind: "failed",
         code: (error === null ? undefined : errorCode(error)) ?? "unknown",
         message: error?.message ?? "Codex does not say why",
       });
+  }
+
+  #interrupted(): TurnOutcome {
+    return { kind: "interrupted", ...(this.#lastWords === undefined ? {} : { answer: this.#lastWords }) };
   }
 
   /** Undefined for a delta of which nothing may be shown yet. */
