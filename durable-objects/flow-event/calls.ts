@@ -68,6 +68,8 @@ export interface RunGlance {
   run: RunView;
   eventType: string;
   session?: RelayedSession;
+  /** What was asked for, in the words of the event: its prompt, its text or its title. On one line. */
+  asked?: string;
   /** The end of its output in words, oldest line first. */
   lines: string[];
   /** Of an agent at work: its newest plan and the newest word of it. */

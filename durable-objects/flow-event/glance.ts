@@ -1,6 +1,6 @@
 /** What a card shows of a run's output: its last lines, and how far an agent's plan has come. */
 import type { AgentItem } from "../../contract/agent-item.ts";
-import { beginningOf } from "../../contract/chat/short-text.ts";
+import { beginningOf, shortened } from "../../contract/chat/short-text.ts";
 import type { FlowEvent } from "../../contract/flow-event.ts";
 import { RELAY_FLOW } from "../../contract/relay.ts";
 import type { OutputChunkView, RunView } from "../../contract/run-view.ts";
@@ -12,12 +12,14 @@ const LINE_MAX_CHARS = 400;
 
 /** @param newest the end of the run's output, oldest chunk first; it may begin in the middle of a line */
 export function glanceAt(run: RunView, event: FlowEvent, newest: OutputChunkView[]): RunGlance {
+  const words = wordsOf(event.payload);
+  const asked = words === undefined ? "" : oneLine(words);
   const plan = newest.findLast(({ item }) => item?.type === "plan")?.item;
   return {
     run,
     eventType: event.type,
-    ...(run.runner === RELAY_FLOW ? sessionOf(event.payload) : {}),
-    lines: linesOf(newest.map(({ text }) => text).join("")).slice(-GLANCE_LINES),
+    ...(run.runner === RELAY_FLOW ? sessionOf(event.payload) : asked === "" ? {} : { asked }),
+    lines: linesOf(newest.map((chunk) => textOf(chunk, words)).join("")).slice(-GLANCE_LINES),
     ...(plan === undefined ? {} : planProgress(plan)),
   };
 }
@@ -28,6 +30,37 @@ function sessionOf(payload: unknown): Pick<RunGlance, "session"> {
   return typeof agent === "string" && typeof title === "string" && typeof workdir === "string"
     ? { session: { agent, title, workdir } }
     : {};
+}
+
+/** Members of a payload in which people say what they want, the most telling one first. */
+const ASKING_MEMBERS = ["prompt", "text", "title"] as const;
+/** More of it helps nobody on a card. */
+const ASKED_MAX_CHARS = 1_000;
+
+function wordsOf(payload: unknown): string | undefined {
+  if (typeof payload !== "object" || payload === null) return undefined;
+  const known: Record<string, unknown> = { ...payload };
+  return ASKING_MEMBERS.map((name) => known[name]).find(
+    (value): value is string => typeof value === "string" && value.trim() !== "",
+  );
+}
+
+function oneLine(text: string): string {
+  return shortened(text.replaceAll(/\s+/g, " ").trim(), ASKED_MAX_CHARS);
+}
+
+/**
+ * A message to the agent that carries the words of the event has the flow's instructions around them. Those are the same in
+ * every run and hide its output on a phone, so that only the event's words are shown. The log has the whole message.
+ */
+function textOf({ item, text }: OutputChunkView, words: string | undefined): string {
+  const isPrompt =
+    words !== undefined &&
+    item?.type === "message" &&
+    item.state === "completed" &&
+    item.role === "user" &&
+    item.text.includes(words.trim());
+  return isPrompt && text !== "" ? `> ${oneLine(words)}\n` : text;
 }
 
 function linesOf(text: string): string[] {

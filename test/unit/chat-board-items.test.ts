@@ -100,6 +100,35 @@ describe("an agent's items", () => {
     ]);
   });
 
+  test("of many turns within one minute never lose the last message of a turn, whatever else is held back", () => {
+    const turnOf = fc.array(fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 3_000 }), {
+      minLength: 1,
+      maxLength: 12,
+    });
+    fc.assert(
+      fc.property(fc.array(turnOf, { minLength: 1, maxLength: 12 }), (turns) => {
+        let account: Parameters<typeof itemMessages>[2] = {};
+        const finals: string[] = [];
+        for (const [at, words] of turns.entries()) {
+          const answer = `the answer of turn ${at}.`;
+          const items = [...words, answer].map((text, index) => saidItem(text, `m${at}-${index}`));
+          const end: AgentItem = { type: "turn", id: `t${at}`, state: "completed", outcome: "completed" };
+          const { posts, ...next } = itemMessages(
+            itemChunks([...items, end]),
+            { output: "balanced", safe: false },
+            account,
+            AT,
+          );
+          account = next;
+          finals.push(...posts.flatMap((post) => (post.class === "final" ? [post.message.body ?? ""] : [])));
+        }
+        expect(finals).toHaveLength(turns.length);
+        for (const [at, body] of finals.entries())
+          expect(body.endsWith(`the answer of turn ${at}.`)).toBe(true);
+      }),
+    );
+  });
+
   test("for which there is no room wait for the next minute, the newest whole and the others counted", () => {
     const full = { pace: { at: BEGIN_MS, chars: ITEM_CHARS_PER_MINUTE, posts: ITEM_POSTS_PER_MINUTE } };
     const held = itemMessages(itemChunks(said(3)), BALANCED, full, AT);

@@ -295,14 +295,31 @@ describe("an agent's items", () => {
 });
 
 test("a thread's name tells two runs of a step apart, and fits, whatever the flow is called", () => {
-  expect(threadName(runningRun(1))).toBe("release · rebase · 01234567_1");
+  expect(threadName({ run: runningRun(1) }, { safe: false })).toBe("release · rebase · 01234567_1");
   fc.assert(
     fc.property(fc.string({ unit: "grapheme", maxLength: 300 }), (flowName) => {
-      const name = threadName({ ...runningRun(2), flowName });
+      const name = threadName({ run: { ...runningRun(2), flowName } }, { safe: false });
       expect(name.length).toBeLessThanOrEqual(90);
       expect(name.endsWith(" · 01234567_2")).toBe(true);
     }),
   );
+});
+
+test("a thread is named after the first 60 characters of what was asked for, and its card quotes it", () => {
+  const asked = `fix the tests ${"of the parser ".repeat(40)}`.trim();
+  const plan = look(rows({}), glanceOf(runningRun(), { asked }));
+  const [thread, card] = plan.effects;
+  const name = thread?.kind === "thread" ? thread.name : "";
+  expect(name).toMatch(/^fix the tests of the parser .{0,40}… · 01234567_1$/);
+  expect(name.length).toBeLessThanOrEqual(60 + " · 01234567_1".length);
+  const quoted = card?.kind === "card" ? card.message.lines?.[0] : undefined;
+  expect(quoted).toMatch(/^“fix the tests of the parser .*…”$/);
+});
+
+test("a channel in safe mode neither quotes what was asked for nor names a thread after it", () => {
+  const glance = glanceOf(runningRun(), { asked: "fix the tests" });
+  const plan = look(rows({}), glance, { settings: { safe: true } });
+  expect(JSON.stringify(plan.effects)).not.toContain("fix the tests");
 });
 
 describe("whatever happens to a run, looked at at any time", () => {

@@ -107,14 +107,16 @@ describe("its header", () => {
     expect(field(card, "Step")).toBeUndefined();
     const end = finalMessage(relayed(endedRun("changed")), VIEW, [], SESSION);
     expect(end.title).toMatch(/^Codex finished in /);
-    expect(threadName(run, SESSION)).toBe("Codex · fix the tests · 01234567_1");
-    expect(threadOpening(run, SESSION)).toMatchObject({ title: "Codex" });
+    expect(threadName({ run, session: SESSION }, VIEW)).toBe("Codex · fix the tests · 01234567_1");
+    expect(threadOpening({ run, session: SESSION }, VIEW)).toMatchObject({ title: "Codex" });
   });
 
   test("says a folder once when the title is nothing but that", () => {
     const session = { ...SESSION, title: "Codex in /home/ada/app" };
     expect(runCard(glanceOf(relayed(runningRun()), { session }), VIEW).lines).toEqual([]);
-    expect(threadName(relayed(runningRun()), session)).toBe("Codex · /home/ada/app · 01234567_1");
+    expect(threadName({ run: relayed(runningRun()), session }, VIEW)).toBe(
+      "Codex · /home/ada/app · 01234567_1",
+    );
   });
 
   test("of a whole prompt is one short line of it, without secrets", () => {

@@ -35,12 +35,14 @@ const CARD_LINES = 8;
 const CARD_OUTPUT_MAX_CHARS = 1_500;
 /** Any other text on a card. */
 const TEXT_MAX_CHARS = 600;
+/** What was asked for: enough to know it again, on a phone. */
+const ASKED_MAX_CHARS = 300;
 const STEP_MAX_CHARS = 120;
 const PIDS_SHOWN = 8;
 const MS_PER_SECOND = 1_000;
 
 export function runCard(glance: RunGlance, view: CardView): ChatMessage {
-  const { run, eventType, session, lines, plan } = glance;
+  const { run, eventType, session, lines, plan, asked } = glance;
   const { tone, words } = standing(run, session);
   const since = sinceOf(run);
   const links = logLinks(view);
@@ -49,6 +51,7 @@ export function runCard(glance: RunGlance, view: CardView): ChatMessage {
     title: `${nameOf(run, session)} · ${words}`,
     lines: [
       ...aboutLines(session),
+      ...askedLines(asked, view),
       ...waitingLines(run),
       ...awayLines(run),
       ...attemptLines(run),
@@ -101,6 +104,11 @@ export function nameOf(run: RunView, session: RelayedSession | undefined): strin
 export function aboutLines(session: RelayedSession | undefined): string[] {
   if (session === undefined || session.title === `${session.agent} in ${session.workdir}`) return [];
   return [shortened(session.title)];
+}
+
+/** The beginning of what was asked for, as a quotation. */
+export function askedLines(asked: string | undefined, { safe }: Pick<CardView, "safe">): string[] {
+  return asked === undefined || safe ? [] : [`“${shortened(asked, ASKED_MAX_CHARS)}”`];
 }
 
 /** How a run stands, as a colour and in words. */

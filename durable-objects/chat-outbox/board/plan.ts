@@ -12,7 +12,7 @@ import { formatCursor, OUTPUT_START, parseCursor } from "../../../contract/outpu
 import { RELAY_FLOW, RELAY_SUMMARY } from "../../../contract/relay.ts";
 import { isTerminal } from "../../../contract/run-record.ts";
 import type { OutputChunkView, RunView } from "../../../contract/run-view.ts";
-import type { RelayedSession, RunGlance } from "../../flow-event/calls.ts";
+import type { RunGlance } from "../../flow-event/calls.ts";
 import type { ChannelFollows } from "../calls.ts";
 import { aboutLines, goneCard, nameOf, runCard, shortened, type CardView } from "./cards.ts";
 import {
@@ -70,6 +70,8 @@ export interface Plan {
 }
 
 const THREAD_NAME_MAX_CHARS = 90;
+/** Of what was asked for: more does not fit into a list of threads on a phone. */
+const ASKED_IN_NAME_MAX_CHARS = 60;
 
 /** Undefined: the run was never seen and does not exist: nothing of it needs to be remembered. */
 export function planLook(look: Look): Plan | undefined {
@@ -150,7 +152,7 @@ function planShowing(look: Look, run: ShownRun, before: Showing, glance: RunGlan
   const ends =
     endsHere(before, glance.run, look.run) &&
     !(run.behind === true && wantsItems(before, settings, run.flow));
-  const opened = withThread(before, place, glance);
+  const opened = withThread(before, place, glance, view);
   const items = withItems(opened.showing, look, run, settings, place, ends, glance.run.result?.message);
   const asked = withApprovals(items.showing, glance.run, view, place);
   const ended = withEnd(asked.showing, glance, { ...view, answer: items.answer }, place, ends, run);
@@ -189,7 +191,7 @@ function targetOf(showing: Showing, place: ChatPlace): Target {
   return showing.thread ? { thread: anchorOfThread(showing.runId, showing.place) } : place;
 }
 
-function withThread(showing: Showing, place: ChatPlace, glance: RunGlance): Step {
+function withThread(showing: Showing, place: ChatPlace, glance: RunGlance, view: CardView): Step {
   if (showing.opened) return { showing, effects: [] };
   const opened = { ...showing, opened: true };
   if (!showing.thread) return { showing: opened, effects: [] };
@@ -200,19 +202,25 @@ function withThread(showing: Showing, place: ChatPlace, glance: RunGlance): Step
         kind: "thread",
         anchor: anchorOfThread(showing.runId, showing.place),
         place,
-        name: threadName(glance.run, glance.session),
-        first: threadOpening(glance.run, glance.session),
+        name: threadName(glance, view),
+        first: threadOpening(glance, view),
       },
     ],
   };
 }
 
-/** `release · rebase · 2jcaz4v5_1`, of a relayed session `Codex · fix the tests · …`: enough of the id to tell two apart. */
-export function threadName(run: RunView, session?: RelayedSession): string {
-  const { stepName, id } = run;
-  const [, key = "", n = ""] = id.split("_");
+/**
+ * A thread is named after what was asked for: `fix the tests · 2jcaz4v5_1`; of a relayed session `Codex · fix the tests · …`,
+ * and without any such words `release · rebase · …`. The beginning of the run's id tells two of them apart.
+ */
+export function threadName(
+  { run, session, asked }: Pick<RunGlance, "run" | "session" | "asked">,
+  { safe }: Pick<CardView, "safe">,
+): string {
+  const [, key = "", n = ""] = run.id.split("_");
   const short = ` · ${key.slice(0, 8)}_${n}`;
-  const about = session === undefined ? stepName : (aboutLines(session)[0] ?? session.workdir);
+  if (asked !== undefined && !safe) return `${shortened(asked, ASKED_IN_NAME_MAX_CHARS)}${short}`;
+  const about = session === undefined ? run.stepName : (aboutLines(session)[0] ?? session.workdir);
   const name = `${nameOf(run, session)} · ${about}`;
   return `${shortened(name, THREAD_NAME_MAX_CHARS - short.length)}${short}`;
 }

@@ -7,9 +7,10 @@ import type { ChatMessage } from "../../../contract/chat/message.ts";
 import type { RunView } from "../../../contract/run-view.ts";
 import { FOLLOWED_PER_CHANNEL_MAX } from "./rules.ts";
 import { approvalButtons, overButtons } from "./buttons.ts";
-import type { RelayedSession } from "../../flow-event/calls.ts";
+import type { RelayedSession, RunGlance } from "../../flow-event/calls.ts";
 import {
   aboutLines,
+  askedLines,
   budgetFields,
   cancelLines,
   clock,
@@ -237,13 +238,16 @@ export function crowdedMessage(): ChatMessage {
 }
 
 /** What a thread of a run begins with, where it has to begin with something. */
-export function threadOpening(run: RunView, session: RelayedSession | undefined): ChatMessage {
+export function threadOpening(
+  { run, session, asked }: Pick<RunGlance, "run" | "session" | "asked">,
+  view: Pick<CardView, "safe">,
+): ChatMessage {
   const requester = requesterOf(run);
   const started = requester === undefined ? "" : startedBy(requester, session !== undefined);
   return {
     tone: "neutral",
     title: nameOf(run, session),
-    lines: [...aboutLines(session), ...(started === "" ? [] : [started])],
+    lines: [...aboutLines(session), ...askedLines(asked, view), ...(started === "" ? [] : [started])],
     fields: [
       ...(session === undefined ? [] : [{ name: "In", value: session.workdir }]),
       { name: "Run", value: run.id },
