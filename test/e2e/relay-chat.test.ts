@@ -41,7 +41,7 @@ test("/codeflow on is answered in the channel; the session has a thread, a card 
   );
   expect(on.code).toBe(0);
   await discord.waitFor(() =>
-    discord.messages(channel).some((message) => JSON.stringify(message).includes("Codeflow is on for this channel")),
+    discord.messages(channel).some((message) => JSON.stringify(message).includes("Codeflow is on here")),
   );
 
   const relay = new Daemon(
@@ -60,14 +60,12 @@ test("/codeflow on is answered in the channel; the session has a thread, a card 
   onTestFinished(() => relay.kill());
   expect(await relay.over()).toBe(0);
 
-  // The card is the thread's first message; how it ended is one of its own, and rings nobody: nobody asked in the chat.
+  // A session this short may end before its card is sent, which then is left out. Its end rings nobody: nobody asked here.
   const seen = await discord.waitFor(() => {
     const [thread] = discord.threads(channel);
     const messages = thread === undefined ? [] : discord.messages(thread.id);
     const text = JSON.stringify(messages);
-    return messages.length >= 2 && text.includes("all done") && /[Cc]ompleted|[Dd]one/.test(text)
-      ? messages
-      : undefined;
+    return text.includes("all done") && / finished in /.test(text) ? messages : undefined;
   });
   expect(seen.flatMap(({ rings }) => rings)).toEqual([]);
   const everything = JSON.stringify([...seen, ...discord.requests, ...discord.messages(channel)]);

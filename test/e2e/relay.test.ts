@@ -319,7 +319,7 @@ test("what somebody wrote to /codeflow is carried out; without a bot the host is
   const [word, document = ""] = on.stdout.split("\n");
   expect(word).toBe("NEED_LLM_ROUTE");
   expect(JSON.parse(document)).toMatchObject({
-    message: expect.stringContaining("Codeflow is on for this channel") as string,
+    message: expect.stringContaining("Codeflow is on here") as string,
     buttons: [[{ callback_data: "/codeflow off" }]],
   });
   expect((await write("/codeflow off")).code).toBe(3);
