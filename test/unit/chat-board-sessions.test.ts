@@ -98,6 +98,19 @@ describe("what its agent says is in its thread", () => {
   });
 });
 
+test("a relayed program that leaves no answer ends with what it printed last, and says once how long it took", () => {
+  const run = relayed({
+    ...endedRun("completed"),
+    result: { status: "completed", message: "Finished in 0 s" },
+  });
+  const end = finalMessage(run, { ...VIEW, lines: ["***", "all done"] }, [], SESSION);
+  expect(end.code).toEqual({ text: "***\nall done" });
+  expect(end).not.toHaveProperty("body");
+  expect(
+    finalMessage(run, { ...VIEW, isAnswered: true, lines: ["all done"] }, [], SESSION),
+  ).not.toHaveProperty("code");
+});
+
 describe("its header", () => {
   test("names agent, title and folder on card, end, thread and opening, and no flow", () => {
     const run = relayed(runningRun());

@@ -7,7 +7,12 @@ import { itemChunks, saidItem } from "../support/chat-runs.ts";
 import { runningRun } from "../support/run-fixtures.ts";
 
 const TEMPLATE = "Somebody asks you from a chat to do something.\nName the files that you have changed.\n\n";
-const event = (payload: unknown) => ({ id: "e1", type: "codex.ask", payload });
+const event = (payload: unknown) => ({
+  id: "e1",
+  type: "codex.ask",
+  receivedAt: "2026-11-01T00:00:00.000Z",
+  payload,
+});
 const toldAgent = (text: string): AgentItem => ({
   type: "message",
   id: "u1",

@@ -140,6 +140,8 @@ export interface EndView extends CardView {
 
 /** An answer that is longer is cut here; the log has all of it. */
 const ANSWER_MAX_CHARS = 20_000;
+/** Message of a relayed session whose program left no answer; the title says as much. */
+const ONLY_DURATION = /^Finished in [^\n]*$/;
 /** A reason that is longer than this stands below the title, not in it. */
 const REASON_IN_TITLE_CHARS = 120;
 
@@ -156,8 +158,14 @@ export function finalMessage(
   const { title, lines } = session === undefined ? endOfRun(run, view) : endOfSession(run, view, session);
   const answer = view.isAnswered === true ? undefined : (view.answer ?? run.result?.message);
   const isRepeated =
-    answer === undefined || answer === "" || title.endsWith(answer) || lines.includes(answer);
-  const isUnexplained = run.effectiveStatus === "failed" && view.failure === undefined && isRepeated;
+    answer === undefined ||
+    answer === "" ||
+    title.endsWith(answer) ||
+    lines.includes(answer) ||
+    (session !== undefined && ONLY_DURATION.test(answer));
+  // A plain program says nothing as an agent does: the end of what it printed is all that there is to read.
+  const isUnexplained =
+    isRepeated && view.isAnswered !== true && view.failure === undefined && run.status !== "canceled";
   return {
     tone: standing(run, session).tone,
     title,
