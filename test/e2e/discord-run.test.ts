@@ -18,7 +18,6 @@ import { held, patch, structured } from "../support/fake-model/answers.ts";
 import { fakeModelConfig, writeModelCatalog } from "../support/fake-model/codex-home.ts";
 import { FakeModel } from "../support/fake-model/fake-model.ts";
 import { writeFiles } from "../support/flow-workspace.ts";
-import { nameIn } from "../../durable-objects/chat-outbox/board/cards.ts";
 import { codexFlow, Edge, startRunner } from "../support/program.ts";
 import { until } from "../support/until.ts";
 

@@ -58,7 +58,7 @@ test.each([
   const word = approval?.decision === "accept" ? "Approved" : "Denied";
   for (const said of [one.text, two.text, String(three["text"])]) {
     expect(said.toLowerCase()).toContain(`${word.toLowerCase()} by`);
-    expect(said).toContain(by);
+    expect(said).toContain(` by ${nameIn(by)}`);
   }
 
   const rows = [...(await discord.auditOf(server)), ...(await telegram.auditOf(cleo))];
