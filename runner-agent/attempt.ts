@@ -375,7 +375,7 @@ export class Attempt {
       );
     this.#ended = true;
     this.#host.journal.appendEnd(this.#journaled(), end);
-    this.#host.log("info", `ended: ${end.error?.message ?? end.reason}`, {
+    this.#host.log("info", endText(end), {
       run: this.runId,
       attempt: this.number,
       code: end.exit?.code ?? undefined,
@@ -383,4 +383,10 @@ export class Attempt {
     this.#link.journaled("urgent");
     this.#host.ended?.(end);
   }
+}
+
+/** The end of a step as a line of the agent's log. An exit is the normal end and has its code beside the text. */
+function endText({ reason, error }: AttemptEnd): string {
+  if (error !== undefined) return `step ended: ${error.message}`;
+  return reason === "exited" ? "step ended" : `step ended: ${reason}`;
 }

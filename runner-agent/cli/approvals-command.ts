@@ -18,24 +18,27 @@ interface DecideOptions {
 type Verb = "accept" | "decline" | "cancel";
 
 const VERBS: Record<Verb, { description: string; example: string }> = {
-  accept: { description: "Allow what a step asks for", example: "it goes on at once" },
-  decline: { description: "Do not allow it; the step goes on without it", example: "the agent is told" },
-  cancel: { description: "Do not allow it, and interrupt the agent's turn", example: "the turn ends here" },
+  accept: { description: "Approve a request; the step continues", example: "the step continues immediately" },
+  decline: {
+    description: "Decline a request; the step continues without it",
+    example: "the agent gets the answer",
+  },
+  cancel: { description: "Decline a request and interrupt the agent's turn", example: "the turn ends" },
 };
 const RUN = "run_0123456789abcdef_1";
 
 export function registerApprovals(program: Command, act: Act): void {
   const approvals = program
     .command("approvals")
-    .description("What running steps ask leave for: list, accept, decline, cancel");
+    .description("Approval requests of running steps: list, accept, decline, cancel");
 
   const list = approvals
     .command("list", { isDefault: true })
-    .description("Approvals that wait for somebody (the same as `codex-flow approvals`)")
-    .option("--run <id>", "only of this run");
+    .description("List pending approvals (the same as `codex-flow approvals`)")
+    .option("--run <id>", "only approvals of this run");
   for (const command of [approvals, list])
     examples(command, [
-      ["codex-flow approvals list", "of all runs"],
+      ["codex-flow approvals list", "approvals of all runs"],
       [`codex-flow approvals list --run ${RUN} --json`, "of one run, for a script"],
     ]);
   act(list, listApprovals);
@@ -48,13 +51,13 @@ function registerVerb(approvals: Command, act: Act, verb: Verb): void {
       .command(verb)
       .description(VERBS[verb].description)
       .argument("<run>", "id of the run")
-      .argument("[approval]", "id of the approval; may be left out when the run waits for one only"),
+      .argument("[approval]", "id of the approval; optional when only one is pending"),
   );
   if (verb === "accept")
-    command.option("--for-session", "also the same thing again, as long as this session lasts");
+    command.option("--for-session", "also accept the same request for the rest of this session");
   examples(command, [
     [`codex-flow approvals ${verb} ${RUN} a1-1`, VERBS[verb].example],
-    [`codex-flow approvals ${verb} ${RUN} --by "Ada on call"`, "the only one, in somebody's name"],
+    [`codex-flow approvals ${verb} ${RUN} --by "Ada on call"`, "the only pending one, decided by Ada"],
   ]);
   act<DecideOptions>(command, (invocation, options, run, approval) =>
     decide(invocation, verb, options, run, approval),

@@ -17,14 +17,14 @@ interface AuditOptions {
 export function registerAudit(program: Command, act: Act): void {
   const audit = program
     .command("audit")
-    .description("What people did in chats, and what the guard said to relays, newest first")
-    .option("--limit <count>", "at most so many", wholeNumber(1, LIST_MAX_ITEMS))
-    .option("--user <id>", "only of this user, by the platform's id")
-    .option("--run <id>", "only what was done to this run, and what started it")
-    .option("--cursor <cursor>", "go on where another page ended");
+    .description("Show what people did in chats and how the guard answered relays, newest first")
+    .option("--limit <count>", "maximum number of rows", wholeNumber(1, LIST_MAX_ITEMS))
+    .option("--user <id>", "only rows of this user (the platform's id)")
+    .option("--run <id>", "only rows about this run")
+    .option("--cursor <cursor>", "continue after the previous page");
   examples(audit, [
-    ["codex-flow audit", "the newest acts, the refused ones too"],
-    ["codex-flow audit --run run_0123456789abcdef_1 --json", "of one run, for a script"],
+    ["codex-flow audit", "the newest rows, also of refused commands"],
+    ["codex-flow audit --run run_0123456789abcdef_1 --json", "rows of one run, for a script"],
   ]);
   act<AuditOptions>(audit, async (invocation, { limit, user, run, cursor }) => {
     const { client } = await invocation.connect();
@@ -43,10 +43,10 @@ interface RolesOptions {
 export function registerRoles(program: Command, act: Act): void {
   const roles = program
     .command("roles")
-    .description("Who may do what in the chats of a server (Discord) or a bot (Telegram)");
+    .description("Permissions in the chats of a server (Discord) or a bot (Telegram): list, set");
   const list = roles
     .command("list")
-    .description("What was given")
+    .description("List the scopes of roles and users")
     .argument("<tenant>", "id of the server or of the bot");
   examples(list, [["codex-flow roles list 123456789012345678", "of one server"]]);
   act(list, async (invocation, _options, tenant: string) => {
@@ -60,11 +60,11 @@ export function registerRoles(program: Command, act: Act): void {
   const set = byOption(
     roles
       .command("set")
-      .description("Give a role or a user scopes, in the place of those it had; none of them takes all away")
+      .description("Set the scopes of a role or a user; without scopes, remove all of them")
       .argument("<tenant>", "id of the server or of the bot")
       .argument("<subject>", "role:<id> or user:<id>")
       .argument("[scopes...]", CHAT_SCOPES.join(", "))
-      .option("--deny", "nothing at all, whatever else they have"),
+      .option("--deny", "deny everything, whatever other scopes they have"),
   );
   examples(set, [
     ["codex-flow roles set 123456789012345678 role:234567890123456789 run:read run:start", "two scopes"],

@@ -32,7 +32,7 @@ const GUARD_ACTIONS: Readonly<Record<string, ControlAction>> = {
 
 export function registerControl(program: Command, act: Act): void {
   const control = placeOptions(program.command("control"))
-    .description("Carry out what somebody wrote to /codeflow in a channel, and answer there")
+    .description("Run a /codeflow command that a user wrote in a channel, and answer there")
     .requiredOption("--session-key <key>", "conversation that it was written in")
     .requiredOption("--text <text>", "what was written, word for word")
     .addHelpText(
@@ -47,9 +47,9 @@ reached or fails: then say that it failed, and that nothing is known to have cha
   act(control, runControl);
 
   const guard = placeOptions(program.command("guard"))
-    .description("Whether relayed sessions may be shown in a channel")
+    .description("Allow, forbid or check relayed sessions in a channel")
     .addArgument(new Argument("<action>", "what to do").choices(Object.keys(GUARD_ACTIONS)))
-    .option("--session-key <key>", "conversation that it is for");
+    .option("--session-key <key>", "conversation that the setting applies to");
   examples(guard, [
     ["codex-flow guard activate --channel 1234", "allow them"],
     ["codex-flow guard status --channel 1234", "exit code 0: allowed; 1: not"],

@@ -18,10 +18,10 @@ export function registerDev(program: Command, act: Act): void {
   const dev = program
     .command("dev")
     .description(
-      "Run an edge and a runner on this machine, with secrets of their own; no Cloudflare account is needed",
+      "Run an edge and a runner on this machine, with generated secrets; needs no Cloudflare account",
     )
     .option("--port <port>", "port on loopback", wholeNumber(0, PORT_MAX), DEV_PORT)
-    .option("--state <dir>", "where the edge keeps its state (default: .codex-flow/dev of the workspace)")
+    .option("--state <dir>", "folder for the edge's state (default: .codex-flow/dev of the workspace)")
     .option("--workspace <dir>", "folder with the flow packages (default: the current one)")
     .option("--no-runner", "only the edge");
   examples(dev, [

@@ -55,7 +55,10 @@ export function registerDiscord(program: Command, act: Act): void {
   const register = discord
     .command("register")
     .description("Point an application at the edge and register its commands; shows the changes first")
-    .option("--guild <id>", "only in this server, where they are there at once; the edge lets it in")
+    .option(
+      "--guild <id>",
+      "only in this server, where the commands are available immediately; also allows the server",
+    )
     .option("--yes", "make the changes");
   examples(register, [
     ["codex-flow discord register --guild 123456789012345678", "what would change, for one server"],

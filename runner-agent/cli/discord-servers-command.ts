@@ -17,8 +17,8 @@ interface ByOptions {
 }
 
 export function registerServers(discord: Command, act: Act): void {
-  const list = discord.command("servers").description("The servers that the edge lets in");
-  examples(list, [["codex-flow discord servers", "of others nobody may do anything"]]);
+  const list = discord.command("servers").description("List the servers that the edge allows");
+  examples(list, [["codex-flow discord servers", "in other servers, every command is refused"]]);
   act(list, async (invocation) => {
     const { client } = await invocation.connect();
     return show(invocation, await client.listServers());
@@ -26,20 +26,20 @@ export function registerServers(discord: Command, act: Act): void {
   const allow = byOption(
     discord
       .command("allow")
-      .description("Let a server in: its administrators may do everything, others what /roles gives them")
+      .description("Allow a server: administrators get all scopes, others those of /roles")
       .argument("<server>", "id of the server"),
   );
-  examples(allow, [["codex-flow discord allow 123456789012345678", "let it in"]]);
+  examples(allow, [["codex-flow discord allow 123456789012345678", "allow the server"]]);
   act<ByOptions>(allow, async (invocation, options, server) =>
     change(invocation, server, { allowed: true, by: whoSays(options) }),
   );
   const forbid = byOption(
     discord
       .command("forbid")
-      .description("Put a server out: nobody there may do anything, whatever roles they have")
+      .description("Remove a server: every command there is refused, whatever the user's roles are")
       .argument("<server>", "id of the server"),
   );
-  examples(forbid, [["codex-flow discord forbid 123456789012345678", "put it out"]]);
+  examples(forbid, [["codex-flow discord forbid 123456789012345678", "remove the server"]]);
   act<ByOptions>(forbid, async (invocation, options, server) =>
     change(invocation, server, { allowed: false, by: whoSays(options) }),
   );

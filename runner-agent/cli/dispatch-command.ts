@@ -17,19 +17,19 @@ export function registerDispatch(program: Command, act: Act): void {
   const dispatch = program
     .command("dispatch")
     .description(
-      "Send an event; without an id it gets one made from its content, so that the same content is the same event",
+      "Send an event; without an id, the id is made from the content, so the same content is the same event",
     )
     .argument("[file]", "the event as JSON; - for standard input")
     .option("--type <type>", "type of the event")
     .option("--id <id>", "id of the event: the same id is the same event")
-    .option("--source <source>", "where it comes from")
+    .option("--source <source>", "source of the event")
     .option("--payload <json>", "payload of the event")
-    .option("--wait [seconds]", "wait for the runs (so long at most), show them, and end with their result")
-    .option("--must-match", "refuse an event that starts nothing: store nothing, and end with exit code 1")
-    .option("--dry-run", "say which steps would match and why others would not; store nothing");
+    .option("--wait [seconds]", "wait for the runs (maximum wait), show them, and exit by their result")
+    .option("--must-match", "refuse and do not store an event that starts nothing (exit code 1)")
+    .option("--dry-run", "show which steps would match and why others would not; store nothing");
   examples(dispatch, [
     [`codex-flow dispatch --type demo.hello --payload '{"name":"Ada"}'`, "an event from flags"],
-    ["codex-flow dispatch event.json --wait", "from a file; the exit code tells how the runs ended"],
+    ["codex-flow dispatch event.json --wait", "from a file; the exit code shows how the runs ended"],
     ["jq '.event' hook.json | codex-flow dispatch - --wait 60", "from standard input, for at most a minute"],
     ["codex-flow dispatch event.json --dry-run", "why does my step not match?"],
   ]);

@@ -25,12 +25,12 @@ export function registerEvents(program: Command, act: Act): void {
 
   const list = events
     .command("list", { isDefault: true })
-    .description("Events, newest first")
+    .description("List events, newest first")
     .option("--type <type>", "only this type")
     .option("--source <source>", "only from this source")
     .option("--since <when>", "only events received since then: 30m, 24h, 7d or a date", sinceDate)
     .option("--limit <n>", `how many (${LIST_DEFAULT_ITEMS} when absent)`, wholeNumber(1, LIST_MAX_ITEMS))
-    .option("--cursor <cursor>", "go on where a page ended");
+    .option("--cursor <cursor>", "continue after the previous page");
   examples(list, [
     ["codex-flow events list --type upstream.release", "one type"],
     ["codex-flow events list --limit 500 --json", "for a script"],
@@ -39,7 +39,7 @@ export function registerEvents(program: Command, act: Act): void {
 
   const show = events
     .command("show")
-    .description("One event, its payload and its runs")
+    .description("Show one event, its payload and its runs")
     .argument("<id>", "id of the event");
   examples(show, [["codex-flow events show upstream:release:1.2.0", "by the id that its sender gave it"]]);
   act(show, async (invocation, _options, id: string) => {
@@ -52,14 +52,14 @@ export function registerEvents(program: Command, act: Act): void {
 
   const replay = events
     .command("replay")
-    .description("New runs of a stored event, matched against the flows that are deployed now")
+    .description("Start new runs of a stored event, with the flows that are deployed now")
     .argument("<id>", "id of the event")
     .option("--flow <name>", "only this flow")
     .option("--step <name>", "only this step")
-    .option("--wait [seconds]", "wait for the runs (so long at most), show them, and end with their result");
+    .option("--wait [seconds]", "wait for the runs (maximum wait), show them, and exit by their result");
   examples(replay, [
     ["codex-flow events replay upstream:release:1.2.0", "every step that matches"],
-    ["codex-flow events replay upstream:release:1.2.0 --flow codex-release --wait", "one flow, to its end"],
+    ["codex-flow events replay upstream:release:1.2.0 --flow release-notes --wait", "one flow, to its end"],
   ]);
   act(replay, replayEvent);
 }

@@ -16,13 +16,13 @@ export const EXIT = {
 } as const;
 
 const MEANINGS: Record<keyof typeof EXIT, string> = {
-  ok: "done, and the answer is good",
-  bad: "done, and the answer is bad: a run that failed, was canceled or needs attention (--wait, logs -f), faults in flows check, something missing in runner doctor, an event that matches nothing (--wait, --dry-run)",
+  ok: "done, and the outcome is good",
+  bad: "done, and the outcome is bad: a run that failed, was canceled or needs attention (--wait, logs -f), faults in flows check, something missing in runner doctor, an event that matches nothing (--wait, --dry-run)",
   usage: "wrong flags, url or token missing, a file that cannot be read",
   unreachable: "the edge cannot be reached or does not answer",
-  denied: "the token is wrong or may not do this",
+  denied: "the token is wrong, or lacks the scope",
   notFound: "no such event, run or flow",
-  conflict: "it contradicts what is there: another event with this id, a run that is over",
+  conflict: "conflict: another event has this id, or the run is over",
   unfinished: "--wait <s> ended before the runs did",
   rejected: "the edge refused what was sent (bad event, too large)",
   edgeFailed: "the edge failed, or the url is not an edge's",

@@ -16,12 +16,12 @@ interface FireOptions extends EventFlags {
 export function registerFire(program: Command, act: Act): void {
   const fire = program
     .command("fire")
-    .description("Run the steps that an event matches in this workspace, here and now, without an edge")
+    .description("Run the matching steps of an event on this machine, without an edge")
     .argument("[file]", "the event as JSON; - for standard input")
-    .option("--event <file>", "the same, as the predecessor's program names it")
+    .option("--event <file>", "the same, as codex-flows names it")
     .option("--type <type>", "type of the event")
     .option("--id <id>", "id of the event: the same id is the same event")
-    .option("--source <source>", "where it comes from")
+    .option("--source <source>", "source of the event")
     .option("--payload <json>", "payload of the event")
     .option("--workspace <dir>", "folder that holds .codex/flows and flows", ".")
     .option(

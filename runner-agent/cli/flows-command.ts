@@ -18,12 +18,12 @@ export function registerFlows(program: Command, act: Act): void {
 
   const list = flows
     .command("list", { isDefault: true })
-    .description("The packages of a workspace, or what the edge has deployed")
+    .description("List the packages of a workspace, or those that the edge has deployed")
     .option(...workspaceFlag)
-    .option("--deployed", "ask the edge instead");
+    .option("--deployed", "list those of the edge instead");
   examples(list, [
-    ["codex-flow flows list", "what is here"],
-    ["codex-flow flows list --deployed", "what runs there"],
+    ["codex-flow flows list", "packages of this folder"],
+    ["codex-flow flows list --deployed", "what the edge has deployed"],
   ]);
   act<WorkspaceOptions & { deployed?: boolean }>(list, (invocation, options) =>
     options.deployed === true ? listDeployed(invocation) : listLocal(invocation, options),
@@ -31,17 +31,19 @@ export function registerFlows(program: Command, act: Act): void {
 
   const check = flows
     .command("check")
-    .description("Print every fault of every package as file:line:column key message")
+    .description("Check all packages; print each error as file:line:column key message")
     .option(...workspaceFlag);
-  examples(check, [["codex-flow flows check", "exit code 1 when there is a fault: for a commit hook or CI"]]);
+  examples(check, [
+    ["codex-flow flows check", "exit code 1 when there is an error: for a commit hook or CI"],
+  ]);
   act(check, checkFlows);
 
   const create = flows
     .command("new")
-    .description("Make a flow package that works, to start from")
+    .description("Create a working flow package to start from")
     .argument("<name>", "name of the flow: a-z 0-9 - _")
     .option(...workspaceFlag);
-  examples(create, [["codex-flow flows new release-notes", "makes flows/release-notes"]]);
+  examples(create, [["codex-flow flows new release-notes", "creates flows/release-notes"]]);
   act(create, newFlow);
 }
 

@@ -41,7 +41,7 @@ export function sinceDate(text: string): string {
 
 /** `--by <name>`: who does it, for the record of the run. */
 export function byOption(command: Command): Command {
-  return command.option("--by <name>", "who says so, for the record (the user of this machine when absent)");
+  return command.option("--by <name>", "recorded as the author (default: the user of this machine)");
 }
 
 /** The value of `--by`. */

@@ -63,7 +63,9 @@ const NO_COMMAND = "commander.help";
 /** `onError` receives what Commander would write to standard error. */
 function buildProgram(host: Host, act: Act, onError: (text: string) => void): Command {
   const program = new Command("codex-flow")
-    .description("Events in, Codex work out: send events, watch runs, and run the steps of flow packages.")
+    .description(
+      "Event-driven automation for Codex: send events, watch runs, and run the steps of flow packages.",
+    )
     .version(packageDescription.version)
     .option("--url <url>", "the edge (else CODEX_FLOW_URL, else the profile)")
     .option(

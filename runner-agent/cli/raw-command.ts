@@ -17,12 +17,12 @@ interface RawOptions {
 export function registerRaw(runner: Command, act: Act): void {
   const raw = runner
     .command("raw")
-    .description("Files with all that Codex has told of a run on this machine, as JSON lines")
+    .description("Show the raw Codex event logs of a run on this machine (JSON lines)")
     .argument("<run>", "id of the run")
     .option("--workspace <dir>", "the runner's workspace", ".")
-    .option("--journal <dir>", "folder of the journal, where it is not in the workspace")
+    .option("--journal <dir>", "folder of the journal, if it is not in the workspace")
     .option("--pool <name>", "pool of the agent (default: pool of the configuration)")
-    .option("--config <file>", "the box's configuration (default: .codex/runner.toml of the workspace)");
+    .option("--config <file>", "configuration file (default: .codex/runner.toml of the workspace)");
   examples(raw, [
     ["codex-flow runner raw run_…_1", "a file for each attempt, oldest first"],
     ["jq -c .method $(codex-flow runner raw run_…_1)", "what was told, in its order"],

@@ -21,16 +21,16 @@ interface RunOptions {
 export function registerRun(program: Command, act: Act): void {
   const run = program
     .command("run")
-    .description("Run one step here and now, without an edge; its trigger and schema are not asked")
+    .description("Run one step on this machine, without an edge; ignores its trigger and schema")
     .argument("<flow>", "name of the flow")
     .argument("<step>", "name of the step")
     .option("--event <file>", "the event as JSON; - for standard input")
-    .option("--payload <json>", "payload of the event, or of one that is made up for it")
+    .option("--payload <json>", "payload; without --event, an event is generated for it")
     .option("--workspace <dir>", "folder that holds .codex/flows and flows", ".")
-    .option("--run-id <id>", "id of the run, for a program that has one")
+    .option("--run-id <id>", "id of the run, if the calling program has one")
     .option("--attempt-id <id>", "<run-id>_a<n> for the n-th attempt; the run id itself for the first")
-    .option("--replay", "tell the step that it is run again")
-    .option("--workspace-backend-url <url>", "what the step gets as CODEX_FLOW_URL");
+    .option("--replay", "mark the run as a replay for the step")
+    .option("--workspace-backend-url <url>", "value of CODEX_FLOW_URL for the step");
   examples(run, [
     ["codex-flow run hello greet --event event.json", "while you write a step"],
     [`codex-flow run codex-ask ask --payload '{"prompt":"What is this?"}'`, "ask Codex on this box"],

@@ -35,18 +35,18 @@ interface RunnerOptions {
   config?: string;
 }
 
-const CONFIG_DESCRIPTION = "the box's configuration (default: .codex/runner.toml of the workspace)";
+const CONFIG_DESCRIPTION = "configuration file (default: .codex/runner.toml of the workspace)";
 
 export function registerRunner(program: Command, act: Act): void {
   const runner = program.command("runner").description("The agent that runs steps on this machine");
   const start = runner
     .command("start")
-    .description("Connect to the edge and run what it offers, until stopped; the machine opens no port")
-    .option("--name <name>", "how people see it (default: name of the configuration, else the machine's)")
+    .description("Connect to the edge and run its steps until stopped; opens no port")
+    .option("--name <name>", "display name (default: name of the configuration, else the host name)")
     .option("--pool <name>", 'pool whose runs it takes (default: pool of the configuration, else "default")')
     .option(
       "--label <label>",
-      "what this machine has; steps ask for labels; repeatable (default: labels of the configuration; these are added)",
+      "label of this machine, which steps can require; repeatable (default: labels of the configuration; these are added)",
       collect,
     )
     .option(
@@ -57,25 +57,25 @@ export function registerRunner(program: Command, act: Act): void {
     .option("--workspace <dir>", "folder with the flow packages", ".")
     .option(
       "--journal <dir>",
-      "where output and results are kept until the edge has them (default: .codex-flow/runner-<pool> of the workspace)",
+      "folder for output and results until the edge has stored them (default: .codex-flow/runner-<pool> of the workspace)",
     )
     .option("--config <file>", CONFIG_DESCRIPTION);
   examples(start, [
     ["codex-flow runner start", "with the url and token of the environment or the profile"],
     [
       "codex-flow runner start --pool gpu --label linux --label cuda --capacity 2",
-      "for steps that ask for these labels",
+      "for steps that require these labels",
     ],
   ]);
   act(start, startRunner);
 
   const doctor = runner
     .command("doctor")
-    .description("Look at what this machine can do, say what is missing and how to mend it")
+    .description("Check this machine, and show what is missing and how to fix it")
     .option("--workspace <dir>", "folder with the flow packages", ".")
     .option("--config <file>", CONFIG_DESCRIPTION)
-    .option("--journal <dir>", "folder of the journal, where it is not in the workspace")
-    .option("--pool <name>", "pool whose runs it is to take");
+    .option("--journal <dir>", "folder of the journal, if it is not in the workspace")
+    .option("--pool <name>", "pool whose runs it will take");
   examples(doctor, [
     ["codex-flow runner doctor", "exit code 0: an agent can run here; 1: something is missing"],
     ["codex-flow runner doctor --workspace ~/automation --json", "for a script"],
@@ -84,19 +84,19 @@ export function registerRunner(program: Command, act: Act): void {
 
   const install = runner
     .command("install")
-    .description("Let the user's systemd start the agent, and start it again when it fails")
-    .option("--name <name>", "how people see it; also part of the unit's name")
+    .description("Install the agent as a systemd user service that restarts it when it fails")
+    .option("--name <name>", "display name; also part of the unit's name")
     .option("--pool <name>", "pool whose runs it takes")
-    .option("--label <label>", "what this machine has; repeatable", collect)
+    .option("--label <label>", "label of this machine; repeatable", collect)
     .option(
       "--capacity <n>",
       `runs at a time, at most ${RUNNER_CAPACITY_MAX}`,
       wholeNumber(1, RUNNER_CAPACITY_MAX),
     )
     .option("--workspace <dir>", "folder with the flow packages", ".")
-    .option("--journal <dir>", "where output and results are kept until the edge has them")
+    .option("--journal <dir>", "folder for output and results until the edge has stored them")
     .option("--config <file>", CONFIG_DESCRIPTION)
-    .option("--no-start", "enable it, and leave the start to you")
+    .option("--no-start", "enable it, but do not start it")
     .option("--print", "show the unit, and change nothing")
     .option("--uninstall", "drain and stop the agent, and remove what was installed");
   examples(install, [
@@ -108,7 +108,7 @@ export function registerRunner(program: Command, act: Act): void {
       "codex-flow runner install --name gpu --pool gpu --journal ~/gpu-journal",
       "a second agent on this machine",
     ],
-    ["codex-flow runner install --name gpu --uninstall", "drain it and take it away"],
+    ["codex-flow runner install --name gpu --uninstall", "drain and remove it"],
   ]);
   act(install, installRunner);
 

@@ -6,18 +6,18 @@ import type { Act } from "./invocation.ts";
 import { examples } from "./option-values.ts";
 
 const DESCRIPTIONS: Record<RunnerAction, string> = {
-  pause: "Offer a runner nothing until it is resumed; what it runs goes on",
-  resume: "Offer a paused runner work again",
-  drain: "Let a runner finish what it runs and then end itself",
+  pause: "Stop offering runs to a runner until it is resumed; current runs continue",
+  resume: "Offer runs to a paused runner again",
+  drain: "Let a runner finish its current runs and then exit",
 };
 
 export function registerRunners(program: Command, act: Act): void {
   const runners = program
     .command("runners")
-    .description("Runners that are connected, and why each waiting run waits; pause, resume, drain");
+    .description("Show runners and why each waiting run waits; pause, resume, drain");
   const list = runners
     .command("list", { isDefault: true })
-    .description("Runners, and why each waiting run waits (the same as `codex-flow runners`)")
+    .description("Show runners and why each waiting run waits (the same as `codex-flow runners`)")
     .option("--pool <name>", "only this pool");
   for (const command of [runners, list])
     examples(command, [

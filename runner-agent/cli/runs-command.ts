@@ -28,7 +28,7 @@ export function registerRuns(program: Command, act: Act): void {
 
   const list = runs
     .command("list", { isDefault: true })
-    .description("Runs, newest first")
+    .description("List runs, newest first")
     .option("--event <id>", "only of this event")
     .option("--status <status>", "only with this status: queued, running, completed, blocked, failed …")
     .option("--flow <name>", "only of this flow")
@@ -40,20 +40,20 @@ export function registerRuns(program: Command, act: Act): void {
     .option("--runner <name>", "only runs whose newest attempt is on this runner (name or id)")
     .option("--since <when>", "only runs created since then: 30m, 24h, 7d or a date", sinceDate)
     .option("--limit <n>", `how many (${LIST_DEFAULT_ITEMS} when absent)`, wholeNumber(1, LIST_MAX_ITEMS))
-    .option("--cursor <cursor>", "go on where a page ended");
+    .option("--cursor <cursor>", "continue after the previous page");
   examples(list, [
-    ["codex-flow runs list --status failed", "what went wrong"],
-    ["codex-flow runs list --attention --since 24h", "what needs somebody, of the last day"],
-    ["codex-flow runs list --flow codex-release --json", "for a script"],
+    ["codex-flow runs list --status failed", "failed runs"],
+    ["codex-flow runs list --attention --since 24h", "what needs attention, of the last day"],
+    ["codex-flow runs list --flow release-notes --json", "for a script"],
   ]);
   act(list, listRuns);
 
   const show = runs
     .command("show")
-    .description("One run with everything that is known about it; without an id the newest one")
+    .description("Show everything about one run; without an id, about the newest one")
     .argument("[id]", RUN_ARGUMENT);
   examples(show, [
-    ["codex-flow runs show run_0123456789abcdef_1", "attempts, result, why it waits, how to go on"],
+    ["codex-flow runs show run_0123456789abcdef_1", "attempts, result, why it waits, next steps"],
     ["codex-flow runs show", "the newest run"],
   ]);
   act(show, async (invocation, _options, typed: string = LAST_RUN) => {
@@ -74,7 +74,7 @@ export function registerRuns(program: Command, act: Act): void {
       "What a run printed, on the same streams here; of a Codex step what it says and does, and what it asks leave for",
     )
     .argument("<id>", RUN_ARGUMENT)
-    .option("-f, --follow", "go on until the run is over; the exit code tells how it ended");
+    .option("-f, --follow", "follow until the run is over; the exit code shows how it ended");
   examples(logs, [
     ["codex-flow runs logs run_0123456789abcdef_1 > out.txt", "standard output alone"],
     ["codex-flow runs logs -f run_0123456789abcdef_1", "live"],
@@ -87,10 +87,13 @@ export function registerRuns(program: Command, act: Act): void {
 
   const cancel = runs
     .command("cancel")
-    .description("Ask for a run to be stopped; it is canceled when its processes are gone")
+    .description("Stop a run; it is canceled once its processes are gone")
     .argument("<id>", RUN_ARGUMENT);
   examples(cancel, [
-    ["codex-flow runs cancel run_0123456789abcdef_1", "queued: at once; running: signalled, then proved"],
+    [
+      "codex-flow runs cancel run_0123456789abcdef_1",
+      "waiting runs immediately; running ones once their processes are gone",
+    ],
   ]);
   act(cancel, cancelRun);
   const ack = byOption(
@@ -100,7 +103,7 @@ export function registerRuns(program: Command, act: Act): void {
       .argument("<ids...>", "ids of runs, or their short forms"),
   );
   examples(ack, [
-    ["codex-flow runs ack run_0123456789abcdef_1", "somebody has dealt with it"],
+    ["codex-flow runs ack run_0123456789abcdef_1", "its problem is solved"],
     ["codex-flow runs ack run_0123456789abcdef_1 run_0123456789abcdef_2", "several at once"],
   ]);
   act<{ by?: string }>(ack, acknowledgeRuns);

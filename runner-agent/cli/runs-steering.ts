@@ -21,9 +21,11 @@ export function registerSteering(runs: Command, act: Act): void {
   const say = byOption(
     runs
       .command("say")
-      .description("Say something to a running Codex step: it steers the active turn, or begins the next one")
+      .description(
+        "Send a message to a running Codex step: it steers the active turn, or starts the next one",
+      )
       .argument("<id>", "id of the run")
-      .argument("<text>", "what to say; - for standard input"),
+      .argument("<text>", "text of the message; - for standard input"),
   );
   examples(say, [
     [`codex-flow runs say ${RUN} "leave the tests alone"`, "one sentence"],
@@ -34,12 +36,12 @@ export function registerSteering(runs: Command, act: Act): void {
   const budget = byOption(
     runs
       .command("budget")
-      .description("Raise the budget of a run; one that its budget has ended is continued by a new run")
+      .description("Raise the budget of a run; a new run continues one that has already ended at its budget")
       .argument("<id>", "id of the run")
-      .option("--add-tokens <n>", "so many more tokens", wholeNumber(1, BUDGET_TOKENS_MAX))
-      .option("--add-seconds <n>", "so many more seconds of turns", positiveNumber(BUDGET_SECONDS_MAX))
-      .option("--add-usd <n>", "so many more US dollars", positiveNumber(BUDGET_USD_MAX))
-      .option("--wait [seconds]", "wait for the run that goes on (so long at most), and end with its result"),
+      .option("--add-tokens <n>", "tokens to add", wholeNumber(1, BUDGET_TOKENS_MAX))
+      .option("--add-seconds <n>", "seconds of turns to add", positiveNumber(BUDGET_SECONDS_MAX))
+      .option("--add-usd <n>", "US dollars to add", positiveNumber(BUDGET_USD_MAX))
+      .option("--wait [seconds]", "wait for the continued run (maximum wait), and exit by its result"),
   );
   examples(budget, [
     [`codex-flow runs budget ${RUN} --add-tokens 200000`, "while it runs, or when it has used its budget up"],

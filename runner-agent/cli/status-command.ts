@@ -14,10 +14,10 @@ const SHOWN_ITEMS = 5;
 export function registerStatus(program: Command, act: Act): void {
   const status = program
     .command("status")
-    .description("Is the edge there, who works, what waits, and what needs somebody");
+    .description("Show the edge, the runners, waiting runs and runs that need attention");
   examples(status, [
     ["codex-flow status", "the edge of the environment or the profile"],
-    ["codex-flow status --profile production", "another one"],
+    ["codex-flow status --profile production", "the edge of a profile"],
   ]);
   act(status, showStatus);
 }

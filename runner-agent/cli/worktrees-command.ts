@@ -12,23 +12,21 @@ interface WorkspaceOptions {
 }
 
 export function registerWorktrees(runner: Command, act: Act): void {
-  const worktrees = runner
-    .command("worktrees")
-    .description("Worktrees of runs in this machine's workspace: what is kept, and why");
+  const worktrees = runner.command("worktrees").description("Worktrees of runs on this machine: list, prune");
   const workspaceFlag = ["--workspace <dir>", "the runner's workspace", "."] as const;
 
   const list = worktrees
     .command("list", { isDefault: true })
-    .description("Age, size, state, and why each is kept")
+    .description("List age, size, state, and why each is kept")
     .option(...workspaceFlag);
   examples(list, [["codex-flow runner worktrees", "what is in use, and what is kept"]]);
   act(list, listWorktrees);
 
   const prune = worktrees
     .command("prune")
-    .description("Remove what is clean and pushed by now; the rest stays")
+    .description("Remove worktrees whose work is clean and pushed; keep the others")
     .option(...workspaceFlag)
-    .option("--force <id>", "throw this one away, with the work that is in it");
+    .option("--force <id>", "remove this one, including the work in it");
   examples(prune, [
     ["codex-flow runner worktrees prune", "after you have pushed what was kept"],
     ["codex-flow runner worktrees prune --force run_…_a1", "its changes and commits are lost"],

@@ -50,16 +50,21 @@ describe("approvals list", () => {
 
 describe("an answer", () => {
   test.each([
-    [["accept", RUN, "a1-1"], "accept", userInfo().username],
-    [["accept", RUN, "a1-1", "--for-session", "--by", "Ada"], "accept_for_session", "Ada"],
-    [["decline", RUN, "--by", "Ada"], "decline", "Ada"],
-    [["cancel", RUN, "--by", "Ada"], "cancel", "Ada"],
-  ])("%j", async (words, decision, by) => {
+    [["accept", RUN, "a1-1"], "accept", "accepted", userInfo().username],
+    [
+      ["accept", RUN, "a1-1", "--for-session", "--by", "Ada"],
+      "accept_for_session",
+      "accepted for the session",
+      "Ada",
+    ],
+    [["decline", RUN, "--by", "Ada"], "decline", "declined", "Ada"],
+    [["cancel", RUN, "--by", "Ada"], "cancel", "canceled", "Ada"],
+  ])("%j", async (words, decision, done, by) => {
     const edge = await startFakeEdge({
       approvals: [approvalFixture({ id: "a1-0", state: "withdrawn" }), approvalFixture()],
     });
     const { code, out } = await codexFlow(["approvals", ...words], access(edge));
-    expect([code, out]).toEqual([EXIT.ok, `a1-1  ${decision} by ${by}  git push origin main\n`]);
+    expect([code, out]).toEqual([EXIT.ok, `a1-1  ${done} by ${by}  git push origin main\n`]);
     const confirm = words[0] === "accept" ? { confirm: true } : {};
     expect(posted(edge)).toEqual([[`/runs/${RUN}/approvals/a1-1`, { decision, by, ...confirm }]]);
   });
@@ -75,7 +80,7 @@ describe("an answer", () => {
     const unnamed = await codexFlow(["approvals", "accept", RUN, "--json"], access(edge));
     expect(unnamed.code).toBe(EXIT.conflict);
     expect(JSON.parse(unnamed.err)).toMatchObject({
-      error: { code: "approval_over", message: /a1-1: decline by Grace/ },
+      error: { code: "approval_over", message: /a1-1: declined by Grace/ },
     });
   });
 

@@ -12,8 +12,11 @@ import { table } from "../../runner-agent/cli/render/table.ts";
 import {
   bytesText,
   argumentWord,
+  columnsOf,
   commandLine,
+  cutText,
   durationText,
+  nextSteps,
   outputText,
   shellWord,
   statusText,
@@ -324,3 +327,23 @@ test.each([
     expect(outputText(`${ESC}[${codes}mhidden`)).toBe(`${isReplaced ? "\ufffd" : ESC}[${codes}mhidden`);
   },
 );
+
+describe("texts with wide characters", () => {
+  const style = { colors: picocolors.createColors(false), terminal: true, width: 80, now: 0 };
+
+  test("the purposes of next steps stand in one column when a command has wide characters", () => {
+    const text = nextSteps(style, [
+      ["codex-flow runs say 日本語", "wide"],
+      ["codex-flow runs say ABCDEF", "narrow"],
+    ]);
+    const [wide = "", narrow = ""] = text.split("\n").slice(1);
+    expect(columnsOf(wide.slice(0, wide.indexOf("wide")))).toBe(narrow.indexOf("narrow"));
+  });
+
+  test("a text is cut by the columns that it takes, and never inside of a character", () => {
+    expect(cutText("日本語", 6)).toBe("日本語");
+    expect(cutText("日本語", 5)).toBe("日本…");
+    expect(cutText("👩‍🚀👩‍🚀👩‍🚀", 5)).toBe("👩‍🚀👩‍🚀…");
+    expect(cutText("plain", 4)).toBe("pla…");
+  });
+});

@@ -50,12 +50,12 @@ function outboxLines({
   const errors = [
     ...(retried === 0 ? [] : [`${retried} tried again`]),
     ...(notTaken === 0 ? [] : [`${notTaken} refused`]),
-    ...(limited === 0 ? [] : [`${limited} times limited`]),
+    ...(limited === 0 ? [] : [`limited ${limited === 1 ? "once" : `${limited} times`}`]),
   ];
-  const counts = `${sent} sent, ${edited} edits, ${errors.join(", ") || "no errors"}`;
+  const counts = `${sent} sent, ${edited} ${edited === 1 ? "edit" : "edits"}, ${errors.join(", ") || "no errors"}`;
   return [
-    `${total === 0 ? "Queue empty" : `${total} messages wait${oldest}`} · ${counts}`,
-    `${shownRuns} runs shown`,
+    `${total === 0 ? "Queue empty" : `${total} ${total === 1 ? "message" : "messages"} waiting${oldest}`} · ${counts}`,
+    `${shownRuns} ${shownRuns === 1 ? "run" : "runs"} shown`,
     ...(halted === undefined ? [] : [`Nothing is sent: ${halted.code} ${halted.message}`]),
     ...parked.slice(0, PARKED_MAX).map((one) => `${one.place} takes nothing: ${one.code} ${one.message}`),
     ...(polling === undefined

@@ -53,7 +53,10 @@ export async function listEvents(env: Env, filter: { type?: string }): Promise<C
   return said(`listed ${items.length}`, items.length === 0 ? "No events" : "Events, newest first", {
     tone: "neutral",
     lines: [
-      ...items.map((event) => `${event.createdAt} ${event.type} · ${event.matched} steps · ${event.id}`),
+      ...items.map(
+        (event) =>
+          `${event.createdAt} ${event.type} · ${event.matched === 1 ? "1 step" : `${event.matched} steps`} · ${event.id}`,
+      ),
       ...(nextCursor === undefined ? [] : ["Older ones: codex-flow events list"]),
     ],
   });
@@ -219,7 +222,9 @@ export async function runners(env: Env): Promise<ChatAnswer> {
           ({ name, pool, state, active, capacity, trouble }) =>
             `${name} · ${pool} · ${state} · ${active.length}/${capacity} busy${trouble === undefined ? "" : ` · ${trouble}`}`,
         ),
-      ...(waiting.length === 0 ? [] : [`${waiting.length} runs wait:`]),
+      ...(waiting.length === 0
+        ? []
+        : [waiting.length === 1 ? "1 run is waiting:" : `${waiting.length} runs are waiting:`]),
       ...waiting
         .slice(0, NAMED_MAX)
         .map(({ runId, flow, step, reason }) => `${flow}/${step} ${runId}: ${reason.message}`),

@@ -167,6 +167,7 @@ export function logLinks({ logUrl, safe }: CardView): { label: string; url: stri
 export function durationOf({ startedAt, completedAt }: RunView): string | undefined {
   if (startedAt === undefined || completedAt === undefined) return undefined;
   const seconds = Math.max(0, Math.round((Date.parse(completedAt) - Date.parse(startedAt)) / MS_PER_SECOND));
+  if (seconds === 0) return "less than 1 s";
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
   if (hours > 0) return `${hours} h ${minutes} min`;
   return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;

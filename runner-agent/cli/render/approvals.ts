@@ -52,11 +52,19 @@ export function approvalsTable(style: Style, approvals: readonly ApprovalView[])
   return indent(table(style, ["id", "kind", "", "asked", "answer", "what"], rows, "wrap"));
 }
 
+const DECIDED: Partial<Record<string, string>> = {
+  accept: "accepted",
+  accept_for_session: "accepted for the session",
+  decline: "declined",
+  cancel: "canceled",
+};
+
 /** How one ended, in words. */
 export function answerText({ state, decision, decidedBy }: ApprovalView): string {
   if (state === "withdrawn") return "withdrawn: the step no longer waits for it";
   if (state === "expired") return "declined: nobody answered in time";
-  return `${decision ?? state} by ${visible(decidedBy ?? "somebody")}`;
+  const word = decision === undefined ? state : (DECIDED[decision] ?? decision);
+  return `${word} by ${visible(decidedBy ?? "an unknown user")}`;
 }
 
 export function renderDecided(style: Style, approval: ApprovalView): string {

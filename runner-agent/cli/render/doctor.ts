@@ -16,9 +16,7 @@ export function renderDoctor(style: Style, checks: readonly Examined[]): string 
   );
   return paragraphs([
     table(style, ["check", "state", "found"], rows, "wrap"),
-    fixes.length === 0
-      ? ""
-      : `${colors.bold("how to mend it")}\n${fixes.map((fix) => `  ${fix}`).join("\n")}`,
+    fixes.length === 0 ? "" : `${colors.bold("how to fix it")}\n${fixes.map((fix) => `  ${fix}`).join("\n")}`,
     verdict(checks),
   ]);
 }

@@ -195,9 +195,33 @@ export function indented(style: Style, by = 2): Style {
   return { ...style, width: style.width - by };
 }
 
-/** A text of one line, cut to so many columns. */
+const GRAPHEMES = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+/** What a terminal draws two columns wide: emoji, and the scripts and forms of East Asia. */
+const WIDE =
+  /\p{Emoji_Presentation}|\uFE0F|\p{Script=Han}|\p{Script=Hangul}|\p{Script=Hiragana}|\p{Script=Katakana}|[\u3000-\u303E\uFF01-\uFF60\uFFE0-\uFFE6]/u;
+
+/** Columns that a text of one line takes on a terminal. */
+export function columnsOf(text: string): number {
+  let columns = 0;
+  for (const { segment } of GRAPHEMES.segment(text)) columns += WIDE.test(segment) ? 2 : 1;
+  return columns;
+}
+
+function padColumns(text: string, columns: number): string {
+  return text + " ".repeat(Math.max(0, columns - columnsOf(text)));
+}
+
+/** A text of one line, cut to a number of columns. */
 export function cutText(text: string, columns: number): string {
-  return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`;
+  if (columnsOf(text) <= columns) return text;
+  let cut = "";
+  let used = 1;
+  for (const { segment } of GRAPHEMES.segment(text)) {
+    used += columnsOf(segment);
+    if (used > columns) break;
+    cut += segment;
+  }
+  return `${cut}…`;
 }
 
 /** Returns to the start of a terminal's line and clears it. */
@@ -235,7 +259,9 @@ export function nextSteps(
   steps: ReadonlyArray<readonly [command: string, purpose: string]>,
 ): string {
   const typed = steps.map(([command, purpose]) => [`${style.launcher ?? ""}${command}`, purpose] as const);
-  const width = Math.max(0, ...typed.map(([command]) => command.length));
-  const lines = typed.map(([command, purpose]) => `  ${command.padEnd(width)}  ${style.colors.dim(purpose)}`);
+  const width = Math.max(0, ...typed.map(([command]) => columnsOf(command)));
+  const lines = typed.map(
+    ([command, purpose]) => `  ${padColumns(command, width)}  ${style.colors.dim(purpose)}`,
+  );
   return section(style, "next", lines.join("\n"));
 }
