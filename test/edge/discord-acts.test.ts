@@ -333,7 +333,9 @@ describe("steering and watching", () => {
     const begun = call("POST", "/relay/sessions", { body, token: TOKENS.runner });
     const { runId } = await expectJson<RelaySessionAnswer>(begun, 202);
     expect((await answered(button(`v1:replay:${runId}`, where))).text).toContain("codex-flow relay");
-    expect((await answered(command("flow replay", { run: runId }, where))).text).toContain("Only the machine");
+    expect((await answered(command("flow replay", { run: runId }, where))).text).toContain(
+      "Only the machine",
+    );
     expect((await eventOf(`relay:${body.id}`)).runs).toHaveLength(1);
   });
 
