@@ -40,12 +40,13 @@ export async function runCli(words: readonly string[], host: Host): Promise<numb
       help += text;
     },
   );
-  const { command, isUnknown } = commandNamedBy(program, words);
+  const { command, unknown } = commandNamedBy(program, words);
   try {
+    // Commander would take the word for an operand of a group's default command.
+    if (unknown !== undefined && command !== program) throw unknownCommand(command, unknown);
     // Commander would answer `nonsense --help` with the help of the program and success.
-    await program.parseAsync(isUnknown ? words.filter((word) => !HELP_FLAGS.includes(word)) : words, {
-      from: "user",
-    });
+    const parsed = unknown === undefined ? words : words.filter((word) => !HELP_FLAGS.includes(word));
+    await program.parseAsync(parsed, { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) return report(error, words, host);
@@ -134,6 +135,12 @@ const PLURALS: Partial<Record<string, string>> = {
   "codex-flow runner": "codex-flow runners",
 };
 
+function unknownCommand(group: Command, word: string): UsageError {
+  const names = group.commands.map((one) => one.name()).join(", ");
+  const path = pathOf(group);
+  return new UsageError(`unknown command '${word}'; ${path} has ${names}`, `see \`${path} --help\``);
+}
+
 /** "codex-flow runs list". */
 function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
@@ -142,13 +149,10 @@ function pathOf(command: Command): string {
 const HELP_FLAGS = ["--help", "-h"];
 
 /**
- * The command that the words lead to. `isUnknown`: a word stands where a command must be, and is none. Looks at names alone;
+ * The command that the words lead to. `unknown`: a word that stands where a command must be, and is none. Looks at names alone;
  * whether the rest is right is Commander's business.
  */
-function commandNamedBy(
-  program: Command,
-  words: readonly string[],
-): { command: Command; isUnknown: boolean } {
+function commandNamedBy(program: Command, words: readonly string[]): { command: Command; unknown?: string } {
   let command = program;
   for (let index = 0; index < words.length; index += 1) {
     const word = words[index] ?? "";
@@ -160,10 +164,12 @@ function commandNamedBy(
     if (command.commands.length === 0) break;
     const next = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
     if (next === undefined)
-      return { command, isUnknown: command.registeredArguments.length === 0 && word !== "help" };
+      return command.registeredArguments.length === 0 && word !== "help"
+        ? { command, unknown: word }
+        : { command };
     command = next;
   }
-  return { command, isUnknown: false };
+  return { command };
 }
 
 /** Whether an option, of the command or of one above it, has its value in the next word. */

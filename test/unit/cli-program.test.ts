@@ -73,7 +73,8 @@ test("runner start --help says what holds where a flag is not given", async () =
 describe("usage", () => {
   test.each([
     [[], /^Usage: codex-flow /],
-    [["runs"], /^Usage: codex-flow runs /],
+    [["runs"], /^error: no edge url is given/],
+    [["runner"], /^Usage: codex-flow runner /],
     [["bogus"], /^error: unknown command 'bogus'.*\nfix: see `codex-flow --help`/],
     [["nonsense", "--help"], /^error: unknown command 'nonsense'.*\nfix: /],
     [["--json", "nonsense", "-h"], /"unknown command 'nonsense'/],
@@ -82,7 +83,7 @@ describe("usage", () => {
       ["runs", "nonsense", "--help"],
       /^error: unknown command 'nonsense'.*\nfix: see `codex-flow runs --help`/,
     ],
-    [["runs", "lst"], /^error: unknown command 'lst' .*list.*\nfix: see `codex-flow runs --help`/],
+    [["runs", "lst"], /^error: unknown command 'lst'; .*list.*\nfix: see `codex-flow runs --help`/],
     [
       ["run", "list"],
       /^error: missing required argument 'step'\nfix: .*`codex-flow run --help`.*`codex-flow runs --help`/,

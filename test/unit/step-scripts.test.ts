@@ -222,7 +222,8 @@ describe.each(RUNNERS)("%s", (runner) => {
     const names = Object.keys(JSON.parse(text("stdout")) as object).filter(
       (name) => !name.startsWith("CODEX_FLOW_"),
     );
-    expect(names).toEqual(["PATH"]);
+    // The predecessor's name of the edge's address belongs to the attempt, as CODEX_FLOW_URL does.
+    expect(names).toEqual(["PATH", "CODEX_WORKSPACE_BACKEND_WS_URL"]);
   });
 });
 
