@@ -151,6 +151,7 @@ describe.each([
       "EdgeUrlError",
       "FlowBackendError",
       "FlowModeError",
+      "FlowOptionError",
       "createFlowBackendHttpClient",
       "createFlowClient",
     ]);
