@@ -106,15 +106,15 @@ describe("a budget of seconds", () => {
   test("interrupts the script, ends its commands and asks for somebody, who cannot have it go on", async () => {
     const life = await runCodexStep(
       await boxWithoutLogin(),
-      code(LONG, { request: { budget: { seconds: 1 } } }),
+      code(LONG, { request: { budget: { seconds: 3 } } }),
     );
     expect(life.end).toMatchObject({ tree: { empty: true } });
     expect(outcome(life)).toMatchObject({ status: "completed", result: { status: "needs_intervention" } });
     expect(life.results).toMatchObject([
       {
         status: "needs_intervention",
-        message: expect.stringContaining("its budget of 1 seconds is used up") as string,
-        artifacts: { budget: { limits: { seconds: 1 }, exceeded: "seconds" } },
+        message: expect.stringContaining("its budget of 3 seconds is used up") as string,
+        artifacts: { budget: { limits: { seconds: 3 }, exceeded: "seconds" } },
       },
     ]);
     // Without a thread, nothing can continue it.
