@@ -229,7 +229,9 @@ test("asked with every runner off, shown as it waits and runs, decided once by f
     "stranger: approve denied",
   ]);
   expect(rows.audit.filter(({ outcome }) => outcome.startsWith("decided "))).toHaveLength(1);
-  expect(rows.audit.filter(({ outcome }) => outcome.includes(`decided ${winner}`))).toHaveLength(2);
+  expect(
+    rows.audit.filter(({ outcome }) => outcome.includes(`decided ${approval?.decidedBy ?? "nobody"}`)),
+  ).toHaveLength(2);
 
   expect(discord.faults).toEqual([]);
   expect(discord.limited).toEqual([]);

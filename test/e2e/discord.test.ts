@@ -105,7 +105,7 @@ test("registered, asked for by a role, waiting for a runner, looked at and cance
     ["flow show", "no runner"],
     ["flow logs", "printed nothing"],
     ["runners", "No runner is known"],
-    ["status", "runs shown"],
+    ["status", "1 run shown"],
   ] as const)
     expect(textOf(await send(name, name.startsWith("flow") ? { run } : {}))).toContain(seen);
   const typed = discord.autocomplete("flow dispatch", { type: "demo" }, "type", { by: ada });
