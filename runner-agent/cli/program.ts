@@ -172,13 +172,14 @@ function commandNamedBy(program: Command, words: readonly string[]): { command: 
   return { command };
 }
 
-/** Whether an option, of the command or of one above it, has its value in the next word. */
+/** Whether an option has its value in the next word. It may be the command's own, one above it, or its default command's. */
 function takesNextWord(command: Command, flag: string): boolean {
-  for (let owner: Command | null = command; owner !== null; owner = owner.parent) {
-    const option = owner.options.find((one) => one.long === flag || one.short === flag);
-    if (option !== undefined) return option.required;
-  }
-  return false;
+  const owners = [...command.commands];
+  for (let owner: Command | null = command; owner !== null; owner = owner.parent) owners.unshift(owner);
+  const option = owners
+    .flatMap((owner) => owner.options)
+    .find(({ long, short }) => long === flag || short === flag);
+  return option?.required ?? false;
 }
 
 function report(error: unknown, words: readonly string[], host: Host): number {

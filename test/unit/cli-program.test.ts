@@ -75,6 +75,9 @@ describe("usage", () => {
     [[], /^Usage: codex-flow /],
     [["runs"], /^error: no edge url is given/],
     [["runner"], /^Usage: codex-flow runner /],
+    // The value of an option of a group's default command is no command.
+    [["runs", "--flow", "lst"], /^error: no edge url is given/],
+    [["runner", "worktrees", "--workspace", "/nowhere"], /^error: (?!unknown command)/],
     [["bogus"], /^error: unknown command 'bogus'.*\nfix: see `codex-flow --help`/],
     [["nonsense", "--help"], /^error: unknown command 'nonsense'.*\nfix: /],
     [["--json", "nonsense", "-h"], /"unknown command 'nonsense'/],
