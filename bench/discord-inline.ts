@@ -190,7 +190,7 @@ async function prepareEach(at: DiscordEdge, people: User[]): Promise<Prepared[]>
     {
       kind: "/codeflow on",
       payload: fake.command("codeflow on", {}, { ...by(9), in: relayed }),
-      says: "On: relays may post here",
+      says: "Codeflow is on for this channel",
     },
   ];
 }
