@@ -121,7 +121,7 @@ describe("the edge is away", () => {
     await edge.kill();
     await runner.line(/control socket lost/);
     await until(() => {
-      const ended = runner.output.split("\n").filter((line) => line.includes("ended: "));
+      const ended = runner.output.split("\n").filter((line) => line.includes("step ended"));
       return ids.every((id) => ended.some((line) => line.includes(id))) ? true : undefined;
     });
     await runner.kill();
