@@ -2,7 +2,7 @@
 import { flows, packageFiles } from "flow-catalog";
 import type { DeployedFiles } from "../contract/runner-link.ts";
 
-/** Version and digest of a flow as it is deployed now; undefined when no such flow is. */
+/** Version and digest of the deployed flow with this name; undefined when no flow of that name is deployed. */
 export function deployedFlow(name: string): { version: number; digest: string } | undefined {
   return flows.find((flow) => flow.name === name);
 }

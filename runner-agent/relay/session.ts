@@ -273,7 +273,7 @@ export class RelayedSession implements RunningStep {
     });
   }
 
-  /** Processes that the program left running have been ended, which nobody may have expected. */
+  /** Says that processes which the program had left running were ended, since users may not expect that. */
   #tellOfLeft(names: readonly string[]): void {
     const more = names.length > LEFT_NAMED_MAX ? `, and ${names.length - LEFT_NAMED_MAX} more` : "";
     const named = names.slice(0, LEFT_NAMED_MAX).join(", ") + more;

@@ -13,7 +13,7 @@ afterAll(endObjects);
 
 const OTHER_KEY = "the key of another journal, as long as keys are";
 
-/** Sends a hello that the pool refuses, and returns the code. */
+/** Sends a hello that the pool refuses, and returns the error code of the refusal. */
 async function refusedHello(pool: string, hello: Parameters<FakeRunner["hello"]>[0] & { runnerId: string }) {
   const runner = new FakeRunner(hello.runnerId, await Socket.to(`/runners/connect?pool=${pool}`));
   runner.hello(hello);

@@ -134,7 +134,7 @@ export interface EndView extends CardView {
   answer?: string | undefined;
   /** They were posted already, above this message. */
   isAnswered?: boolean;
-  /** The end of the run's output, for a failure that nobody explained. */
+  /** The last lines of the run's output, for a failure that has no other explanation. */
   lines?: readonly string[];
 }
 
